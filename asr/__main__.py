@@ -1,0 +1,7 @@
+"""Entry point of `python -m asr`."""
+
+import sys
+
+from asr.cli import main
+
+sys.exit(main())

@@ -1,0 +1,62 @@
+"""Errors of a model on recordings with known words: what `asr evaluate` does, through the exported graph."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+import asr
+from asr.cli import one_line
+from asr.formats import write_text
+from asr.recognizer import Recognizer
+from asr.report import Pair, Report, evaluate_pairs
+
+
+class EvaluationError(ValueError):
+    """Nothing can be evaluated; the message says why and what to do."""
+
+
+def evaluate_data(data: str, *, model: str, output: str | None = None, threads: int = 1, beam: int = 0) -> int:
+    """Evaluate and print a summary; with `output`, write the Markdown report there.
+
+    Returns:
+        0 if every recording could be read, 1 if some could not (they are listed and not counted).
+    """
+    missing = [name for name in ("jiwer", "lhotse") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EvaluationError(f"evaluating needs {', '.join(missing)}: pip install 'saywave[train]'")
+    report, failed = evaluate(asr.load(model, threads=threads), data, beam=beam)
+    print(report.summary())
+    if output is not None:
+        write_text(Path(output), report.to_markdown())
+        print(f"report: {output}", file=sys.stderr)
+    if failed:
+        print(f"asr: {len(failed)} recordings could not be read and are not counted:", file=sys.stderr)
+        for line in failed:
+            print(f"  {line}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def evaluate(recognizer: Recognizer, data: str | Path, *, beam: int = 0) -> tuple[Report, list[str]]:
+    """Transcribe every item of a manifest, folder or table and count the errors.
+
+    Returns:
+        The report, and a line for each recording that could not be read.
+    """
+    from training.manifests import read
+
+    pairs, failed = [], []
+    for item in track(read(data), description="evaluate", transient=True, console=Console(stderr=True)):
+        try:
+            transcript = recognizer.transcribe(item.path, start=item.start, duration=item.duration, beam=beam)
+        except (ValueError, OSError) as error:
+            failed.append(one_line(error))
+            continue
+        pairs.append(Pair(id=item.id, speaker=item.speaker or None, reference=item.text, hypothesis=transcript.text))
+    if not pairs:
+        raise EvaluationError(f"{data}: no recording could be read; the first: {failed[0]}")
+    return evaluate_pairs(pairs), failed

@@ -1,0 +1,136 @@
+"""A model and a recording become a transcript, in bounded memory.
+
+Samples, frames and scores flow through in blocks: a recording shorter than WINDOW_SECONDS is seen with full context, a
+longer one in windows of that length with LOOKAHEAD_SECONDS beyond each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from asr.tokens import Tokens
+from asr.transcript import Transcript
+from features import audio
+from inference import model as models
+from inference.ctc import Emission, GreedyDecoder, align, prefix_beam
+from inference.scorer import ScoreStream
+
+WINDOW_SECONDS = 30.0
+LOOKAHEAD_SECONDS = 3.0
+# Beam search starts anew after this much of nothing but blanks.
+PAUSE_SECONDS = 0.6
+
+
+class Recognizer:
+    """Transcribes recordings with one model.
+
+    Args:
+        model: A loaded model directory.
+    """
+
+    def __init__(self, model: models.Model):
+        self.model = model
+        self.tokens = Tokens(model.labels, model.tokens["unit"])
+
+    @classmethod
+    def open(cls, directory: str | Path, *, threads: int = 1) -> Recognizer:
+        """Load the model directory and check that it is a whole one."""
+        model = models.load(directory, threads=threads)
+        _ = model.scorer
+        return cls(model)
+
+    def transcribe(
+        self,
+        source: audio.Source,
+        *,
+        start: float = 0.0,
+        duration: float | None = None,
+        beam: int = 0,
+        progress: Callable[[float], None] | None = None,
+    ) -> Transcript:
+        """Words of a recording with their times in seconds.
+
+        Args:
+            source: A file, `-` for standard input, an open file, or (samples, rate).
+            start: Where to begin, in seconds; times in the transcript count from there.
+            duration: How much to read; none reads to the end.
+            beam: Hypotheses kept by the prefix beam search; 0 decodes greedily, which is faster.
+            progress: Called with the seconds of sound of each block that has been read.
+
+        Raises:
+            features.audio.AudioError: the recording cannot be read.
+        """
+        heard = 0.0
+
+        def blocks() -> Iterator[np.ndarray]:
+            nonlocal heard
+            for samples_S in audio.blocks(source, rate=self.model.extractor.rate, start=start, duration=duration):
+                heard += len(samples_S) / self.model.extractor.rate
+                yield samples_S
+                if progress is not None:
+                    progress(len(samples_S) / self.model.extractor.rate)
+
+        scores = self._scores(blocks())
+        emissions = self._search(scores, beam) if beam else self._greedy(scores)
+        words = tuple(self.tokens.words(emissions, step_seconds=self.model.step_seconds))
+        return Transcript(words=words, duration=heard, text=" ".join(w.text for w in words), model=self.model.name)
+
+    def _frames(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        extractor = self.model.extractor
+        if not extractor.streams:
+            whole_S = np.concatenate([np.zeros(0, dtype=np.float32), *blocks])
+            yield extractor(whole_S)
+            return
+        stream = extractor.stream()
+        for samples_S in blocks:
+            yield stream.push(samples_S)
+        yield stream.flush()
+
+    def _scores(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        scorer, shift = self.model.scorer, self.model.extractor.shift_seconds
+        stream = ScoreStream(
+            scorer,
+            chunk=scorer.round_up(round(WINDOW_SECONDS / shift)),
+            lookahead=scorer.round_up(round(LOOKAHEAD_SECONDS / shift)),
+        )
+        for frames_TF in self._frames(blocks):
+            yield from stream.push(frames_TF)
+        yield from stream.flush()
+
+    def _greedy(self, scores: Iterable[np.ndarray]) -> Iterator[Emission]:
+        decoder = GreedyDecoder()
+        for scores_TV in scores:
+            yield from decoder.push(scores_TV)
+        yield from decoder.flush()
+
+    def _search(self, scores: Iterable[np.ndarray], beam: int) -> Iterator[Emission]:
+        """Beam search over stretches between pauses, so that memory does not grow with the recording."""
+        pause = max(1, round(PAUSE_SECONDS / self.model.step_seconds))
+        done = 0
+        for stretch_TV in split_at_pauses(scores, pause=pause):
+            best = prefix_beam(stretch_TV, beam=beam)[0]
+            if best.labels:
+                for emission in align(stretch_TV, best.labels):
+                    yield replace(emission, start=emission.start + done, end=emission.end + done)
+            done += len(stretch_TV)
+
+
+def split_at_pauses(scores: Iterable[np.ndarray], *, pause: int) -> Iterator[np.ndarray]:
+    """Cut scores (T,V) after each run of at least `pause` frames whose best label is the blank; nothing is lost."""
+    held: list[np.ndarray] = []
+    run, spoken = 0, False
+    for scores_TV in scores:
+        first = 0
+        for index, label in enumerate(scores_TV.argmax(1)):
+            run = run + 1 if label == 0 else 0
+            spoken = spoken or label != 0
+            if spoken and run == pause:
+                yield np.concatenate([*held, scores_TV[first : index + 1]])
+                held, first, run, spoken = [], index + 1, 0, False
+        held.append(scores_TV[first:])
+    if any(len(piece) for piece in held):
+        yield np.concatenate(held)

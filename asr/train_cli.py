@@ -1,0 +1,68 @@
+"""The command `asr train`: data, settings and where to start from, to a model directory."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from asr.shipped import find
+from inference import model as models
+
+DEV_SHARE = 0.1
+
+DESCRIPTION = """\
+Train a recogniser on recordings and their words.
+
+DATA is a folder (a.wav beside a.txt; subfolders are speakers), a table (.tsv with the columns path, text and maybe speaker)
+or a lhotse manifest (.jsonl.gz). Run the same command again and it goes on where it stopped.
+The settings below can stand in a YAML file (--config) or on the command line; the line wins.
+"""
+
+
+class MissingPackagesError(ValueError):
+    """Training needs packages that are not installed."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse the command line and train. Returns the exit code."""
+    missing = [name for name in ("torch", "lightning", "lhotse", "onnx", "jiwer") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingPackagesError(f"training needs {', '.join(missing)}: pip install 'saywave[train]'")
+    from asr.train import TrainConfig, shell_command, train
+    from training.config import parse
+    from training.manifests import read, split_by_speaker
+
+    config, options = parse(
+        TrainConfig,
+        arguments=list(arguments),
+        extras={
+            "data": {"type": str, "metavar": "DATA", "help": "what to train on"},
+            "--out": {"type": str, "required": True, "metavar": "DIR", "help": "folder for checkpoints, logs and, in DIR/model, the model"},
+            "--dev": {
+                "type": str,
+                "metavar": "DATA",
+                "help": f"what to choose the best weights on (default: a share of {DEV_SHARE} of DATA, by speaker where speakers are known)",
+            },
+            "--from": {"type": str, "metavar": "NAME|DIR", "help": "model to train on from; labels that it does not have start fresh"},
+        },
+        prog="asr train",
+        description=DESCRIPTION,
+    )
+    items = read(options.data)
+    if options.dev:
+        dev = read(options.dev)
+    else:
+        items, dev = split_by_speaker(items, DEV_SHARE, seed=config.loop.seed)
+    model = train(
+        config,
+        train=items,
+        dev=dev,
+        out=options.out,
+        start_from=models.load(find(options["from"])) if options["from"] else None,
+        command=shell_command(["asr", "train", *arguments]),
+    )
+    print(f"model: {model.directory}\ntry it: asr transcribe FILE --model {model.directory}", file=sys.stderr)
+    print(Path(model.directory))
+    return 0

@@ -1,0 +1,108 @@
+"""Many files to transcripts: what `asr transcribe` does, with progress, and without one bad file stopping the rest."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+import asr
+from asr.cli import one_line
+from asr.formats import WRITERS, write
+from features import audio
+from features.audio import SUFFIXES
+
+
+class InputError(ValueError):
+    """Nothing to transcribe; the message says what was looked for."""
+
+
+def transcribe_files(
+    files: Sequence[str], *, model: str, format: str = "txt", output: str | None = None, threads: int = 1, beam: int = 0
+) -> int:
+    """Transcribe files and folders, to standard output or to `output/NAME.FORMAT`.
+
+    Returns:
+        0 if all went well, 2 if the only file failed, 1 if some of several did; those are listed on standard error.
+    """
+    sources = list(expand(files))
+    recognizer = asr.load(model, threads=threads)
+    names = output_names(sources)
+    failed: list[str] = []
+    console = Console(stderr=True)
+    seconds = {source: _seconds(source) for source in sources}
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} s of sound"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("transcribe", total=sum(seconds.values()) or None)
+        for source in sources:
+            progress.update(task, description=Path(source).name)
+            try:
+                transcript = recognizer.transcribe(
+                    source, beam=beam, progress=lambda heard: progress.advance(task, heard)
+                )
+                if output is not None:
+                    write(transcript, Path(output) / f"{names[source]}.{format}", format)
+                else:
+                    if len(sources) > 1 and format == "txt":
+                        print(f"{source}: ", end="")
+                    print(WRITERS[format](transcript).rstrip("\n"), flush=True)
+            except (ValueError, OSError) as error:
+                if isinstance(error, BrokenPipeError):
+                    raise
+                failed.append(one_line(error))
+    if len(sources) == 1:
+        for line in failed:
+            print(f"asr: {line}", file=sys.stderr)
+        return 2 if failed else 0
+    if failed:
+        print(f"asr: {len(failed)} of {len(sources)} files failed:", file=sys.stderr)
+        for line in failed:
+            print(f"  {line}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def expand(files: Sequence[str]) -> list[str]:
+    """Folders replaced by the sound files in them, in order; each file once."""
+    found: dict[str, None] = {}
+    for name in files:
+        if name != "-" and Path(name).is_dir():
+            inside = sorted(str(path) for path in Path(name).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+            if not inside:
+                raise InputError(f"{name}: no sound files in this folder (looked for {', '.join(sorted(SUFFIXES))})")
+            found.update(dict.fromkeys(inside))
+        else:
+            found[name] = None
+    return list(found)
+
+
+def output_names(sources: Sequence[str]) -> dict[str, str]:
+    """A name for each source's transcript: its stem, or, where stems clash, its whole name or path, so that none is overwritten."""
+    names = {source: "stdin" if source == "-" else Path(source).stem for source in sources}
+    for rename in (lambda path: path.name, lambda path: "_".join(path.with_suffix("").parts[-2:]) + path.suffix, lambda path: "_".join(path.parts).strip("/_")):
+        taken: dict[str, list[str]] = {}
+        for source, name in names.items():
+            taken.setdefault(name, []).append(source)
+        for clashing in taken.values():
+            if len(clashing) > 1:
+                names.update({source: rename(Path(source)) for source in clashing})
+    return names
+
+
+def _seconds(source: str) -> float:
+    """Length for the progress bar; a file that cannot be read has none, and fails in its turn."""
+    if source == "-":
+        return 0.0
+    try:
+        return audio.info(source).duration or 0.0
+    except ValueError:
+        return 0.0

@@ -1,0 +1,71 @@
+"""What a recogniser returns for one recording: the text, its words with their times, and the pauses that divide it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word as it was recognised, from `start` to `end` in seconds, with a `confidence` in [0, 1]."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.start <= self.end, f"times of {self}"
+        assert 0 <= self.confidence <= 1, f"confidence of {self}"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Words that follow each other without a long pause; `start` and `end` in seconds are those of its words."""
+
+    text: str
+    words: tuple[Word, ...]
+
+    @property
+    def start(self) -> float:
+        return self.words[0].start
+
+    @property
+    def end(self) -> float:
+        return self.words[-1].end
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """The words of one recording in their order.
+
+    `text` is the whole of it, with whatever the script puts between words; each word occurs in it, in the same order.
+    `duration` is the length of the recording in seconds, `model` the name of the model that heard it.
+    """
+
+    words: tuple[Word, ...]
+    duration: float
+    text: str
+    model: str = ""
+
+    def __post_init__(self) -> None:
+        read = 0
+        for word in self.words:
+            found = self.text.find(word.text, read)
+            assert found >= 0, f"{word} does not follow in the text {self.text!r}"
+            read = found + len(word.text)
+
+    def segments(self, *, pause: float = 1.0) -> list[Segment]:
+        """Divide the transcript where at least `pause` seconds of silence lie between two words."""
+        cuts = [k for k in range(1, len(self.words)) if self.words[k].start - self.words[k - 1].end >= pause]
+        borders = [0, *cuts, len(self.words)] if self.words else []
+        segments = []
+        read = 0  # how far into the text the words so far have come
+        for first, behind in pairwise(borders):
+            words = self.words[first:behind]
+            begin = read = self.text.index(words[0].text, read)
+            for word in words:
+                read = self.text.index(word.text, read) + len(word.text)
+            segments.append(Segment(self.text[begin:read], words))
+        return segments

@@ -1,0 +1,1 @@
+"""A trained model at work, with NumPy and ONNX Runtime alone: the model directory, scores, and CTC decoding."""

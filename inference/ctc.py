@@ -1,0 +1,267 @@
+"""From CTC scores to labels and their times: greedy search, prefix beam search, and the alignment of known labels.
+
+A CTC path names one label or the blank for every frame; merging repeats and then dropping blanks gives the labelling
+(Graves et al. 2006). Greedy search follows the most probable path, prefix beam search sums over the paths of each
+labelling, and alignment finds the best path of a labelling that is already known. All three read log probabilities
+(the output of a log-softmax) and count in frames; whoever knows the length of a frame turns them into seconds.
+
+Shapes: T frames, V labels (the blank among them), K prefixes in the beam, C labels considered in a frame, L labels of
+a labelling, N states of its alignment (2 L + 1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+NEVER = -math.inf  # the log of probability 0
+
+
+class ScoresError(ValueError):
+    """The scores are not log probabilities of the right shape."""
+
+
+class AlignmentError(ValueError):
+    """The labels cannot be aligned with the scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """One label and the frames it was seen in.
+
+    `start` and `end` count frames, the end exclusive. `score` is the mean posterior probability of the label over
+    these frames, in [0, 1]. CTC models place labels as spikes, so the frames say where a label was recognised; the
+    sound itself may begin earlier and last longer.
+    """
+
+    label: int
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A labelling and its log probability, summed over all its paths that the search has kept."""
+
+    labels: tuple[int, ...]
+    score: float
+
+
+def greedy(log_probs_TV: np.ndarray, *, blank: int = 0) -> list[Emission]:
+    """Labels of the single most probable path, with their frames and scores.
+
+    Raises `ScoresError` where the scores are not an array (T, V) with a finite best label in each frame.
+    """
+    decoder = GreedyDecoder(blank=blank)
+    return decoder.push(log_probs_TV) + decoder.flush()
+
+
+class GreedyDecoder:
+    """Greedy search on a stream of scores: however the frames are cut into pushes, the emissions are the same.
+
+    An emission comes out once the frame that ends it is known; `flush` gives the one still open and makes the decoder
+    fresh again, so that the next frame pushed is frame 0. Memory does not grow with the stream.
+    """
+
+    def __init__(self, *, blank: int = 0) -> None:
+        self._blank = blank
+        self._reset()
+
+    def _reset(self) -> None:
+        self._frame = 0
+        self._label = self._blank
+        self._start = 0
+        self._total = 0.0
+
+    def push(self, log_probs_TV: np.ndarray) -> list[Emission]:
+        """Take the next frames (any number, none too); return the emissions that they have finished."""
+        scores_TV = _checked(log_probs_TV, self._blank)
+        best_T = scores_TV.argmax(axis=1)
+        best_scores_T = np.take_along_axis(scores_TV, best_T[:, None], axis=1)[:, 0]
+        finished: list[Emission] = []
+        # Sums are taken frame by frame in one order, so that they cannot depend on where a push ends.
+        for label, score in zip(best_T.tolist(), best_scores_T.tolist(), strict=True):
+            if label != self._label:
+                finished += self._close()
+                self._label, self._start, self._total = label, self._frame, 0.0
+            if label != self._blank:
+                self._total += math.exp(score)
+            self._frame += 1
+        return finished
+
+    def flush(self) -> list[Emission]:
+        """Return the emission that the end of the stream finishes, if there is one, and start anew."""
+        finished = self._close()
+        self._reset()
+        return finished
+
+    def _close(self) -> list[Emission]:
+        if self._label == self._blank:
+            return []
+        # A log-softmax in float32 may exceed 0 by a rounding.
+        score = min(1.0, self._total / (self._frame - self._start))
+        return [Emission(self._label, self._start, self._frame, score)]
+
+
+class _PrefixTree:
+    """Prefixes as nodes with a parent; the same prefix is always the same node, also after it left the beam."""
+
+    def __init__(self) -> None:
+        self.parents = [-1]
+        self.labels = [-1]
+        self._children: dict[tuple[int, int], int] = {}
+
+    def child(self, node: int, label: int) -> int:
+        found = self._children.setdefault((node, label), len(self.parents))
+        if found == len(self.parents):
+            self.parents.append(node)
+            self.labels.append(label)
+        return found
+
+    def path(self, node: int) -> tuple[int, ...]:
+        labels = []
+        while node:
+            labels.append(self.labels[node])
+            node = self.parents[node]
+        return tuple(reversed(labels))
+
+
+def prefix_beam(
+    log_probs_TV: np.ndarray, *, beam: int = 16, blank: int = 0, nbest: int = 1, prune: float = 10.0
+) -> list[Hypothesis]:
+    """The most probable labellings, best first: at most `nbest`, fewer where fewer have a probability above 0.
+
+    Prefix beam search (Graves 2012, section 7.5; Hannun et al. 2014, algorithm 1), in log domain and float64. For
+    each prefix it keeps apart the paths that end in a blank and those that end in its last label, since only after a
+    blank may that label be emitted anew. `beam` prefixes survive a frame. In each frame, labels that are more than
+    `prune` nats less probable than the best one extend no prefix; `math.inf` considers them all. With a `beam` that
+    no frame fills and `prune=math.inf` the scores are the exact log posteriors; otherwise they are lower bounds.
+    `align` gives the times of a hypothesis.
+
+    Raises `ScoresError` as `greedy` does, and `ValueError` where `1 <= nbest <= beam` or `prune >= 0` does not hold.
+    """
+    if not 1 <= nbest <= beam:
+        raise ValueError(f"nbest is {nbest} and beam is {beam}: give 1 <= nbest <= beam")
+    if not prune >= 0:
+        raise ValueError(f"prune is {prune}: give a number of nats from 0 on, or inf to prune nothing")
+    scores_TV = _checked(log_probs_TV, blank).astype(np.float64)
+    labels = np.delete(np.arange(scores_TV.shape[1]), blank)
+
+    tree = _PrefixTree()
+    nodes_K = np.zeros(1, dtype=np.int64)
+    last_K = np.full(1, blank)  # the empty prefix has no last label; the blank never extends, so it can stand here
+    after_blank_K = np.zeros(1)
+    after_label_K = np.full(1, NEVER)
+    for frame_V in scores_TV:
+        labels_C = labels[frame_V[labels] >= frame_V.max() - prune]
+        total_K = np.logaddexp(after_blank_K, after_label_K)
+        stay_blank_K = total_K + frame_V[blank]
+        stay_label_K = after_label_K + frame_V[last_K]
+        if not labels_C.size:
+            after_blank_K, after_label_K = stay_blank_K, stay_label_K
+            continue
+
+        grown_KC = total_K[:, None] + frame_V[labels_C]
+        column_V = np.full(frame_V.shape, -1)
+        column_V[labels_C] = np.arange(labels_C.size)
+        column_K = column_V[last_K]
+        repeats = np.flatnonzero(column_K >= 0)
+        grown_KC[repeats, column_K[repeats]] = after_blank_K[repeats] + frame_V[last_K[repeats]]
+        # Where a prefix and its parent are both in the beam, the parent grows into a prefix that is already there.
+        row = {node: k for k, node in enumerate(nodes_K.tolist())}
+        parent_K = np.array([row.get(tree.parents[node], -1) for node in row])
+        met = np.flatnonzero((parent_K >= 0) & (column_K >= 0))
+        source = parent_K[met], column_K[met]
+        stay_label_K[met] = np.logaddexp(stay_label_K[met], grown_KC[source])
+        grown_KC[source] = NEVER
+
+        candidates = np.concatenate([np.logaddexp(stay_blank_K, stay_label_K), grown_KC.ravel()])
+        kept = _largest(candidates, beam)
+        stayed = kept[kept < nodes_K.size]
+        parents, columns = np.divmod(kept[kept >= nodes_K.size] - nodes_K.size, labels_C.size)
+        born_labels = labels_C[columns]
+        born = [tree.child(*pair) for pair in zip(nodes_K[parents].tolist(), born_labels.tolist(), strict=True)]
+        nodes_K = np.concatenate([nodes_K[stayed], np.array(born, dtype=np.int64)])
+        last_K = np.concatenate([last_K[stayed], born_labels])
+        after_blank_K = np.concatenate([stay_blank_K[stayed], np.full(len(born), NEVER)])
+        after_label_K = np.concatenate([stay_label_K[stayed], grown_KC[parents, columns]])
+
+    total_K = np.logaddexp(after_blank_K, after_label_K)
+    best = _largest(total_K, nbest)
+    best = best[np.argsort(-total_K[best], kind="stable")]
+    return [Hypothesis(tree.path(int(nodes_K[k])), float(total_K[k])) for k in best]
+
+
+def align(log_probs_TV: np.ndarray, labels: Sequence[int], *, blank: int = 0) -> list[Emission]:
+    """Best path of the given labels (Viterbi): one emission for each of them, in order.
+
+    The states are the labels with blanks before, between and after them (Graves et al. 2006, section 4.1); a blank
+    may be left out except between equal labels. Needs T (2 L + 1) bytes.
+
+    Raises `ScoresError` as `greedy` does, and `AlignmentError` where a label is no label of the scores, where there
+    are fewer frames than labels and adjacent repeats together, or where the labels have probability 0.
+    """
+    scores_TV = _checked(log_probs_TV, blank)
+    labels_L = np.asarray(labels, dtype=np.int64)
+    num_frames, num_labels = scores_TV.shape
+    if not labels_L.size:
+        return []
+    for label in labels_L.tolist():
+        if label == blank or not 0 <= label < num_labels:
+            raise AlignmentError(f"cannot align label {label}: it is the blank or outside 0 to {num_labels - 1}")
+    repeated_L = np.concatenate([[False], labels_L[1:] == labels_L[:-1]])
+    needed = labels_L.size + int(repeated_L.sum())
+    if num_frames < needed:
+        raise AlignmentError(
+            f"{num_frames} frames are too few for {labels_L.size} labels, which need at least {needed}: "
+            "leave the utterance out, shorten its transcript or subsample less"
+        )
+
+    state_labels_N = np.full(2 * labels_L.size + 1, blank)
+    state_labels_N[1::2] = labels_L
+    skip_cost_N = np.full(state_labels_N.size, NEVER)
+    skip_cost_N[3::2] = np.where(repeated_L[1:], NEVER, 0.0)
+    # Two impossible states in front, so that "the state before" and "the state before that" are plain views.
+    best = np.full(state_labels_N.size + 2, NEVER)
+    best[2] = 0.0  # before the first frame, so that it can be the first blank (stay) or the first label (step)
+    moves_TN = np.empty((num_frames, state_labels_N.size), dtype=np.uint8)
+    for t, frame_V in enumerate(scores_TV.astype(np.float64, copy=False)):
+        arrivals = np.stack([best[2:], best[1:-1], best[:-2] + skip_cost_N])
+        moves_TN[t] = arrivals.argmax(axis=0)
+        best[2:] = arrivals.max(axis=0) + frame_V[state_labels_N]
+    state = state_labels_N.size - 1 - int(best[-2] > best[-1])
+    if best[state + 2] == NEVER:
+        raise AlignmentError("the labels have probability 0 under these scores: no path can be aligned with them")
+
+    states_T = np.empty(num_frames, dtype=np.int64)
+    for t in range(num_frames - 1, -1, -1):
+        states_T[t] = state
+        state -= int(moves_TN[t, state])
+    label_states = np.arange(1, state_labels_N.size, 2)
+    starts = np.searchsorted(states_T, label_states, side="left").tolist()
+    ends = np.searchsorted(states_T, label_states, side="right").tolist()
+    return [
+        Emission(label, start, end, min(1.0, float(np.exp(scores_TV[start:end, label], dtype=np.float64).mean())))
+        for label, start, end in zip(labels_L.tolist(), starts, ends, strict=True)
+    ]
+
+
+def _checked(log_probs_TV: np.ndarray, blank: int) -> np.ndarray:
+    scores_TV = np.asarray(log_probs_TV)
+    if scores_TV.ndim != 2 or not 0 <= blank < scores_TV.shape[1]:
+        raise ScoresError(f"scores have shape {scores_TV.shape}: give (frames, labels) with the blank, {blank}, in it")
+    best_T = scores_TV.max(axis=1)
+    if not np.isfinite(best_T).all():
+        frame = int(np.flatnonzero(~np.isfinite(best_T))[0])
+        raise ScoresError(f"the best score of frame {frame} is {best_T[frame]}: the model's output is not usable")
+    return scores_TV
+
+
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Indices of the `count` largest values, those of probability 0 left out, in no particular order."""
+    chosen = np.arange(values.size) if values.size <= count else np.argpartition(-values, count - 1)[:count]
+    return chosen[values[chosen] > NEVER]

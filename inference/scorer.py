@@ -1,0 +1,145 @@
+"""Frames to scores through the exported graph: whole, in windows with carried state, or many streams as a batch.
+
+There is one graph. Full context is a window that holds everything (N_c >= T, N_r = 0); a long file or a live
+stream is cut into windows of N_c frames, each seen together with N_r frames of look-ahead
+(latency control, Zhang et al. 2016). The forward state carried on is the one after N_c frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+
+State = tuple[np.ndarray, np.ndarray]  # h and c of the forward direction, each (L,B,H)
+
+
+class Scored(NamedTuple):
+    """Log probabilities (B,T',V), their lengths (B), and the forward state after N_c frames."""
+
+    scores_BTV: np.ndarray
+    lengths_B: np.ndarray
+    state: State
+
+
+class Scorer:
+    """Runs the graph of a model directory.
+
+    Args:
+        graph: Path of `model.onnx`; the weights lie beside it.
+        subsampling: Input frames for each output frame.
+        threads: Threads for one product; 0 lets ONNX Runtime take every core.
+    """
+
+    def __init__(self, graph: Path, *, subsampling: int, threads: int = 1):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        inputs = {value.name: value.shape for value in self._session.get_inputs()}
+        outputs = {value.name: value.shape for value in self._session.get_outputs()}
+        self.features: int = inputs["frames"][2]
+        self.labels: int = outputs["scores"][2]
+        self.subsampling = subsampling
+        self._layers, _, self._hidden = inputs["state_h"]
+
+    def start(self, streams: int = 1) -> State:
+        """The state before the first frame: zeros."""
+        zeros = np.zeros((self._layers, streams, self._hidden), dtype=np.float32)
+        return zeros, zeros
+
+    def __call__(self, frames_BTF: np.ndarray, lengths_B: np.ndarray, *, chunk: int, state: State) -> Scored:
+        """Score one window of each of B streams.
+
+        Args:
+            frames_BTF: Frames, float32; what lies beyond an item's length is ignored.
+            lengths_B: Valid frames of each item, at least 1.
+            chunk: N_c in input frames, a multiple of the subsampling.
+            state: Forward state at the first frame.
+        """
+        assert chunk > 0 and chunk % self.subsampling == 0, "N_c is a positive multiple of the subsampling"
+        state_h, state_c = state
+        scores_BTV, score_lengths_B, next_h, next_c = self._session.run(
+            ("scores", "score_lengths", "next_h", "next_c"),
+            {
+                "frames": np.ascontiguousarray(frames_BTF, dtype=np.float32),
+                "lengths": np.asarray(lengths_B, dtype=np.int64),
+                "chunk": np.array(chunk, dtype=np.int64),
+                "state_h": state_h,
+                "state_c": state_c,
+            },
+        )
+        return Scored(scores_BTV, score_lengths_B, (next_h, next_c))
+
+    def full(self, frames_TF: np.ndarray) -> np.ndarray:
+        """Scores (T',V) of one item with full context; no frames give no scores."""
+        return self.windowed([frames_TF], chunk=self.round_up(max(len(frames_TF), 1)), lookahead=0)
+
+    def windowed(self, frames: Iterable[np.ndarray], *, chunk: int, lookahead: int) -> np.ndarray:
+        """Scores (T',V) of one item that comes in pieces, window by window."""
+        stream = ScoreStream(self, chunk=chunk, lookahead=lookahead)
+        scores = [np.zeros((0, self.labels), dtype=np.float32)]
+        for piece in frames:
+            scores.extend(stream.push(piece))
+        scores.extend(stream.flush())
+        return np.concatenate(scores)
+
+    def round_up(self, frames: int) -> int:
+        """The least multiple of the subsampling that is no less than `frames`."""
+        return -(-frames // self.subsampling) * self.subsampling
+
+
+class ScoreStream:
+    """One stream through the scorer: frames go in as they come, scores come out a window at a time.
+
+    Args:
+        scorer: The model.
+        chunk: N_c, frames by which each window advances; a multiple of the subsampling.
+        lookahead: N_r, frames that a window sees beyond them; a multiple of the subsampling.
+    """
+
+    def __init__(self, scorer: Scorer, *, chunk: int, lookahead: int):
+        for name, value, least in (("chunk", chunk, 1), ("lookahead", lookahead, 0)):
+            if value < least or value % scorer.subsampling:
+                raise ValueError(f"{name} is {value} frames; it must be a multiple of {scorer.subsampling} and >= {least}")
+        self._scorer = scorer
+        self._chunk = chunk
+        self._window = chunk + lookahead
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: what follows is scored as if it came first."""
+        self._pieces: list[np.ndarray] = []
+        self._buffered = 0
+        self._state = self._scorer.start()
+
+    def push(self, frames_TF: np.ndarray) -> Iterator[np.ndarray]:
+        """Scores (N_c / subsampling, V) of every window that these frames complete."""
+        if frames_TF.ndim != 2 or frames_TF.shape[1] != self._scorer.features:
+            raise ValueError(
+                f"the model was trained on frames of {self._scorer.features} features; these have shape {frames_TF.shape}"
+            )
+        if len(frames_TF):
+            self._pieces.append(frames_TF)
+            self._buffered += len(frames_TF)
+        while self._buffered >= self._window:
+            yield self._advance()
+
+    def flush(self) -> Iterator[np.ndarray]:
+        """Scores of what is left, whose look-ahead is cut short by the end; then the stream is fresh again."""
+        while self._buffered:
+            yield self._advance()
+        self.reset()
+
+    def _advance(self) -> np.ndarray:
+        held_TF = np.concatenate(self._pieces)
+        window_TF = held_TF[: self._window]
+        scored = self._scorer(window_TF[None], np.array([len(window_TF)]), chunk=self._chunk, state=self._state)
+        self._state = scored.state
+        self._pieces = [held_TF[self._chunk :]]
+        self._buffered = len(self._pieces[0])
+        return scored.scores_BTV[0, : self._chunk // self._scorer.subsampling]

@@ -1,0 +1,151 @@
+"""The stages that all recipes share: prepare, train, evaluate, report.
+
+A recipe is a folder with `prepare.py` (a function `prepare(data, out, ...)` that writes `train`, `dev` and `test` manifests, and
+RESULT, the name of its figure), `config.yaml` and `README.md`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from rich.progress import track
+
+from asr.formats import write_text
+from asr.recognizer import Recognizer
+from asr.report import Pair, Report, evaluate_pairs
+from asr.train import TrainConfig, shell_command, train
+from training.config import parse
+from training.manifests import ManifestError, read
+
+FOLDER = Path(__file__).parent
+STAGES = ("prepare", "train", "evaluate")
+
+
+def names() -> list[str]:
+    """The recipes there are."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/config.yaml"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one recipe; the last line printed is its result. Returns the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    name, *rest = arguments
+    if name not in names():
+        print(f"recipes: no recipe is called {name!r}; there are: {', '.join(names())}", file=sys.stderr)
+        return 2
+    recipe = importlib.import_module(f"recipes.{name}.prepare")
+    config, options = parse(
+        TrainConfig,
+        arguments=rest,
+        default_file=FOLDER / name / "config.yaml",
+        extras={
+            "--data": {"type": str, "required": True, "help": "folder of the corpus, as its publisher lays it out"},
+            "--out": {"type": str, "required": True, "help": "folder for manifests, checkpoints, the model and the report"},
+            "--stages": {"type": str, "nargs": "+", "choices": STAGES, "default": list(STAGES), "help": "stages to run"},
+            "--seeds": {"type": int, "nargs": "+", "help": "train once with each seed and report mean and spread"},
+            "--beam": {"type": int, "default": 0, "help": "hypotheses of the beam search when evaluating; 0 is greedy"},
+        },
+        functions={"prepare": (recipe.prepare, {"data", "out"})},
+        prog=f"python -m recipes {name}",
+        description=recipe.__doc__,
+    )
+    try:
+        print(run(recipe, name, config, options, command=shell_command(["python", "-m", "recipes", *arguments])))
+    except (ValueError, OSError) as error:
+        print(f"recipes {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"recipes {name}: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run(recipe: ModuleType, name: str, config: TrainConfig, options, *, command: str) -> str:
+    """Run the stages asked for; returns the line that says the result."""
+    out, manifests = Path(options.out), Path(options.out) / "manifests"
+    if "prepare" in options.stages:
+        say(f"prepare: {options.data} -> {manifests}")
+        recipe.prepare(Path(options.data), out, **(options.prepare.as_dict() if "prepare" in options else {}))
+    seeds = options.seeds or [config.loop.seed]
+    folders = {seed: out / f"seed{seed}" if options.seeds else out for seed in seeds}
+    if "train" in options.stages:
+        for seed, folder in folders.items():
+            say(f"train: seed {seed} -> {folder / 'model'}")
+            train(
+                replace(config, loop=replace(config.loop, seed=seed)),
+                train=read(manifests / "train.jsonl.gz"),
+                dev=read(manifests / "dev.jsonl.gz"),
+                out=folder,
+                command=command,
+                data_note=getattr(recipe, "DATA_NOTE", ""),
+            )
+    if "evaluate" not in options.stages:
+        return f"{name}: {', '.join(options.stages)} done in {out}"
+    tests = sorted(manifests.glob("test*.jsonl.gz"))
+    if not tests:
+        raise ManifestError(f"{manifests}: no test manifest; run the stage prepare first")
+    lines = []
+    for manifest in tests:
+        part = manifest.name.removesuffix(".jsonl.gz").replace("_", " ")
+        figures = []
+        for folder in folders.values():
+            report = evaluate(folder / "model", manifest, beam=options.beam)
+            write_text(folder / f"{part.replace(' ', '_')}.md", report.to_markdown())
+            print(report.summary())
+            figures.append(recipe_figure(recipe, report))
+        lines.append(_line(part, recipe.RESULT, figures))
+    return "\n".join(lines)
+
+
+def evaluate(model: Path, manifest: Path, *, beam: int = 0) -> Report:
+    """Transcribe every item of a manifest with the exported model and count the errors."""
+    recognizer = Recognizer.open(model)
+    pairs = []
+    for item in track(read(manifest), description=f"evaluate {manifest.name}", transient=True):
+        transcript = recognizer.transcribe(item.path, start=item.start, duration=item.duration, beam=beam)
+        pairs.append(Pair(id=item.id, speaker=item.speaker or None, reference=item.text, hypothesis=transcript.text))
+    return evaluate_pairs(pairs)
+
+
+def recipe_figure(recipe: ModuleType, report: Report) -> float:
+    """The recipe's figure: the word error rate, or the share of items that are right as a whole."""
+    if recipe.RESULT == "WER":
+        return report.words.rate
+    assert recipe.RESULT == "accuracy", "a recipe's RESULT is WER or accuracy"
+    right = sum(one.word_errors.errors == 0 for one in report.utterances)
+    return right / len(report.utterances)
+
+
+def say(line: str) -> None:
+    """A line on progress, kept apart from the result on standard output."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _line(part: str, figure: str, values: list[float]) -> str:
+    def text(value: float) -> str:
+        return f"{100 * value:.2f} %" if figure == "WER" else f"{value:.4f}"
+
+    if len(values) == 1:
+        return f"{part} {figure} {text(values[0])}"
+    spread = f"{text(min(values))} to {text(max(values))}, standard deviation {text(float(np.std(values, ddof=1)))}"
+    return f"{part} {figure} {text(float(np.mean(values)))} (mean of {len(values)} seeds; {spread})"
+
+
+def _overview() -> str:
+    lines = ["usage: python -m recipes NAME --data FOLDER --out FOLDER [--stages prepare train evaluate] [--seeds 0 1 2] [SETTING ...]", ""]
+    lines.append("Prepares a corpus, trains on it, evaluates the exported model and prints the result. Run again, it goes on where it stopped.")
+    lines += ["", "recipes:"]
+    for name in names():
+        title = (FOLDER / name / "README.md").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        lines.append(f"  {name:18s} {title}")
+    lines += ["", "`python -m recipes NAME --help` lists every setting."]
+    return "\n".join(lines)

@@ -1,0 +1,18 @@
+"""What every test may use: the place of the real recordings, and a fixed number of threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real recordings and landmarks that lies beside the checkout on the project's machines."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no folder ../shared/data beside the checkout: the real recordings are not here")
+    return folder

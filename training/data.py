@@ -1,0 +1,168 @@
+"""Batches: items of like length together, frames and targets padded, every draw from (seed, pass, item).
+
+Workers are told the pass with each index and keep no state, so that a run resumed is the run uninterrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from training.manifests import Item
+
+
+class Example(NamedTuple):
+    """One item as numbers: frames (T,F) float32 and its labels (L) int64."""
+
+    frames_TF: np.ndarray
+    targets_L: np.ndarray
+
+
+class Batch(NamedTuple):
+    """Padded items; `ids` names them."""
+
+    frames_BTF: Tensor
+    lengths_B: Tensor
+    targets_BL: Tensor
+    target_lengths_B: Tensor
+    ids: tuple[str, ...]
+
+
+# Makes an example of an item; a generator means training (augmentation draws from it), none means development.
+Load = Callable[[Item, np.random.Generator | None], Example]
+
+
+class Items(Dataset):
+    """Items by (pass, index); the pass is none for development data, which is never augmented."""
+
+    def __init__(self, items: Sequence[Item], load: Load, *, seed: int = 0):
+        self._items = items
+        self._load = load
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, key: tuple[int | None, int]) -> tuple[str, Example]:
+        number, index = key
+        rng = None if number is None else np.random.default_rng([self._seed, number, index])
+        item = self._items[index]
+        return item.id, self._load(item, rng)
+
+
+# Ratio between the longest and the shortest item of a length class.
+CLASS_RATIO = 1.15
+
+
+class Buckets:
+    """Batches of like length for a run of any number of passes, in the order that (seed, pass) draws.
+
+    The stream of batches is cut into intervals, after each of which the loop looks at the development set. An interval may
+    be a whole pass or a number of batches; interval k is the same whether the run came to it or resumed there.
+
+    Args:
+        durations: Length of each item in any unit.
+        batch_size: Sum of padded lengths in a batch at most, in the same unit.
+        interval: Batches in an interval; none is a pass.
+        seed: Where the order is drawn from.
+        shuffle: False gives every item once, longest last, with no pass number: for development data.
+        rank, ranks: This process among those that train together; all see equally many batches.
+    """
+
+    def __init__(
+        self,
+        durations: Sequence[float],
+        batch_size: float,
+        *,
+        interval: int | None = None,
+        seed: int = 0,
+        shuffle: bool = True,
+        rank: int = 0,
+        ranks: int = 1,
+    ):
+        self._durations = np.maximum(np.asarray(durations, dtype=np.float64), 1e-3)
+        self._classes = CLASS_RATIO ** np.ceil(np.log(self._durations) / np.log(CLASS_RATIO))
+        self._batch_size = batch_size
+        self._seed = seed
+        self._shuffle = shuffle
+        self._rank, self._ranks = rank, ranks
+        # Lightning calls set_epoch on the sampler of a batch sampler.
+        self.sampler = self
+        self._interval_number = 0
+        self.batches_a_pass = len(self._pass(0)) // ranks if shuffle else len(self._pass(0))
+        self.interval = interval or self.batches_a_pass
+
+    def set_epoch(self, number: int) -> None:
+        """Choose which interval is iterated next."""
+        self._interval_number = number
+
+    def __len__(self) -> int:
+        return self.interval
+
+    def __iter__(self) -> Iterator[list[tuple[int | None, int]]]:
+        first = self._interval_number * self.interval if self._shuffle else 0
+        number = batches = None
+        for step in range(first, first + self.interval):
+            if step // self.batches_a_pass != number:
+                number = step // self.batches_a_pass
+                batches = self._pass(number)[self._rank :: self._ranks] if self._shuffle else self._pass(number)
+            yield [(number if self._shuffle else None, int(i)) for i in batches[step % self.batches_a_pass]]
+
+    def _pass(self, number: int) -> list[np.ndarray]:
+        """All batches of one pass. How many there are does not depend on the pass."""
+        if not self._shuffle:
+            order = np.argsort(self._durations, kind="stable")
+            return np.split(order, self._cuts(self._durations[order]))
+        rng = np.random.default_rng([self._seed, number])
+        # Items of one length class are exchangeable: they mix from pass to pass, and padding stays under 15 %.
+        order = rng.permutation(len(self._classes))
+        order = order[np.argsort(self._classes[order], kind="stable")]
+        batches = np.split(order, self._cuts(self._classes[order]))
+        if number == 0:
+            # CTC finds its first alignments in short items: the first pass goes from short to long (Amodei et al. 2016).
+            return batches
+        return [batches[k] for k in rng.permutation(len(batches))]
+
+    def _cuts(self, ascending: np.ndarray) -> list[int]:
+        cuts, first = [], 0
+        for index, duration in enumerate(ascending):
+            if index > first and duration * (index - first + 1) > self._batch_size:
+                cuts.append(index)
+                first = index
+        return cuts
+
+
+def collate(named: list[tuple[str, Example]]) -> Batch:
+    """Pad examples to a batch."""
+    ids, examples = zip(*named, strict=True)
+    frames = [torch.from_numpy(np.ascontiguousarray(e.frames_TF)) for e in examples]
+    targets = [torch.from_numpy(np.asarray(e.targets_L, dtype=np.int64)) for e in examples]
+    return Batch(
+        torch.nn.utils.rnn.pad_sequence(frames, batch_first=True),
+        torch.tensor([len(f) for f in frames]),
+        torch.nn.utils.rnn.pad_sequence(targets, batch_first=True),
+        torch.tensor([len(t) for t in targets]),
+        ids,
+    )
+
+
+def loader(items: Sequence[Item], load: Load, buckets: Buckets, *, seed: int, workers: int) -> DataLoader:
+    """A torch DataLoader over the batches of `buckets`."""
+    return DataLoader(
+        Items(items, load, seed=seed),
+        batch_sampler=buckets,
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_one_thread if workers else None,
+    )
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)

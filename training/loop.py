@@ -1,0 +1,259 @@
+"""The run: steps, intervals, checkpoints, early stop, and resuming as if never interrupted.
+
+An interval is a pass over the data or a fixed number of batches. At its end the development error is measured, the last
+and the best checkpoint are written and a line goes to `train.log`. A run that finds its own `last.ckpt` goes on from
+there; since every draw comes from (seed, step) or (seed, pass, item), its losses are those of the uninterrupted run.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from encoders.heads import BLANK, ctc_loss, frames_needed
+from encoders.network import Network
+from training.config import LoopConfig, OptimizerConfig
+from training.data import Batch, Buckets, Load, loader
+from training.manifests import Item
+from training.metrics import ErrorCounts
+
+# Errors of a hypothesis against its reference, both as labels.
+CountErrors = Callable[[list[int], list[int]], ErrorCounts]
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+# Weight of the development loss beside the error, less than any one error can weigh.
+TIE_BREAK = 1e-6
+
+
+class CtcTraining(lightning.LightningModule):
+    """What Lightning needs to know about training a network with CTC.
+
+    Args:
+        network: What is trained.
+        count_errors: What the development error counts, such as words.
+        optimizer: Settings of the optimizer.
+        loop: Settings of the run.
+        steps: Optimizer steps of the whole run, over which the learning rate rises and falls.
+    """
+
+    def __init__(self, network: Network, count_errors: CountErrors, optimizer: OptimizerConfig, loop: LoopConfig, steps: int):
+        super().__init__()
+        self.network = network
+        self.averaged = copy.deepcopy(network).requires_grad_(False) if loop.average else None
+        self._count_errors = count_errors
+        self._optimizer = optimizer
+        self._loop = loop
+        self._steps = steps
+        self._dev_errors = ErrorCounts.zero()
+        self.infeasible: dict[str, str] = {}
+
+    @property
+    def evaluated(self) -> Network:
+        """The network that is measured and exported: the averaged one if there is one."""
+        return self.network if self.averaged is None else self.averaged
+
+    def configure_optimizers(self) -> dict:
+        settings = self._optimizer
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        warmup = min(settings.warmup_steps, self._steps // 10)
+
+        def rate(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            progress = min((step - warmup) / max(self._steps - warmup, 1), 1.0)
+            return settings.final_rate + (1 - settings.final_rate) * 0.5 * (1 + math.cos(math.pi * progress))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # Dropout draws from torch's generator: tie it to the step, not to what was drawn before.
+        torch.manual_seed((self._loop.seed << 32) + self.global_step)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        scores, lengths = self.network(batch.frames_BTF, batch.lengths_B)
+        result = ctc_loss(scores, lengths, batch.targets_BL, batch.target_lengths_B)
+        if not bool(result.feasible_B.all()):
+            self._name_infeasible(batch, lengths, result.feasible_B)
+        self.log("loss", result.loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch.ids), sync_dist=True)
+        return result.loss
+
+    def _name_infeasible(self, batch: Batch, lengths_B: Tensor, feasible_B: Tensor) -> None:
+        needed_B = frames_needed(batch.targets_BL, batch.target_lengths_B)
+        for index in (~feasible_B).nonzero()[:, 0].tolist():
+            needs, has = int(needed_B[index]), int(lengths_B[index])
+            self.infeasible[batch.ids[index]] = f"{batch.ids[index]}: needs {needs} frames, has {has}"
+
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+        if self.averaged is None:
+            return
+        # Early weights are forgotten sooner: the average starts from scratch, not from the first weights.
+        decay = min(self._loop.average, (1 + self.global_step) / (10 + self.global_step))
+        for average, current in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+            average.lerp_(current.detach(), 1 - decay)
+
+    def on_validation_epoch_start(self) -> None:
+        self._dev_errors = ErrorCounts.zero()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        scores, lengths = self.evaluated(batch.frames_BTF, batch.lengths_B)
+        result = ctc_loss(scores, lengths, batch.targets_BL, batch.target_lengths_B)
+        self.log("dev_loss", result.loss, batch_size=len(batch.ids), sync_dist=True)
+        best = scores.argmax(-1)
+        for index in range(len(batch.ids)):
+            hypothesis = torch.unique_consecutive(best[index, : lengths[index]]).tolist()
+            reference = batch.targets_BL[index, : batch.target_lengths_B[index]].tolist()
+            self._dev_errors += self._count_errors([label for label in hypothesis if label != BLANK], reference)
+
+    def on_validation_epoch_end(self) -> None:
+        counts = torch.tensor([self._dev_errors.errors, self._dev_errors.reference], device=self.device)
+        errors, reference = self.all_gather(counts).reshape(-1, 2).sum(0).tolist()
+        error = errors / max(reference, 1)
+        self.log("dev_error", error, prog_bar=True, rank_zero_only=True)
+        # Small development sets tie often, at no errors above all: then the lower loss decides.
+        loss = float(self.trainer.callback_metrics["dev_loss"])
+        self.log("dev_choice", error + TIE_BREAK * min(loss, 1 / TIE_BREAK), rank_zero_only=True)
+
+
+class TextLog(Callback):
+    """A line for each interval, in `train.log`, and on the screen where there is no progress bar."""
+
+    def __init__(self, path: Path, *, echo: bool):
+        self._path = path
+        self._echo = echo
+        self._started = time.monotonic()
+        self._named: set[str] = set()
+
+    def say(self, line: str) -> None:
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        if self._echo:
+            print(line, flush=True)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: CtcTraining) -> None:
+        if not trainer.is_global_zero:
+            return
+        metrics = trainer.callback_metrics
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.say(
+            f"interval {trainer.current_epoch + 1:3d}  step {trainer.global_step:6d}  loss {float(metrics['loss_epoch']):.4f}  "
+            f"dev loss {float(metrics['dev_loss']):.4f}  dev error {100 * float(metrics['dev_error']):.2f} %  "
+            f"rate {rate:.2e}  {time.monotonic() - self._started:.0f} s"
+        )
+        fresh = [text for name, text in module.infeasible.items() if name not in self._named]
+        self._named.update(module.infeasible)
+        if fresh:
+            shown = "; ".join(fresh[:5]) + (f"; and {len(fresh) - 5} more" if len(fresh) > 5 else "")
+            self.say(f"  {len(fresh)} utterances are too short for their transcripts and were left out: {shown}")
+
+
+def fit(
+    network: Network,
+    train: Sequence[Item],
+    dev: Sequence[Item],
+    load: Load,
+    *,
+    frame_seconds: float,
+    count_errors: CountErrors,
+    optimizer: OptimizerConfig,
+    loop: LoopConfig,
+    out: Path,
+) -> Network:
+    """Train `network` and return it with the weights of the best interval.
+
+    Args:
+        network: Fresh, or with the weights to start from.
+        train: Items to train on.
+        dev: Items on whose error the best interval is chosen; no speaker of theirs should be in `train`.
+        load: Makes an example of an item.
+        frame_seconds: Time between two frames, to count a batch's frames.
+        count_errors: What the development error counts.
+        optimizer: Settings of the optimizer.
+        loop: Settings of the run.
+        out: Folder for checkpoints, `train.log` and TensorBoard's files. A run that stopped there goes on.
+    """
+    _quieten()
+    out.mkdir(parents=True, exist_ok=True)
+    if loop.threads:
+        torch.set_num_threads(loop.threads)
+    plan = Buckets([item.duration for item in train], loop.batch_frames * frame_seconds, interval=loop.interval_batches)
+    steps = loop.epochs * plan.batches_a_pass
+    module = CtcTraining(network, count_errors, optimizer, loop, steps)
+    interactive = sys.stdout.isatty()
+    log = TextLog(out / "train.log", echo=not interactive)
+    best = ModelCheckpoint(out, "best", monitor="dev_choice", mode="min", save_on_train_epoch_end=True, enable_version_counter=False)
+    last = ModelCheckpoint(out, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    callbacks: list[Callback] = [log, best, last]
+    if loop.patience:
+        callbacks.append(EarlyStopping("dev_choice", patience=loop.patience, mode="min", check_on_train_epoch_end=True))
+    if interactive:
+        callbacks.append(RichProgressBar(leave=True))
+    trainer = lightning.Trainer(
+        accelerator="auto",
+        devices=loop.devices,
+        strategy=loop.strategy,
+        precision=_precision(loop.precision),
+        max_epochs=math.ceil(steps / plan.interval),
+        gradient_clip_val=loop.clip_norm or loop.clip_value or None,
+        gradient_clip_algorithm="value" if loop.clip_value else "norm",
+        callbacks=callbacks,
+        logger=TensorBoardLogger(out, name="", version="tensorboard"),
+        default_root_dir=out,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=max(1, min(10, plan.interval)),
+        enable_model_summary=False,
+        enable_progress_bar=interactive,
+    )
+    rank, ranks = trainer.global_rank, trainer.world_size
+
+    def batches(items: Sequence[Item], **settings: object) -> torch.utils.data.DataLoader:
+        buckets = Buckets(
+            [item.duration for item in items], loop.batch_frames * frame_seconds, seed=loop.seed, rank=rank, ranks=ranks, **settings
+        )
+        return loader(items, load, buckets, seed=loop.seed, workers=loop.workers)
+
+    resume = out / LAST
+    if resume.exists():
+        log.say(f"going on from {resume}")
+    trainer.fit(
+        module,
+        batches(train, interval=loop.interval_batches),
+        batches(dev, shuffle=False),
+        ckpt_path=resume if resume.exists() else None,
+    )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    state = torch.load(out / BEST, map_location="cpu", weights_only=True)["state_dict"]
+    module.load_state_dict(state)
+    return module.evaluated.cpu().eval()
+
+
+def _precision(wanted: str) -> str:
+    if wanted != "auto":
+        return wanted
+    if not torch.cuda.is_available():
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+
+def _quieten() -> None:
+    """Keep back what Lightning says about its own settings; warnings about ours still show."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (".*does not have many workers.*", ".*Checkpoint directory.*exists and is not empty.*", ".*isinstance.treespec.*", ".*LeafSpec.*", ".*sync_dist.*"):
+        warnings.filterwarnings("ignore", message=message)
