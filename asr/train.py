@@ -66,16 +66,19 @@ class LoadSpeech:
         extractor: Samples to normalised frames.
         tokens: Text to labels.
         augment: What training does to a recording and its frames.
+        cache_mb: Megabytes of decoded sound to keep: decoding and resampling cost as much as all that follows.
     """
 
-    def __init__(self, extractor: FeatureExtractor, tokens: Tokens, augment: AugmentConfig):
+    def __init__(self, extractor: FeatureExtractor, tokens: Tokens, augment: AugmentConfig, *, cache_mb: int = 0):
         self._extractor = extractor
         self._tokens = tokens
         self._augment = augment
+        self._cache: dict[Item, np.ndarray] = {}
+        self._cache_left = cache_mb * 1_000_000
         self._augmenter = WaveformAugmenter(augment, extractor.rate)
 
     def __call__(self, item: Item, rng: np.random.Generator | None) -> Example:
-        samples_S = _samples(item, self._extractor.rate)
+        samples_S = self._decoded(item)
         if rng is not None:
             samples_S = self._augmenter(samples_S, rng)
         frames_TF = self._extractor(samples_S)
@@ -85,6 +88,17 @@ class LoadSpeech:
             # Too short for one window: one frame of silence, which the loss then reports as too short for its text.
             frames_TF = np.zeros((1, self._extractor.num_features), dtype=np.float32)
         return Example(frames_TF, np.array(self._tokens.encode(item.text), dtype=np.int64))
+
+    def _decoded(self, item: Item) -> np.ndarray:
+        # By the whole item: training and development data may use the same ids.
+        if item in self._cache:
+            return self._cache[item]
+        samples_S = _samples(item, self._extractor.rate)
+        if samples_S.nbytes <= self._cache_left:
+            self._cache_left -= samples_S.nbytes
+            samples_S.flags.writeable = False
+            self._cache[item] = samples_S
+        return samples_S
 
 
 class CountWords:
@@ -146,7 +160,7 @@ def train(
         network,
         train,
         dev,
-        LoadSpeech(extractor, tokens, config.augment),
+        LoadSpeech(extractor, tokens, config.augment, cache_mb=config.loop.cache_mb),
         frame_seconds=extractor.shift_seconds,
         count_errors=CountWords(tokens),
         optimizer=config.optimizer,
@@ -208,7 +222,7 @@ def _same_run(
         data.update(repr((item.id, item.start, item.duration, item.text, item.speaker)).encode())
     settings = asdict(config)
     # How the work is done may change between a run and its resumption; what is done may not.
-    for name in ("workers", "threads", "devices", "strategy"):
+    for name in ("workers", "cache_mb", "threads", "devices", "strategy"):
         del settings["loop"][name]
     settings = yaml.safe_load(yaml.safe_dump(_plain({**settings, "data": data.hexdigest()})))
     if start_from is not None:

@@ -105,6 +105,8 @@ class Blstm(nn.Module):
         for index, factor in enumerate(self.config.stacking):
             if factor > 1:
                 x, lengths_B = stack_frames(x, lengths_B, factor)
+            elif index == 0:
+                x = mask_frames(x, lengths_B)
             y, _ = self.forwards[index](x)
             if self.config.bidirectional:
                 order = reversal(lengths_B, x.shape[1])
@@ -119,12 +121,16 @@ def stacked_length(length, factor: int):
     return (length + factor - 1) // factor
 
 
+def mask_frames(x_BTF: Tensor, lengths_B: Tensor) -> Tensor:
+    """Zeros beyond each item's length. No output sees what lies there, but in a gradient 0 times NaN would be NaN."""
+    valid_BT = torch.arange(x_BTF.shape[1], device=x_BTF.device) < lengths_B[:, None]
+    return x_BTF.masked_fill(~valid_BT[..., None], 0.0)
+
+
 def stack_frames(x_BTF: Tensor, lengths_B: Tensor, factor: int) -> tuple[Tensor, Tensor]:
     """Join each `factor` adjacent frames to one: (B,T,F) -> (B, ceil(T/factor), factor*F), zeros beyond the length."""
     batch, frames, features = x_BTF.shape
-    valid_BT = torch.arange(frames, device=x_BTF.device) < lengths_B[:, None]
-    x_BTF = x_BTF.masked_fill(~valid_BT[..., None], 0.0)
-    x_BTF = nn.functional.pad(x_BTF, (0, 0, 0, -frames % factor))
+    x_BTF = nn.functional.pad(mask_frames(x_BTF, lengths_B), (0, 0, 0, -frames % factor))
     return x_BTF.reshape(batch, -1, factor * features), stacked_length(lengths_B, factor)
 
 

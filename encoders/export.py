@@ -125,7 +125,9 @@ class _Graph:
     def masked(self, x_BTF: str, lengths_B: str) -> str:
         """Zeros beyond each item's length (Where, since NaN times 0 is NaN)."""
         frames = self("Range", self.integers(0), self.size(x_BTF, 1), self.integers(1))
-        valid = self("Less", self("Unsqueeze", frames, self.integers([0])), self("Unsqueeze", lengths_B, self.integers([1])))
+        valid = self(
+            "Less", self("Unsqueeze", frames, self.integers([0])), self("Unsqueeze", lengths_B, self.integers([1]))
+        )
         return self("Where", self("Unsqueeze", valid, self.integers([2])), x_BTF, self.zero())
 
     def stacked(self, x_BTF: str, factor: int, stacked_features: int) -> str:
@@ -135,14 +137,23 @@ class _Graph:
         pads = self("Concat", self.integers([0, 0, 0, 0]), missing, self.integers([0]), axis=0)
         return self("Reshape", self("Pad", x_BTF, pads), self.integers([0, -1, stacked_features]))
 
-    def recurrent(self, layer: str, x_TBF: str, lengths_B: str, hidden: int, *states: str, reverse: bool = False) -> list[str]:
+    def recurrent(
+        self, layer: str, x_TBF: str, lengths_B: str, hidden: int, *states: str, reverse: bool = False
+    ) -> list[str]:
         """ONNX's LSTM in one direction: outputs (T,B,H), and the last h and c as (1,B,H)."""
         name = f"lstm_{len(self.nodes)}"
         outputs = [f"{name}_y", f"{name}_h", f"{name}_c"]
         self.nodes.append(
             helper.make_node(
                 "LSTM",
-                [x_TBF, f"{layer}.W", f"{layer}.R", f"{layer}.B", self("Cast", lengths_B, to=TensorProto.INT32), *states],
+                [
+                    x_TBF,
+                    f"{layer}.W",
+                    f"{layer}.R",
+                    f"{layer}.B",
+                    self("Cast", lengths_B, to=TensorProto.INT32),
+                    *states,
+                ],
                 outputs,
                 hidden_size=hidden,
                 direction="reverse" if reverse else "forward",

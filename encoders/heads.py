@@ -39,7 +39,7 @@ class CtcLoss(NamedTuple):
 
 def frames_needed(targets_BL: Tensor, target_lengths_B: Tensor) -> Tensor:
     """Fewest frames in which CTC can emit each target: its length plus one blank between adjacent equal labels."""
-    inside = torch.arange(1, targets_BL.shape[1], device=targets_BL.device) < target_lengths_B[:, None]
+    inside = torch.arange(targets_BL.shape[1], device=targets_BL.device)[1:] < target_lengths_B[:, None]
     repeats = (targets_BL[:, 1:] == targets_BL[:, :-1]) & inside
     return target_lengths_B + repeats.sum(1)
 

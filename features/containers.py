@@ -122,9 +122,8 @@ class ContainerReader:
         done = 0
         try:
             for frame in self._container.decode(stream):
-                channels = frame.layout.nb_channels
                 samples = frame.to_ndarray()
-                samples_SC = samples.T if frame.format.is_planar else samples.reshape(-1, channels)
+                samples_SC = samples.T if frame.format.is_planar else samples.reshape(frame.samples, -1)
                 done += len(samples_SC)
                 yield int(frame.sample_rate), to_float32(samples_SC)
         except self._errors:

@@ -5,14 +5,19 @@
     config.yaml           format version, feature definition with its statistics, encoder, tokens
     labels.txt            one label a line, the blank first
     README.md             the model card: data, licence, numbers, the command that made it
+    SHA256SUMS            what `sha256sum` says of the first four, by which damage is found
 
-Loading runs no code that travels with the model: nothing is unpickled.
+Loading runs no code that travels with the model: nothing is unpickled. Whoever changes a file by hand makes SHA256SUMS
+anew or removes it; without it nothing but the form of the files is checked.
 """
 
 from __future__ import annotations
 
+import ctypes
+import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +31,7 @@ from inference.scorer import Scorer
 FORMAT = 1
 BLANK = "<blank>"
 GRAPH, WEIGHTS, CONFIG, LABELS, CARD = "model.onnx", "weights.safetensors", "config.yaml", "labels.txt", "README.md"
+SUMS = "SHA256SUMS"
 
 
 class ModelError(ValueError):
@@ -75,12 +81,14 @@ class Model:
         try:
             scorer = Scorer(self.directory / GRAPH, subsampling=self.subsampling, threads=self.threads)
         except Exception as error:  # ONNX Runtime raises classes of its own for a damaged file
-            reason = str(error).splitlines()[0][:200]
-            raise ModelError(f"{self.directory}: {GRAPH} or {WEIGHTS} is damaged ({reason}); fetch the model anew") from error
+            raise ModelError(
+                f"{self.directory}: {GRAPH} or {WEIGHTS} is damaged ({_first_line(error)}); fetch the model anew"
+            ) from error
         if (scorer.features, scorer.labels) != (self.extractor.num_features, len(self.labels)):
             raise ModelError(
                 f"{self.directory}: {GRAPH} reads {scorer.features} features and scores {scorer.labels} labels, but "
-                f"{CONFIG} and {LABELS} define {self.extractor.num_features} and {len(self.labels)}; these files are of different models"
+                f"{CONFIG} and {LABELS} define {self.extractor.num_features} and {len(self.labels)}; "
+                "these files are of different models"
             )
         return scorer
 
@@ -102,24 +110,63 @@ def load(directory: str | Path, *, threads: int = 1) -> Model:
         raise ModelError(f"{directory}: no such model directory")
     missing = [name for name in (GRAPH, WEIGHTS, CONFIG, LABELS) if not (directory / name).is_file()]
     if missing:
-        raise ModelError(f"{directory}: not a whole model, {', '.join(missing)} missing; a model directory is made by `asr train`")
+        raise ModelError(
+            f"{directory}: not a whole model, {', '.join(missing)} missing; a model directory is made by `asr train`"
+        )
+    try:
+        _check_sums(directory)
+        config = _config(directory)
+        lines = (directory / LABELS).read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise ModelError(f"{directory}: cannot be read ({error.strerror}); check its permissions") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{directory}: {CONFIG} or {LABELS} is not text in UTF-8; fetch the model anew") from error
+    labels, after = tuple(lines[:-1]), lines[-1]
+    if after or labels[:1] != (BLANK,) or len(set(labels)) != len(labels) or "" in labels:
+        raise ModelError(
+            f"{directory / LABELS}: the first label must be {BLANK}, none may be empty or stand twice, and each ends "
+            "its line; fetch the model anew"
+        )
+    try:
+        extractor = from_dict(config["features"])
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{directory / CONFIG}: {_first_line(error)}; fetch the model anew") from error
+    return Model(directory, extractor, labels, config["encoder"], config["tokens"], threads)
+
+
+def _check_sums(directory: Path) -> None:
+    if not (directory / SUMS).is_file():
+        return
+    lines = (directory / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name in (GRAPH, WEIGHTS, CONFIG, LABELS):
+        if expected.get(name) != hashlib.sha256((directory / name).read_bytes()).hexdigest():
+            raise ModelError(f"{directory}: {name} is damaged (its sum is not the one in {SUMS}); fetch the model anew")
+
+
+def _config(directory: Path) -> dict:
+    """The content of `config.yaml`, of the kinds that the rest of the program relies on."""
     try:
         config = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
-        version = config["format"]
-        if version != FORMAT:
-            raise ModelError(_other_format(directory, version))
-        labels = tuple((directory / LABELS).read_text(encoding="utf-8").removesuffix("\n").split("\n"))
-        model = Model(directory, from_dict(config["features"]), labels, config["encoder"], config["tokens"], threads)
-    except ModelError:
-        raise
-    except KeyError as error:
-        raise ModelError(f"{directory / CONFIG}: {error.args[0]} is missing; fetch the model anew") from error
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{directory / CONFIG}: cannot be read ({reason}); fetch the model anew") from error
-    if labels[0] != BLANK or len(set(labels)) != len(labels):
-        raise ModelError(f"{directory / LABELS}: the first label must be {BLANK} and no label may stand twice; fetch the model anew")
-    return model
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ModelError(
+            f"{directory / CONFIG}: cannot be read ({_first_line(error)}); fetch the model anew"
+        ) from error
+    if not isinstance(config, dict) or "format" not in config:
+        raise ModelError(f"{directory / CONFIG}: format is missing; fetch the model anew")
+    if config["format"] != FORMAT:
+        raise ModelError(_other_format(directory, config["format"]))
+    for key, *inside in (("features",), ("encoder", "subsampling"), ("tokens", "unit")):
+        if not isinstance(config.get(key), dict) or not all(name in config[key] for name in inside):
+            raise ModelError(f"{directory / CONFIG}: {'.'.join([key, *inside])} is missing; fetch the model anew")
+    factors = config["encoder"]["subsampling"]
+    if not isinstance(factors, list) or not all(type(factor) is int and factor > 0 for factor in factors):
+        raise ModelError(f"{directory / CONFIG}: encoder.subsampling is {factors!r}; fetch the model anew")
+    return config
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 
 
 def save(
@@ -147,6 +194,8 @@ def save(
         LABELS: ("\n".join(labels) + "\n").encode(),
         CARD: card.encode(),
     }
+    sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in (GRAPH, WEIGHTS, CONFIG, LABELS)]
+    files[SUMS] = "".join(sums).encode()
     beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
         for name, content in files.items():
@@ -166,11 +215,27 @@ def save(
 def _replace(directory: Path, beside: Path) -> None:
     if not directory.exists():
         os.rename(beside, directory)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{directory.name}.old.", dir=directory.parent))
-    os.rename(directory, old / directory.name)
-    os.rename(beside, directory)
-    shutil.rmtree(old)
+    elif _exchange(directory, beside):
+        shutil.rmtree(beside)
+    else:
+        # Between these two a crash leaves the old model under the other name, whole.
+        old = Path(tempfile.mkdtemp(prefix=f".{directory.name}.old.", dir=directory.parent))
+        os.rename(directory, old / directory.name)
+        os.rename(beside, directory)
+        shutil.rmtree(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two directories in one step, so that there is a model at any moment; false where the system cannot."""
+    if sys.platform != "linux":
+        return False
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    at_working_directory, rename_exchange = -100, 2
+    return (
+        renameat2 is not None
+        and renameat2(at_working_directory, os.fsencode(one), at_working_directory, os.fsencode(other), rename_exchange)
+        == 0
+    )
 
 
 def _other_format(directory: Path, version: object) -> str:

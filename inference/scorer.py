@@ -7,7 +7,7 @@ stream is cut into windows of N_c frames, each seen together with N_r frames of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,8 +49,8 @@ class Scorer:
 
     def start(self, streams: int = 1) -> State:
         """The state before the first frame: zeros."""
-        zeros = np.zeros((self._layers, streams, self._hidden), dtype=np.float32)
-        return zeros, zeros
+        shape = (self._layers, streams, self._hidden)
+        return np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
 
     def __call__(self, frames_BTF: np.ndarray, lengths_B: np.ndarray, *, chunk: int, state: State) -> Scored:
         """Score one window of each of B streams.
@@ -61,7 +61,8 @@ class Scorer:
             chunk: N_c in input frames, a multiple of the subsampling.
             state: Forward state at the first frame.
         """
-        assert chunk > 0 and chunk % self.subsampling == 0, "N_c is a positive multiple of the subsampling"
+        assert chunk > 0, "N_c is positive"
+        assert chunk % self.subsampling == 0, "N_c is a multiple of the subsampling"
         state_h, state_c = state
         scores_BTV, score_lengths_B, next_h, next_c = self._session.run(
             ("scores", "score_lengths", "next_h", "next_c"),
@@ -105,7 +106,9 @@ class ScoreStream:
     def __init__(self, scorer: Scorer, *, chunk: int, lookahead: int):
         for name, value, least in (("chunk", chunk, 1), ("lookahead", lookahead, 0)):
             if value < least or value % scorer.subsampling:
-                raise ValueError(f"{name} is {value} frames; it must be a multiple of {scorer.subsampling} and >= {least}")
+                raise ValueError(
+                    f"{name} is {value} frames; it must be a multiple of {scorer.subsampling} and >= {least}"
+                )
         self._scorer = scorer
         self._chunk = chunk
         self._window = chunk + lookahead
@@ -117,26 +120,33 @@ class ScoreStream:
         self._buffered = 0
         self._state = self._scorer.start()
 
-    def push(self, frames_TF: np.ndarray) -> Iterator[np.ndarray]:
+    def push(self, frames_TF: np.ndarray) -> list[np.ndarray]:
         """Scores (N_c / subsampling, V) of every window that these frames complete."""
         if frames_TF.ndim != 2 or frames_TF.shape[1] != self._scorer.features:
             raise ValueError(
-                f"the model was trained on frames of {self._scorer.features} features; these have shape {frames_TF.shape}"
+                f"the model was trained on frames of {self._scorer.features} features; "
+                f"these have shape {frames_TF.shape}"
             )
         if len(frames_TF):
-            self._pieces.append(frames_TF)
+            # A copy: the caller may fill the same array again before the window is complete.
+            self._pieces.append(np.array(frames_TF, dtype=np.float32))
             self._buffered += len(frames_TF)
+        scores = []
         while self._buffered >= self._window:
-            yield self._advance()
+            scores.append(self._advance())
+        return scores
 
-    def flush(self) -> Iterator[np.ndarray]:
+    def flush(self) -> list[np.ndarray]:
         """Scores of what is left, whose look-ahead is cut short by the end; then the stream is fresh again."""
+        scores = []
         while self._buffered:
-            yield self._advance()
+            scores.append(self._advance())
         self.reset()
+        return scores
 
     def _advance(self) -> np.ndarray:
-        held_TF = np.concatenate(self._pieces)
+        # One piece that many windows are cut from is not copied for each of them.
+        held_TF = self._pieces[0] if len(self._pieces) == 1 else np.concatenate(self._pieces)
         window_TF = held_TF[: self._window]
         scored = self._scorer(window_TF[None], np.array([len(window_TF)]), chunk=self._chunk, state=self._state)
         self._state = scored.state

@@ -2,6 +2,8 @@
 
 import sys
 
-from recipes.run import main
+from recipes.cli import main
 
-sys.exit(main())
+# Worker processes import this module again where they are not forked.
+if __name__ == "__main__":
+    sys.exit(main())

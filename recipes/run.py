@@ -1,7 +1,8 @@
 """The stages that all recipes share: prepare, train, evaluate, report.
 
-A recipe is a folder with `prepare.py` (a function `prepare(data, out, ...)` that writes `train`, `dev` and `test` manifests, and
-RESULT, the name of its figure), `config.yaml` and `README.md`.
+A recipe is a folder with `prepare.py` (a function `prepare(data, out, ...)` that writes the manifests `train`, `dev`
+and `test` to `out/manifests`, and RESULT, the name of its figure), `config.yaml` and `README.md`. There may be several
+test manifests, `test_` and a name each; all of them are evaluated.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Literal, get_args
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 from asr.formats import write_text
@@ -23,50 +26,50 @@ from asr.train import TrainConfig, shell_command, train
 from training.config import parse
 from training.manifests import ManifestError, read
 
-FOLDER = Path(__file__).parent
-STAGES = ("prepare", "train", "evaluate")
+Stage = Literal["prepare", "train", "evaluate"]
 
 
-def names() -> list[str]:
-    """The recipes there are."""
-    return sorted(path.parent.name for path in FOLDER.glob("*/config.yaml"))
+def start(name: str, arguments: Sequence[str]) -> str:
+    """Read the command line of a recipe and run it; returns the line that says the result.
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one recipe; the last line printed is its result. Returns the exit code."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview())
-        return 0
-    name, *rest = arguments
-    if name not in names():
-        print(f"recipes: no recipe is called {name!r}; there are: {', '.join(names())}", file=sys.stderr)
-        return 2
+    Raises:
+        ValueError: a setting is out of range, data are missing or damaged, or another run is in the way.
+        OSError: a file or folder cannot be read or written.
+        SystemExit: an option is unknown or has no such value, or `--help` was asked for.
+    """
     recipe = importlib.import_module(f"recipes.{name}.prepare")
     config, options = parse(
         TrainConfig,
-        arguments=rest,
-        default_file=FOLDER / name / "config.yaml",
+        arguments=list(arguments),
+        default_file=Path(__file__).parent / name / "config.yaml",
         extras={
-            "--data": {"type": str, "required": True, "help": "folder of the corpus, as its publisher lays it out"},
-            "--out": {"type": str, "required": True, "help": "folder for manifests, checkpoints, the model and the report"},
-            "--stages": {"type": str, "nargs": "+", "choices": STAGES, "default": list(STAGES), "help": "stages to run"},
+            "--data": {
+                "type": str,
+                "required": True,
+                "metavar": "FOLDER",
+                "help": "folder of the corpus, as its publisher lays it out",
+            },
+            "--out": {
+                "type": str,
+                "required": True,
+                "metavar": "FOLDER",
+                "help": "folder for manifests, checkpoints, the model and the report",
+            },
+            "--stages": {
+                "type": Stage,
+                "nargs": "+",
+                "default": list(get_args(Stage)),
+                "help": "stages to run",
+            },
             "--seeds": {"type": int, "nargs": "+", "help": "train once with each seed and report mean and spread"},
             "--beam": {"type": int, "default": 0, "help": "hypotheses of the beam search when evaluating; 0 is greedy"},
         },
         functions={"prepare": (recipe.prepare, {"data", "out"})},
         prog=f"python -m recipes {name}",
+        usage=f"python -m recipes {name} --data FOLDER --out FOLDER [SETTING ...]",
         description=recipe.__doc__,
     )
-    try:
-        print(run(recipe, name, config, options, command=shell_command(["python", "-m", "recipes", *arguments])))
-    except (ValueError, OSError) as error:
-        print(f"recipes {name}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"recipes {name}: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return run(recipe, name, config, options, command=shell_command(["python", "-m", "recipes", name, *arguments]))
 
 
 def run(recipe: ModuleType, name: str, config: TrainConfig, options, *, command: str) -> str:
@@ -100,9 +103,9 @@ def run(recipe: ModuleType, name: str, config: TrainConfig, options, *, command:
         for folder in folders.values():
             report = evaluate(folder / "model", manifest, beam=options.beam)
             write_text(folder / f"{part.replace(' ', '_')}.md", report.to_markdown())
-            print(report.summary())
+            print(f"{folder / 'model'} on {manifest.name}:\n{report.summary()}")
             figures.append(recipe_figure(recipe, report))
-        lines.append(_line(part, recipe.RESULT, figures))
+        lines.append(result_line(part, recipe.RESULT, figures))
     return "\n".join(lines)
 
 
@@ -110,7 +113,8 @@ def evaluate(model: Path, manifest: Path, *, beam: int = 0) -> Report:
     """Transcribe every item of a manifest with the exported model and count the errors."""
     recognizer = Recognizer.open(model)
     pairs = []
-    for item in track(read(manifest), description=f"evaluate {manifest.name}", transient=True):
+    console = Console(stderr=True)
+    for item in track(read(manifest), description=f"evaluate {manifest.name}", transient=True, console=console):
         transcript = recognizer.transcribe(item.path, start=item.start, duration=item.duration, beam=beam)
         pairs.append(Pair(id=item.id, speaker=item.speaker or None, reference=item.text, hypothesis=transcript.text))
     return evaluate_pairs(pairs)
@@ -130,7 +134,12 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _line(part: str, figure: str, values: list[float]) -> str:
+def result_line(part: str, figure: str, values: list[float]) -> str:
+    """The line that says the result of one test set: its figure, or the mean and spread over seeds.
+
+    The standard deviation is that of a sample (n - 1).
+    """
+
     def text(value: float) -> str:
         return f"{100 * value:.2f} %" if figure == "WER" else f"{value:.4f}"
 
@@ -138,14 +147,3 @@ def _line(part: str, figure: str, values: list[float]) -> str:
         return f"{part} {figure} {text(values[0])}"
     spread = f"{text(min(values))} to {text(max(values))}, standard deviation {text(float(np.std(values, ddof=1)))}"
     return f"{part} {figure} {text(float(np.mean(values)))} (mean of {len(values)} seeds; {spread})"
-
-
-def _overview() -> str:
-    lines = ["usage: python -m recipes NAME --data FOLDER --out FOLDER [--stages prepare train evaluate] [--seeds 0 1 2] [SETTING ...]", ""]
-    lines.append("Prepares a corpus, trains on it, evaluates the exported model and prints the result. Run again, it goes on where it stopped.")
-    lines += ["", "recipes:"]
-    for name in names():
-        title = (FOLDER / name / "README.md").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-        lines.append(f"  {name:18s} {title}")
-    lines += ["", "`python -m recipes NAME --help` lists every setting."]
-    return "\n".join(lines)

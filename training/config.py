@@ -53,6 +53,7 @@ class LoopConfig:
         precision: `auto` is bfloat16 or float16 mixed with float32 on a GPU that has it, float32 elsewhere.
         seed: All random draws come from (seed, pass, utterance) and (seed, step).
         workers: Processes that prepare batches; 0 prepares them in the training process.
+        cache_mb: Megabytes of decoded recordings that each such process keeps from pass to pass.
         threads: Threads of torch; 0 leaves torch's own choice.
         devices: Devices to train on: a number or `auto`.
         strategy: How Lightning spreads the work over several devices, such as `auto` or `ddp`.
@@ -68,6 +69,7 @@ class LoopConfig:
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "64-true"] = "auto"
     seed: int = 0
     workers: int = 1
+    cache_mb: int = 500
     threads: int = 0
     devices: int | str = "auto"
     strategy: str = "auto"
@@ -75,6 +77,8 @@ class LoopConfig:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_frames < 1:
             raise ValueError("loop.epochs and loop.batch_frames must be at least 1")
+        if not 0 <= self.seed < 1 << 31:
+            raise ValueError(f"loop.seed is {self.seed}; it must be at least 0 and less than {1 << 31}")
         if self.interval_batches is not None and self.interval_batches < 1:
             raise ValueError(f"loop.interval_batches is {self.interval_batches}; it must be at least 1, or left out")
         if self.clip_norm > 0 and self.clip_value > 0:

@@ -48,11 +48,15 @@ class Items(Dataset):
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, key: tuple[int | None, int]) -> tuple[str, Example]:
+    def __getitem__(self, key: tuple[int | None, int]) -> tuple[str, Example] | ValueError:
         number, index = key
         rng = None if number is None else np.random.default_rng([self._seed, number, index])
         item = self._items[index]
-        return item.id, self._load(item, rng)
+        try:
+            return item.id, self._load(item, rng)
+        except ValueError as error:
+            # Out of a worker an exception comes as the text of its traceback; as a value it stays what it is.
+            return error
 
 
 # Ratio between the longest and the shortest item of a length class.
@@ -137,8 +141,11 @@ class Buckets:
         return cuts
 
 
-def collate(named: list[tuple[str, Example]]) -> Batch:
-    """Pad examples to a batch."""
+def collate(named: list[tuple[str, Example] | ValueError]) -> Batch | ValueError:
+    """Pad examples to a batch; where one could not be made, the first error takes the place of the batch."""
+    for one in named:
+        if isinstance(one, ValueError):
+            return one
     ids, examples = zip(*named, strict=True)
     frames = [torch.from_numpy(np.ascontiguousarray(e.frames_TF)) for e in examples]
     targets = [torch.from_numpy(np.asarray(e.targets_L, dtype=np.int64)) for e in examples]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import signal
 import sys
 import time
 import warnings
@@ -18,12 +19,13 @@ from pathlib import Path
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from encoders.heads import BLANK, ctc_loss, frames_needed
 from encoders.network import Network
+from training.checkpoints import BEST, LAST, Checkpoints, WholeFiles, read
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Batch, Buckets, Load, loader
 from training.manifests import Item
@@ -32,9 +34,12 @@ from training.metrics import ErrorCounts
 # Errors of a hypothesis against its reference, both as labels.
 CountErrors = Callable[[list[int], list[int]], ErrorCounts]
 
-BEST, LAST = "best.ckpt", "last.ckpt"
 # Weight of the development loss beside the error, less than any one error can weigh.
 TIE_BREAK = 1e-6
+
+
+class DivergedError(ValueError):
+    """The loss is no longer a number; the message names the utterances of the step."""
 
 
 class CtcTraining(lightning.LightningModule):
@@ -80,6 +85,11 @@ class CtcTraining(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def on_before_batch_transfer(self, batch: Batch | ValueError, dataloader_idx: int) -> Batch:
+        if isinstance(batch, ValueError):
+            raise batch
+        return batch
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # Dropout draws from torch's generator: tie it to the step, not to what was drawn before.
         torch.manual_seed((self._loop.seed << 32) + self.global_step)
@@ -89,7 +99,13 @@ class CtcTraining(lightning.LightningModule):
         result = ctc_loss(scores, lengths, batch.targets_BL, batch.target_lengths_B)
         if not bool(result.feasible_B.all()):
             self._name_infeasible(batch, lengths, result.feasible_B)
-        self.log("loss", result.loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch.ids), sync_dist=True)
+        if not bool(torch.isfinite(result.loss)):
+            raise DivergedError(
+                f"the loss is {float(result.loss)} at step {self.global_step}, in {', '.join(batch.ids[:5])}: lower "
+                "optimizer.learning_rate or loop.clip_norm"
+            )
+        counted = int(result.feasible_B.sum())
+        self.log("loss", result.loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=counted, sync_dist=True)
         return result.loss
 
     def _name_infeasible(self, batch: Batch, lengths_B: Tensor, feasible_B: Tensor) -> None:
@@ -112,7 +128,7 @@ class CtcTraining(lightning.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         scores, lengths = self.evaluated(batch.frames_BTF, batch.lengths_B)
         result = ctc_loss(scores, lengths, batch.targets_BL, batch.target_lengths_B)
-        self.log("dev_loss", result.loss, batch_size=len(batch.ids), sync_dist=True)
+        self.log("dev_loss", result.loss, batch_size=int(result.feasible_B.sum()), sync_dist=True)
         best = scores.argmax(-1)
         for index in range(len(batch.ids)):
             hypothesis = torch.unique_consecutive(best[index, : lengths[index]]).tolist()
@@ -123,10 +139,18 @@ class CtcTraining(lightning.LightningModule):
         counts = torch.tensor([self._dev_errors.errors, self._dev_errors.reference], device=self.device)
         errors, reference = self.all_gather(counts).reshape(-1, 2).sum(0).tolist()
         error = errors / max(reference, 1)
-        self.log("dev_error", error, prog_bar=True, rank_zero_only=True)
-        # Small development sets tie often, at no errors above all: then the lower loss decides.
+        self.log("dev_error", error, prog_bar=True)
+        # Small development sets tie often, at no errors above all: then the lower loss decides. Where no item can be
+        # aligned there is none.
         loss = float(self.trainer.callback_metrics["dev_loss"])
-        self.log("dev_choice", error + TIE_BREAK * min(loss, 1 / TIE_BREAK), rank_zero_only=True)
+        self.log("dev_choice", error + TIE_BREAK * (min(loss, 1 / TIE_BREAK) if math.isfinite(loss) else 1 / TIE_BREAK))
+
+
+class Patience(EarlyStopping):
+    """Stops the run when the development error no longer falls; a run that had stopped stays so when it is resumed."""
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
 class TextLog(Callback):
@@ -190,16 +214,11 @@ def fit(
     out.mkdir(parents=True, exist_ok=True)
     if loop.threads:
         torch.set_num_threads(loop.threads)
-    plan = Buckets([item.duration for item in train], loop.batch_frames * frame_seconds, interval=loop.interval_batches)
-    steps = loop.epochs * plan.batches_a_pass
-    module = CtcTraining(network, count_errors, optimizer, loop, steps)
     interactive = sys.stdout.isatty()
     log = TextLog(out / "train.log", echo=not interactive)
-    best = ModelCheckpoint(out, "best", monitor="dev_choice", mode="min", save_on_train_epoch_end=True, enable_version_counter=False)
-    last = ModelCheckpoint(out, "last", save_on_train_epoch_end=True, enable_version_counter=False)
-    callbacks: list[Callback] = [log, best, last]
+    callbacks: list[Callback] = [log, Checkpoints(out, "dev_choice")]
     if loop.patience:
-        callbacks.append(EarlyStopping("dev_choice", patience=loop.patience, mode="min", check_on_train_epoch_end=True))
+        callbacks.append(Patience("dev_choice", patience=loop.patience, mode="min", check_on_train_epoch_end=True))
     if interactive:
         callbacks.append(RichProgressBar(leave=True))
     trainer = lightning.Trainer(
@@ -207,39 +226,47 @@ def fit(
         devices=loop.devices,
         strategy=loop.strategy,
         precision=_precision(loop.precision),
-        max_epochs=math.ceil(steps / plan.interval),
+        max_epochs=-1,
         gradient_clip_val=loop.clip_norm or loop.clip_value or None,
         gradient_clip_algorithm="value" if loop.clip_value else "norm",
         callbacks=callbacks,
+        plugins=[WholeFiles()],
         logger=TensorBoardLogger(out, name="", version="tensorboard"),
         default_root_dir=out,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
-        log_every_n_steps=max(1, min(10, plan.interval)),
         enable_model_summary=False,
         enable_progress_bar=interactive,
     )
-    rank, ranks = trainer.global_rank, trainer.world_size
 
-    def batches(items: Sequence[Item], **settings: object) -> torch.utils.data.DataLoader:
-        buckets = Buckets(
-            [item.duration for item in items], loop.batch_frames * frame_seconds, seed=loop.seed, rank=rank, ranks=ranks, **settings
-        )
-        return loader(items, load, buckets, seed=loop.seed, workers=loop.workers)
+    def buckets(items: Sequence[Item], **settings: object) -> Buckets:
+        durations = [item.duration for item in items]
+        rank, ranks = trainer.global_rank, trainer.world_size
+        return Buckets(durations, loop.batch_frames * frame_seconds, seed=loop.seed, rank=rank, ranks=ranks, **settings)
 
+    plan = buckets(train, interval=loop.interval_batches)
+    steps = loop.epochs * plan.batches_a_pass
+    trainer.fit_loop.max_epochs = math.ceil(steps / plan.interval)
+    trainer.log_every_n_steps = max(1, min(10, plan.interval))
     resume = out / LAST
-    if resume.exists():
+    if resume.exists() and trainer.is_global_zero:
         log.say(f"going on from {resume}")
-    trainer.fit(
-        module,
-        batches(train, interval=loop.interval_batches),
-        batches(dev, shuffle=False),
-        ckpt_path=resume if resume.exists() else None,
-    )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    state = torch.load(out / BEST, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
+    module = CtcTraining(network, count_errors, optimizer, loop, steps)
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(
+            module,
+            loader(train, load, plan, seed=loop.seed, workers=loop.workers),
+            loader(dev, load, buckets(dev, shuffle=False), seed=loop.seed, workers=loop.workers),
+            ckpt_path=resume if resume.exists() else None,
+        )
+    except SystemExit:
+        # Lightning ends the program on Ctrl-C and shuts its ears to the next one; what to do is for the caller to say.
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, on_interrupt)
+        raise KeyboardInterrupt from None
+    module.load_state_dict(read(out / BEST)["state_dict"])
     return module.evaluated.cpu().eval()
 
 

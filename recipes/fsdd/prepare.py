@@ -1,11 +1,12 @@
 """fsdd: the Free Spoken Digit Dataset, one digit a clip, its official split (index 0 to 4 tests, the rest trains).
 
-Files are `recordings/{digit}_{speaker}_{index}.wav`. The clips of index 5 to 9 are taken out of the training part to choose
-the best weights on. The transcript is the digit's word.
+Files are `recordings/{digit}_{speaker}_{index}.wav`. The clips of index 5 to 9 are taken out of the training part to
+choose the best weights on. The transcript is the digit's word.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from training.manifests import ManifestError, cut, write
 
 RESULT = "accuracy"
 DATA_NOTE = "Free Spoken Digit Dataset (Jackson et al.), CC BY-SA 4.0"
+NAME = re.compile(r"([0-9])_(.+)_([0-9]+)\.wav")
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -40,17 +42,17 @@ def clips(data: Path) -> list[Clip]:
         ManifestError: there are none.
     """
     folder = data / "recordings" if (data / "recordings").is_dir() else data
-    found = []
-    for path in sorted(folder.glob("[0-9]_*_*.wav")):
-        digit, speaker, index = path.stem.split("_")
-        found.append(Clip(path, int(digit), speaker, int(index)))
+    named = [(path, NAME.fullmatch(path.name)) for path in sorted(folder.glob("*.wav"))]
+    found = [Clip(path, int(name[1]), name[2], int(name[3])) for path, name in named if name]
     if not found:
-        raise ManifestError(f"{data}: no recordings such as recordings/7_jackson_0.wav; clone the Free Spoken Digit Dataset here")
+        raise ManifestError(
+            f"{data}: no recordings such as recordings/7_jackson_0.wav; clone the Free Spoken Digit Dataset here"
+        )
     return found
 
 
-def held_out_part(clip: Clip, held_out: str | None) -> str | None:
-    """Where a clip belongs when one speaker is held out to test on; none where it must not be used at all."""
+def held_out_part(clip: Clip, held_out: str | None) -> str:
+    """`train`, `dev` or `test`: the official split, or all clips of the speaker who is held out as the test."""
     if held_out is None:
         return clip.part
     if clip.speaker == held_out:
@@ -77,6 +79,8 @@ def prepare(data: Path, out: Path, *, held_out: str | None = None) -> None:
     check_speaker(found, held_out)
     parts: dict[str, list] = {"train": [], "dev": [], "test": []}
     for clip in track(found, description="fsdd", transient=True):
-        parts[held_out_part(clip, held_out)].append(cut(clip.path.stem, clip.path, WORDS[clip.digit], speaker=clip.speaker))
+        parts[held_out_part(clip, held_out)].append(
+            cut(clip.path.stem, clip.path, WORDS[clip.digit], speaker=clip.speaker)
+        )
     for part, cuts in parts.items():
         write(out / "manifests" / f"{part}.jsonl.gz", cuts)

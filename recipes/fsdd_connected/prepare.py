@@ -1,8 +1,8 @@
 """fsdd_connected: strings of one to seven digits, made by joining real clips of one speaker; transcripts in words.
 
-The clips are real, their joints are ours: each clip keeps its own ends, and between them lies a drawn gap filled with noise at
-the level of the clips' quietest parts. There is no coarticulation over the joints, so these strings are easier than digits said
-in one breath. Test strings are made of the official test clips alone, each of them used once in every round.
+The clips are real, their joints are ours: each clip keeps its own ends, and between them lies a drawn gap filled with
+noise at the level of the clips' quietest parts. There is no coarticulation over the joints, so these strings are easier
+than digits said in one breath. Test strings are made of the official test clips alone, each used once in every round.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from lhotse import MonoCut
 from rich.progress import track
 
+from asr.formats import write_text
 from features import audio
 from recipes.fsdd.prepare import DATA_NOTE as DATA_NOTE
 from recipes.fsdd.prepare import WORDS, Clip, check_speaker, clips, held_out_part
@@ -36,19 +38,43 @@ def prepare(data: Path, out: Path, *, held_out: str | None = None, seed: int = 0
     """
     found = clips(data)
     check_speaker(found, held_out)
-    for part, rounds in ROUNDS.items():
+    for part in ROUNDS:
         chosen = [clip for clip in found if held_out_part(clip, held_out) == part]
-        strings = draw_strings(chosen, rounds=rounds, rng=np.random.default_rng([seed, list(ROUNDS).index(part)]))
-        folder = out / "audio" / part
-        cuts = []
-        for number, string in enumerate(track(strings, description=f"join {part}", transient=True)):
-            name = f"{part}-{string[0].speaker}-{number:05d}"
-            path = folder / f"{name}.wav"
-            if not path.exists():
-                folder.mkdir(parents=True, exist_ok=True)
-                audio.write(path, join(string, rng=np.random.default_rng([seed, number, len(part)])), RATE)
-            cuts.append(cut(name, path, " ".join(WORDS[clip.digit] for clip in string), speaker=string[0].speaker))
-        write(out / "manifests" / f"{part}.jsonl.gz", cuts)
+        write(out / "manifests" / f"{part}.jsonl.gz", joined(chosen, part, out, seed=seed))
+
+
+def joined(chosen: Sequence[Clip], part: str, out: Path, *, seed: int) -> list[MonoCut]:
+    """Cuts of strings of these clips, whose sound is in `out/audio/part`; it is made where it is not there already.
+
+    A table beside the sound says which clips each string joins; sound of other clips than it says is made anew.
+    """
+    strings = draw_strings(chosen, rounds=ROUNDS[part], rng=np.random.default_rng([seed, list(ROUNDS).index(part)]))
+    names = [f"{part}-{string[0].speaker}-{number:05d}" for number, string in enumerate(strings)]
+    clips_of = {name: " ".join(clip.path.stem for clip in string) for name, string in zip(names, strings, strict=True)}
+    folder = out / "audio" / part
+    folder.mkdir(parents=True, exist_ok=True)
+    _drop_others(folder, [f"{name}\t{seed}\t{clips}" for name, clips in clips_of.items()])
+    cuts = []
+    for number, string in enumerate(track(strings, description=f"join {part}", transient=True)):
+        path = folder / f"{names[number]}.wav"
+        if not path.exists():
+            audio.write(path, join(string, rng=np.random.default_rng([seed, number, len(part)])), RATE)
+        cuts.append(cut(names[number], path, " ".join(WORDS[clip.digit] for clip in string), speaker=string[0].speaker))
+    return cuts
+
+
+def _drop_others(folder: Path, rows: list[str]) -> None:
+    """Remove sound made by other rows, then note the rows; in this order, so that an interruption does no harm."""
+    table = folder / "strings.tsv"
+    text = "\n".join(["name\tseed\tclips", *rows]) + "\n"
+    before = table.read_text(encoding="utf-8") if table.exists() else ""
+    if before == text:
+        return
+    kept = {row.split("\t")[0] for row in set(rows) & set(before.splitlines())}
+    for path in folder.glob("*.wav"):
+        if path.stem not in kept:
+            path.unlink()
+    write_text(table, text)
 
 
 def draw_strings(found: Sequence[Clip], *, rounds: int, rng: np.random.Generator) -> list[list[Clip]]:

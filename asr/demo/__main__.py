@@ -1,0 +1,77 @@
+"""`python -m asr.demo`: the shipped recording, word by word with its times, and what to try next.
+
+This is the first thing a newcomer sees, so that it prints the very commands that work where it was started.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import asr
+from asr.shipped import DEFAULT
+from asr.transcript import Transcript
+from inference.model import ModelError
+
+RECORDING = Path(__file__).with_name("digits.flac")
+IN_CLONE = Path("asr", "demo", "digits.flac")
+
+
+def main() -> int:
+    """Transcribe and print. Returns the exit code: 2 where the installation has no model."""
+    try:
+        recognizer = asr.load(DEFAULT)
+    except ModelError as error:
+        print(f"asr: {error}", file=sys.stderr)
+        return 2
+    started = time.perf_counter()
+    transcript = recognizer.transcribe(RECORDING)
+    seconds = time.perf_counter() - started
+    # In a clone its own copy has the shorter path to type.
+    recording = str(IN_CLONE) if IN_CLONE.is_file() else shown(RECORDING)
+    print(f"{recording}: {transcript.duration:.1f} s of synthetic speech,")
+    print(f"transcribed with the model `{DEFAULT}` in {seconds:.2f} s, on one thread and offline\n")
+    print(table(transcript))
+    print(f"\nall words: {transcript.text}\n")
+    print(next_steps(command(), recording))
+    return 0
+
+
+def table(transcript: Transcript) -> str:
+    """Each word on a line, with start and end in seconds and the confidence from 0 to 1."""
+    lines = [f"{'start':>7}{'end':>8}{'confidence':>13}   word"]
+    for word in transcript.words:
+        lines.append(f"{word.start:7.2f}{word.end:8.2f}{word.confidence:13.2f}   {word.text}")
+    return "\n".join(lines)
+
+
+def next_steps(asr_command: str, recording: str) -> str:
+    """Commands to go on with."""
+    steps = (
+        ("the same with times, as JSON", f"transcribe {recording} --format json"),
+        ("your own voice, saying digits in English", "transcribe FILE.wav"),
+        ("what is installed, what is missing for what", "doctor"),
+        ("all commands; `train` makes a model for other words", "--help"),
+    )
+    width = max(len(arguments) for _, arguments in steps)
+    return "\n".join(["Try next:", *(f"  {asr_command} {arguments:{width}}   {what}" for what, arguments in steps)])
+
+
+def command() -> str:
+    """How the command `asr` of this interpreter can be typed here."""
+    beside = Path(sys.executable).with_name("asr")
+    if not beside.is_file():
+        return f"{shown(Path(sys.executable))} -m asr"
+    found = shutil.which("asr")
+    return "asr" if found is not None and Path(found) == beside else shown(beside)
+
+
+def shown(path: Path) -> str:
+    """A path from the current folder where it lies below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

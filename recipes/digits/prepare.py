@@ -1,0 +1,146 @@
+"""digits: spoken digits by voices that are in no training data; the shipped model comes from here.
+
+It trains on strings joined from the Free Spoken Digit Dataset, on the few sentences of speechocean762's training part
+that hold digit words alone, and on synthetic speech. It tests on such sentences of speechocean762's test part, whose
+speakers train nowhere, and on strings of FSDD's official test clips, whose six speakers do train.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from lhotse import MonoCut
+
+from recipes.digits.synthesize import SynthesisError, synthesize
+from recipes.fsdd.prepare import WORDS, clips
+from recipes.fsdd_connected.prepare import joined
+from training.manifests import ManifestError, cut, from_tsv, write
+
+RESULT = "WER"
+DATA_NOTE = (
+    "Free Spoken Digit Dataset (Jackson et al.), CC BY-SA 4.0; digit sentences of speechocean762's training part "
+    "(Zhang et al. 2021), free for commercial and non-commercial purposes; synthetic speech of flite and espeak-ng, "
+    "made by this project"
+)
+DEV_SHARE = 1 / 3  # of the speakers with digit sentences
+
+
+class Sentence(NamedTuple):
+    """One sentence of digit words, in small letters."""
+
+    id: str
+    path: Path
+    text: str
+    speaker: str
+
+
+def prepare(
+    data: Path,
+    out: Path,
+    *,
+    repeat_real: int = 6,
+    synthetic: int = 3000,
+    all_real: bool = False,
+    seed: int = 0,
+) -> None:
+    """Write sound to `out`, and the manifests `train`, `dev`, `test` and `test_fsdd` to `out/manifests`.
+
+    Args:
+        data: Folder that holds `fsdd` and `speechocean762`, each as its publisher lays it out.
+        out: Where sound and manifests go; sound that is there already is kept.
+        repeat_real: How often each sentence of speechocean762 stands in the training manifest; augmentation makes it
+            another one each time.
+        synthetic: Clips of synthetic speech, half of them single digits; 0 does without flite and espeak-ng.
+        all_real: Train on the sentences of all speakers of speechocean762's training part, and choose the best weights
+            on FSDD strings (index 5 to 9) instead of on a third of those speakers. For a last model, once the settings
+            are found.
+        seed: What the split by speaker, the strings and the synthetic clips are drawn from.
+    """
+    if repeat_real < 1 or synthetic < 0:
+        raise ValueError("prepare.repeat_real must be at least 1, and prepare.synthetic must not be negative")
+    found = clips(_folder(data, "fsdd"))
+    corpus = _folder(data, "speechocean762")
+    sentences = digit_sentences(corpus, "train")
+    chosen_for_dev = set() if all_real else dev_speakers(sentences, seed=seed)
+    train = joined([clip for clip in found if clip.part == "train"], "train", out, seed=seed)
+    for sentence in sentences:
+        if sentence.speaker not in chosen_for_dev:
+            train += [_cut(sentence, f"{sentence.id}-{time}") for time in range(repeat_real)]
+    train += _synthetic(out, synthetic, seed=seed)
+    if all_real:
+        dev = joined([clip for clip in found if clip.part == "dev"], "dev", out, seed=seed)
+    else:
+        dev = [_cut(sentence, sentence.id) for sentence in sentences if sentence.speaker in chosen_for_dev]
+    parts = {
+        "train": train,
+        "dev": dev,
+        "test": [_cut(sentence, sentence.id) for sentence in digit_sentences(corpus, "test")],
+        "test_fsdd": joined([clip for clip in found if clip.part == "test"], "test", out, seed=seed),
+    }
+    for part, cuts in parts.items():
+        write(out / "manifests" / f"{part}.jsonl.gz", cuts)
+
+
+def digit_sentences(corpus: Path, part: str) -> list[Sentence]:
+    """The sentences of one part of speechocean762 (`train` or `test`) that hold the words ZERO to NINE alone.
+
+    Raises:
+        ManifestError: a table is missing, lacks a line, or no sentence is of digits alone.
+    """
+    folder = corpus / part
+    text, speakers, paths = (_table(folder / name) for name in ("text", "utt2spk", "wav.scp"))
+    sentences = []
+    for id, words in text.items():
+        spoken = words.lower().split()
+        if not spoken or not set(spoken) <= set(WORDS):
+            continue
+        for name, table in (("utt2spk", speakers), ("wav.scp", paths)):
+            if id not in table:
+                raise ManifestError(f"{folder / name}: no line for {id}, which {folder / 'text'} has")
+        sentences.append(Sentence(id, corpus / paths[id], " ".join(spoken), speakers[id]))
+    if not sentences:
+        raise ManifestError(f"{folder / 'text'}: no sentence is made of digit words alone; is this speechocean762?")
+    return sentences
+
+
+def dev_speakers(sentences: Sequence[Sentence], *, seed: int) -> set[str]:
+    """A third of the speakers, whom no training manifest then holds."""
+    names = sorted({sentence.speaker for sentence in sentences})
+    return set(np.random.default_rng(seed).permutation(names)[: round(DEV_SHARE * len(names))].tolist())
+
+
+def _synthetic(out: Path, count: int, *, seed: int) -> list[MonoCut]:
+    if not count:
+        return []
+    try:
+        return from_tsv(synthesize(out, isolated=count // 2, strings=count - count // 2, seed=seed))
+    except SynthesisError as error:
+        if all(shutil.which(program) for program in ("flite", "espeak-ng")):
+            raise
+        print(f"digits: goes on without synthetic speech, for a poorer model ({error})", file=sys.stderr, flush=True)
+        return []
+
+
+def _cut(sentence: Sentence, id: str) -> MonoCut:
+    return cut(id, sentence.path, sentence.text, speaker=sentence.speaker)
+
+
+def _folder(data: Path, name: str) -> Path:
+    if not (data / name).is_dir():
+        raise ManifestError(f"{data}: no folder {name}; --data is the folder that holds both fsdd and speechocean762")
+    return data / name
+
+
+def _table(path: Path) -> dict[str, str]:
+    """The lines of a Kaldi table, by their first word."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise ManifestError(f"{path}: missing; unpack speechocean762.tar.gz of OpenSLR 101 here") from None
+    rows = [line.split(maxsplit=1) for line in lines if line.strip()]
+    return {row[0]: row[1].strip() if len(row) > 1 else "" for row in rows}

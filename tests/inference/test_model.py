@@ -1,0 +1,447 @@
+"""The model directory: what is saved comes back, what is damaged is refused by name, a crash leaves no half of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from encoders.blstm import EncoderConfig
+from encoders.export import export
+from encoders.network import Network
+from features.extractor import FeatureConfig, FeatureExtractor
+from features.filterbank import FbankConfig
+from inference import model as models
+from inference.model import BLANK, CARD, CONFIG, GRAPH, LABELS, SUMS, WEIGHTS, Model, ModelError
+
+CHECKED = (GRAPH, WEIGHTS, CONFIG, LABELS)
+ALL_LABELS = (BLANK, "a", "क", "ש", "<space>")
+
+
+def save(
+    directory: Path, *, seed: int = 0, bins: int = 8, labels: tuple[str, ...] = ALL_LABELS, card: str = "# A card\n"
+) -> Model:
+    """An untrained model."""
+    config = EncoderConfig(layers=2, hidden_size=6, subsampling=[1, 2])
+    torch.manual_seed(seed)
+    exported = export(Network(bins, len(labels), config))
+    rng = np.random.default_rng(seed)
+    return models.save(
+        directory,
+        graph=exported.graph,
+        weights=exported.weights,
+        extractor=FeatureExtractor(
+            FeatureConfig(fbank=FbankConfig(rate=8000, bins=bins)),
+            mean=rng.normal(size=bins),
+            std=rng.uniform(1, 2, bins),
+        ),
+        labels=labels,
+        encoder={"cell": "lstm", "layers": 2, "hidden_size": 6, "subsampling": [1, 2]},
+        tokens={"unit": "char"},
+        card=card,
+    )
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("models") / "whole").directory
+
+
+@pytest.fixture
+def directory(original: Path, tmp_path: Path) -> Path:
+    """A model that may be damaged."""
+    return Path(shutil.copytree(original, tmp_path / "my model"))
+
+
+def frames(model: Model) -> np.ndarray:
+    return model.extractor(0.1 * np.random.default_rng(0).standard_normal(4000).astype(np.float32))
+
+
+def set_sums(directory: Path) -> None:
+    """As `sha256sum model.onnx ... > SHA256SUMS` would."""
+    sums = (f"{hashlib.sha256((directory / name).read_bytes()).hexdigest()}  {name}\n" for name in CHECKED)
+    (directory / SUMS).write_text("".join(sums))
+
+
+def refused(directory: Path) -> str:
+    """The message with which a model is refused, on loading or on opening its graph: one line that names it."""
+    with pytest.raises(ModelError) as caught:
+        _ = models.load(directory).scorer
+    message = str(caught.value)
+    assert str(directory) in message
+    assert len(message.splitlines()) == 1
+    assert len(message) < 500
+    return message
+
+
+def test_what_was_saved_comes_back(tmp_path: Path) -> None:
+    saved = save(tmp_path / "deep" / "down" / "model", seed=3)
+    loaded = models.load(tmp_path / "deep" / "down" / "model")
+    assert loaded.labels == ALL_LABELS
+    assert loaded.name == "model"
+    assert loaded.card == "# A card\n"
+    assert loaded.tokens == {"unit": "char"}
+    assert loaded.encoder == {"cell": "lstm", "layers": 2, "hidden_size": 6, "subsampling": [1, 2]}
+    assert loaded.subsampling == 2
+    assert loaded.step_seconds == pytest.approx(0.02)
+    np.testing.assert_array_equal(frames(loaded), frames(saved))
+    torch.manual_seed(3)
+    network = Network(8, 5, EncoderConfig(layers=2, hidden_size=6, subsampling=[1, 2])).eval()
+    with torch.no_grad():
+        expected, _ = network(torch.from_numpy(frames(loaded)[None]), torch.tensor([len(frames(loaded))]))
+    np.testing.assert_allclose(loaded.scorer.full(frames(loaded)), expected[0].numpy(), rtol=0, atol=1e-5)
+    assert sorted(path.name for path in loaded.directory.iterdir()) == sorted([*CHECKED, CARD, SUMS])
+    assert [path.name for path in loaded.directory.parent.iterdir()] == ["model"], "nothing is left beside it"
+
+
+def test_the_files_are_what_other_programs_know(original: Path) -> None:
+    assert (original / LABELS).read_text(encoding="utf-8").splitlines() == list(ALL_LABELS)
+    config = yaml.safe_load((original / CONFIG).read_text(encoding="utf-8"))
+    assert list(config) == ["format", "features", "encoder", "tokens"]
+    header_size = int.from_bytes((original / WEIGHTS).read_bytes()[:8], "little")
+    assert "head.weight" in json.loads((original / WEIGHTS).read_bytes()[8 : 8 + header_size])
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", SUMS], cwd=original, check=True)
+
+
+def test_a_directory_may_be_moved_and_its_card_edited(directory: Path) -> None:
+    (directory / CARD).write_text("# My own words\n")
+    moved = directory.rename(directory.with_name("elsewhere"))
+    assert models.load(moved).card == "# My own words\n"
+    (moved / CARD).unlink()
+    assert models.load(moved).card == ""
+    assert models.load(moved).scorer.labels == 5
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_a_missing_file_is_named(directory: Path, name: str) -> None:
+    (directory / name).unlink()
+    assert name in refused(directory)
+
+
+def test_no_directory_at_all(tmp_path: Path) -> None:
+    assert "no such model directory" in refused(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("x")
+    assert "no such model directory" in refused(tmp_path / "file")
+    (tmp_path / "empty").mkdir()
+    assert "not a whole model" in refused(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_any_flipped_byte_is_found(directory: Path, name: str) -> None:
+    whole = (directory / name).read_bytes()
+    for place in np.random.default_rng(0).integers(len(whole), size=20).tolist():
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << (place % 8)
+        (directory / name).write_bytes(damaged)
+        assert f"{name} is damaged" in refused(directory)
+    (directory / name).write_bytes(whole)
+    models.load(directory)
+
+
+@pytest.mark.parametrize("name", CHECKED)
+@pytest.mark.parametrize("with_sums", [True, False])
+def test_a_file_that_is_cut_short_is_found_with_sums_and_without(directory: Path, name: str, with_sums: bool) -> None:
+    whole = (directory / name).read_bytes()
+    if not with_sums:
+        (directory / SUMS).unlink()
+    for share in (0.0, 0.3, 0.7, 0.97):
+        (directory / name).write_bytes(whole[: int(share * len(whole))])
+        refused(directory)
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_without_sums_damage_ends_in_a_model_or_in_one_line(directory: Path, name: str) -> None:
+    """No flipped byte brings the program down with anything but a ModelError."""
+    (directory / SUMS).unlink()
+    whole = (directory / name).read_bytes()
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for place in rng.integers(len(whole), size=3).tolist():
+            damaged[place] = int(rng.integers(256))
+        (directory / name).write_bytes(damaged)
+        try:
+            model = models.load(directory)
+            assert model.scorer.full(frames(model)).shape[1] == 5
+        except ModelError:
+            refused(directory)
+
+
+def test_damaged_sums(directory: Path) -> None:
+    for content in ("", "nonsense", "\x00\xff", f"{'0' * 64}  {GRAPH}\n"):
+        (directory / SUMS).write_bytes(content.encode("latin-1"))
+        assert SUMS in refused(directory)
+
+
+def test_swapped_labels_are_found(directory: Path) -> None:
+    labels = list(ALL_LABELS)
+    labels[1], labels[2] = labels[2], labels[1]
+    (directory / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
+    assert LABELS in refused(directory)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["a", BLANK, "b", "c", "d"],
+        [BLANK, "a", "b", "a", "c"],
+        [BLANK, "a", "", "b", "c"],
+        [],
+        [BLANK, "a", "b", "c"],
+        [BLANK, "a", "b", "c", "d", "e"],
+    ],
+    ids=["blank not first", "one twice", "one empty", "none", "one too few", "one too many"],
+)
+def test_labels_that_cannot_be(directory: Path, labels: list[str]) -> None:
+    (directory / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
+    set_sums(directory)
+    assert LABELS in refused(directory)
+
+
+def test_labels_with_line_ends_of_windows(directory: Path) -> None:
+    (directory / LABELS).write_bytes((directory / LABELS).read_bytes().replace(b"\n", b"\r\n"))
+    set_sums(directory)
+    assert models.load(directory).labels == ALL_LABELS
+
+
+@pytest.mark.parametrize("name", [GRAPH, CONFIG])
+def test_files_of_another_model_are_found(directory: Path, tmp_path: Path, name: str) -> None:
+    """A model of as many labels that reads other features."""
+    other = save(tmp_path / "other", bins=9).directory
+    shutil.copy(other / name, directory / name)
+    assert name in refused(directory)
+    set_sums(directory)
+    refused(directory)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"format": 2}, "format 2.*knows 1.*upgrade saywave"),
+        ({"format": 0}, "format 0 is not one that saywave ever wrote"),
+        ({"format": "new"}, "format 'new' is not"),
+        ({"format": None}, "format None is not"),
+        ({"features": None}, "features is missing"),
+        ({"features": {"fbank": {"bins": "many"}}}, "bins"),
+        ({"features": {"fbank": {"rate": 8000, "colour": 3}}}, "colour"),
+        ({"features": {"fbank": {"bins": 8, "rate": 8000}, "mean": [0.0], "std": [1.0]}}, "mean"),
+        ({"encoder": {}}, "encoder.subsampling is missing"),
+        ({"encoder": {"subsampling": 3}}, "encoder.subsampling is 3"),
+        ({"encoder": {"subsampling": [0]}}, "subsampling"),
+        ({"encoder": {"subsampling": ["x"]}}, "subsampling"),
+        ({"encoder": [1]}, "encoder"),
+        ({"tokens": {}}, "tokens.unit is missing"),
+        ({"tokens": "char"}, "tokens"),
+    ],
+    ids=str,
+)
+def test_a_config_that_cannot_be_is_told_by_its_key(directory: Path, change: dict, named: str) -> None:
+    config = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
+    (directory / CONFIG).write_text(yaml.safe_dump(config | change), encoding="utf-8")
+    set_sums(directory)
+    with pytest.raises(ModelError, match=named):
+        models.load(directory)
+    refused(directory)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"- 1\n- 2\n",
+        b"text",
+        b"a: [",
+        b"\xff\xfe",
+        b"[" * 2000,
+        b"format: !!python/object/apply:os.system [id]",
+    ],
+)
+def test_a_config_that_is_no_config(directory: Path, content: bytes) -> None:
+    (directory / CONFIG).write_bytes(content)
+    set_sums(directory)
+    assert CONFIG in refused(directory)
+
+
+def run_python(program: str, *arguments: object, **settings) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **settings)
+
+
+def test_loading_and_scoring_unpickle_nothing(original: Path) -> None:
+    ran = run_python(
+        """
+        import pickle, _pickle, sys
+
+        def refuse(*_, **__):
+            raise SystemExit("something was unpickled")
+
+        class Refused:
+            __init__ = refuse
+
+        for module in (pickle, _pickle):
+            module.load = module.loads = refuse
+            module.Unpickler = Refused
+        pickle._Unpickler = Refused
+        sys.addaudithook(lambda event, _: refuse() if event == "pickle.find_class" else None)
+        try:
+            pickle.loads(pickle.dumps([1]))
+        except SystemExit:
+            pass
+        else:
+            raise AssertionError("the trap does not work")
+
+        import numpy as np
+        from inference import model as models
+        model = models.load(sys.argv[1])
+        samples = 0.1 * np.random.default_rng(0).standard_normal(4000)
+        print(model.scorer.full(model.extractor(samples.astype(np.float32))).shape, "torch" in sys.modules)
+        """,
+        original,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.split() == ["(24,", "5)", "False"]
+
+
+# Saves another model over the one at `sys.argv[1]` in a forked child for each place where it can be stopped, and says
+# after each what lies there: the arrays' sums.
+SAVER = """
+import os, resource, signal, sys, hashlib
+from pathlib import Path
+from inference import model as models
+
+place, source, way = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+other = models.load(source)
+parts = dict(
+    graph=(source / models.GRAPH).read_bytes(),
+    weights=(source / models.WEIGHTS).read_bytes(),
+    extractor=other.extractor,
+    labels=other.labels,
+    encoder=other.encoder,
+    tokens=other.tokens,
+    card=other.card,
+)
+
+def killed_at(number):
+    left = number
+    def hook(event, arguments):
+        nonlocal left
+        if event in EVENTS and any(str(place.parent) in str(argument) for argument in arguments):
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+
+EVENTS = {
+    "open", "os.mkdir", "os.rename", "os.chmod", "os.remove", "os.rmdir", "os.scandir", "os.listdir", "shutil.rmtree",
+    "tempfile.mkdtemp",
+}
+
+def full_disk_at(number):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (number * 97, resource.RLIM_INFINITY))
+
+for number in range(1000):
+    child = os.fork()
+    if not child:
+        try:
+            (killed_at if way == "killed" else full_disk_at)(number)
+            models.save(place, **parts)
+        except OSError as error:
+            os._exit(3)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    there = hashlib.sha256((place / models.WEIGHTS).read_bytes()).hexdigest() if models.load(place) else ""
+    print(status, there, len(list(place.parent.iterdir())), flush=True)
+    if not status:
+        break
+"""
+
+
+def sum_of(directory: Path) -> str:
+    return hashlib.sha256((directory / WEIGHTS).read_bytes()).hexdigest()
+
+
+def saved_over(tmp_path: Path, way: str) -> list[tuple[str, str, str]]:
+    """Exit status, sum of the weights that are there, and number of files beside, after each try."""
+    old, new = save(tmp_path / "place" / "model", seed=1).directory, save(tmp_path / "new", seed=2).directory
+    sums = {sum_of(old): "old", sum_of(new): "new"}
+    assert len(sums) == 2
+    ran = run_python(SAVER, old, new, way)
+    assert ran.returncode == 0, ran.stderr
+    tries = [line.split() for line in ran.stdout.splitlines()]
+    assert models.load(old).scorer.labels == 5
+    return [(status, sums[found], beside) for status, found, beside in tries]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="two directories are swapped in one step on Linux alone")
+def test_killed_at_any_moment_there_is_a_whole_model(tmp_path: Path) -> None:
+    tries = saved_over(tmp_path, "killed")
+    assert len(tries) > 20
+    assert {status for status, _, _ in tries[:-1]} == {"-9"}
+    assert tries[-1][:2] == ("0", "new")
+    order = [found for _, found, _ in tries]
+    assert order == sorted(order, reverse=True), "once the new model is there, it stays"
+    assert order[0] == "old"
+
+
+def test_a_full_disk_leaves_the_old_model_and_no_rubbish(tmp_path: Path) -> None:
+    tries = saved_over(tmp_path, "full")
+    assert len(tries) > 20
+    assert {(status, found, beside) for status, found, beside in tries[:-1]} == {("3", "old", "1")}
+    assert tries[-1] == ("0", "new", "1")
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0 or not shutil.which("unshare"), reason="mounting needs root"
+)
+def test_a_disk_that_is_really_full(original: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    program = f"""
+        import sys
+        from pathlib import Path
+        from inference import model as models
+        other = models.load(sys.argv[1])
+        try:
+            models.save(
+                sys.argv[2], graph=(other.directory / "{GRAPH}").read_bytes(),
+                weights=(other.directory / "{WEIGHTS}").read_bytes() + bytes(1 << 20), extractor=other.extractor,
+                labels=other.labels, encoder=other.encoder, tokens=other.tokens, card=other.card,
+            )
+        except OSError as error:
+            print(error.strerror, len(list(Path(sys.argv[2]).parent.iterdir())))
+    """
+    command = 'mount -t tmpfs -o size=256k saywave "$1" || exit 77; exec "$2" -c "$3" "$4" "$1/model"'
+    arguments = [tmp_path / "disk", sys.executable, textwrap.dedent(program), original]
+    ran = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", command, "sh", *arguments], capture_output=True, text=True, timeout=60
+    )
+    if ran.returncode == 77 or "unshare" in ran.stderr:
+        pytest.skip(f"cannot mount here: {ran.stderr.strip()}")
+    assert (ran.returncode, ran.stderr, ran.stdout) == (0, "", "No space left on device 0\n")
+
+
+def test_where_directories_cannot_be_swapped_the_new_model_still_comes(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(models.sys, "platform", "elsewhere")
+    save(tmp_path / "model", seed=1)
+    new = save(tmp_path / "model", seed=2)
+    assert sum_of(new.directory) == sum_of(save(tmp_path / "again", seed=2).directory)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "model"]
+
+
+def test_nothing_is_saved_that_cannot_be_loaded(tmp_path: Path) -> None:
+    old = sum_of(save(tmp_path / "model").directory)
+    for labels in (("a", BLANK, "b", "c", "d"), (BLANK, "a", "a", "b", "c"), (BLANK, "a\nb", "c", "d", "e")):
+        with pytest.raises(ModelError):
+            save(tmp_path / "model", seed=1, labels=labels)
+    assert sum_of(tmp_path / "model") == old
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

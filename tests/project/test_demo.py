@@ -1,0 +1,46 @@
+"""`python -m asr.demo` prints words, times and commands that work, or one line where there is no model."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asr import shipped
+from asr.demo import __main__ as demo
+
+SPOKEN = "three one four one five nine two six"
+needs_model = pytest.mark.skipif(shipped.DEFAULT not in shipped.names(), reason="asr/models/digits is not here yet")
+
+
+@needs_model
+def test_words_times_and_next_steps(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "asr.demo"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    rows = re.findall(r"^ *(\d+\.\d\d) +(\d+\.\d\d) +([01]\.\d\d) +(\w+)$", done.stdout, re.MULTILINE)
+    assert " ".join(word for *_, word in rows) == SPOKEN
+    assert f"all words: {SPOKEN}\n" in done.stdout
+    times = [float(time) for start, end, *_ in rows for time in (start, end)]
+    assert times == sorted(times)
+    # The pause between the two groups of digits.
+    starts, ends = times[0::2], times[1::2]
+    assert starts[5] - ends[4] > 0.4
+    json_step = next(line.split("   ")[0] for line in done.stdout.splitlines() if "--format json" in line)
+    again = subprocess.run(shlex.split(json_step), cwd=tmp_path, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert '"nine"' in again.stdout
+
+
+def test_without_a_model_it_says_so_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    assert demo.main() == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "asr: digits: neither a shipped model (none) nor a model directory\n"

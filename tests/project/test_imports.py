@@ -1,0 +1,87 @@
+"""The import rules of pyproject.toml hold and bite, and the light installation does without torch."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+PACKAGES = PROJECT["tool"]["importlinter"]["root_packages"]
+LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+
+# Imports every module below the packages named, where the packages of training cannot be found.
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+
+ABSENT = {"torch", "torchaudio", "lightning", "lhotse", "onnx", "jiwer", "tensorboard", "av"}
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ABSENT:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+count = 0
+for name in ("features", "inference", "asr"):
+    for module in pkgutil.walk_packages(importlib.import_module(name).__path__, name + "."):
+        if module.name != "asr.train" and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+            count += 1
+importlib.import_module("training.metrics")
+importlib.import_module("recipes.cli")
+print(count)
+"""
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    # The linter reads pyproject.toml and the packages of the folder that it is started in.
+    return subprocess.run([sys.executable, "-c", LINT], cwd=folder, capture_output=True, text=True)
+
+
+def test_the_rules_hold() -> None:
+    done = lint(REPOSITORY)
+    assert done.returncode == 0, done.stdout
+    contracts = PROJECT["tool"]["importlinter"]["contracts"]
+    assert f"{len(contracts)} kept, 0 broken" in done.stdout
+
+
+def test_every_package_is_under_the_rules() -> None:
+    found = {path.parent.name for path in REPOSITORY.glob("*/__init__.py")}
+    assert set(PACKAGES) == found
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "broken"),
+    [
+        ("features/mel.py", "import inference.ctc", "features.mel -> inference.ctc"),
+        ("inference/scorer.py", "import encoders.cells", "inference.scorer -> encoders.cells"),
+        ("encoders/cells.py", "import features.mel", "encoders.cells -> features.mel"),
+        ("training/loop.py", "import asr.text", "training.loop -> asr.text"),
+        ("features/mel.py", "import torch", "features.mel -> torch"),
+        ("training/metrics.py", "from training import loop", "training.metrics -> training.loop"),
+        ("asr/text.py", "import onnx.helper", "asr.text -> onnx"),
+    ],
+)
+def test_a_broken_rule_is_found_inside_a_function(tmp_path: Path, module: str, line: str, broken: str) -> None:
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
+    for package in PACKAGES:
+        shutil.copytree(
+            REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("[!_]*.[!p]*", "__pycache__")
+        )
+    with open(tmp_path / module, "a", encoding="utf-8") as file:
+        file.write(f"\n\ndef broken():\n    {line}\n")
+    done = lint(tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert broken in done.stdout
+
+
+def test_using_a_model_imports_nothing_of_training(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORT_ALL], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 20

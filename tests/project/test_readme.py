@@ -1,0 +1,170 @@
+"""A command in a Markdown file is a promise: every one parses, extras and links exist, and the README's Python runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import asr
+from asr import cli, shipped
+from features import audio
+from recipes import cli as recipes_cli
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "recipes/*/README.md", "asr/demo/*.md", "asr/models/*/*.md")
+    for path in REPOSITORY.glob(pattern)
+)
+README = REPOSITORY / "README.md"
+RECORDING = REPOSITORY / "asr" / "demo" / "digits.flac"
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`((?:asr|make|python -m recipes) [^`\n]+)`")
+INDENTED = re.compile(r"^ {4}((?:asr|make|python -m recipes) .+)$", re.MULTILINE)
+ENDS = {"&&", "||", "|", ";", ">", "2>"}
+
+needs_model = pytest.mark.skipif(shipped.DEFAULT not in shipped.names(), reason="asr/models/digits is not here yet")
+
+
+def split(line: str) -> list[list[str]]:
+    """A shell line as its commands."""
+    found: list[list[str]] = [[]]
+    for word in shlex.split(line, comments=True):
+        if word in ENDS:
+            found.append([])
+        else:
+            found[-1].append(word)
+    return found
+
+
+def commands(text: str) -> list[tuple[str, ...]]:
+    """The commands of ours in a Markdown text, each once."""
+    lines = [line for language, block in FENCE.findall(text) if language in ("sh", "console", "bash", "")
+             for line in block.replace("\\\n", " ").splitlines()]  # fmt: skip
+    rest = FENCE.sub("", text)
+    lines += INLINE.findall(rest) + INDENTED.findall(rest)
+    found = [command for line in lines for command in split(line.removeprefix("$ "))]
+    ours = [
+        command for command in found if command[:1] in (["asr"], ["make"]) or command[:3] == ["python", "-m", "recipes"]
+    ]
+    return list(dict.fromkeys(tuple(command) for command in ours))
+
+
+EVERY = [
+    pytest.param(command, id=f"{path.relative_to(REPOSITORY)}: {shlex.join(command)}")
+    for path in PAGES
+    for command in commands(path.read_text(encoding="utf-8"))
+]
+
+
+def exit_code(arguments: list[str]) -> int | str | None:
+    """How `asr` or, after `recipes`, a recipe ends, where it parses and then shows instead of running."""
+    try:
+        if arguments[0] == "recipes":
+            return recipes_cli.main(arguments[1:])
+        if arguments[0] == "train":
+            return cli.main(arguments)
+        cli._parser().parse_args(arguments)
+        return 0
+    except SystemExit as ended:
+        return ended.code
+
+
+def dry_run(arguments: list[str]) -> int:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    # What a surrounding make hands down would apply to this one as well.
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"
+    }
+    command = ["make", "--dry-run", f"PYTHON={sys.executable}", *(a for a in arguments if not a.startswith("PYTHON="))]
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True).returncode
+
+
+def accepted(command: tuple[str, ...]) -> bool:
+    """Whether a command parses. One that only names a subcommand must have it."""
+    program, *arguments = command
+    if program == "make":
+        return dry_run(arguments) == 0
+    if program == "asr":
+        if len(arguments) == 1:
+            arguments = [*arguments, "--help"]
+        return exit_code([*arguments, "--print_config"] if arguments[0] == "train" else arguments) == 0
+    recipe = ["recipes", *arguments[2:]]
+    if len(recipe) < 2 or "--help" in recipe:
+        return exit_code(recipe) == 0
+    return {"--data", "--out"} <= set(recipe) and exit_code([*recipe, "--print_config"]) == 0
+
+
+@pytest.mark.parametrize("command", EVERY)
+def test_command_parses(command: tuple[str, ...]) -> None:
+    assert accepted(command)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "asr transcribe",
+        "asr transcribe a.wav --format docx",
+        "asr write a.wav",
+        "asr train data --out model --loop.passes 3",
+        "asr train data --out model --loop.epochs many",
+        "make tset",
+        "python -m recipes fsdd --data a",
+        "python -m recipes fsdd --data a --out b --seeds one",
+        "python -m recipes absent --data a --out b",
+    ],
+)
+def test_wrong_commands_would_be_noticed(line: str) -> None:
+    command = tuple(shlex.split(line))
+    if line == "asr transcribe":
+        with pytest.raises(SystemExit):
+            cli._parser().parse_args(list(command[1:]))
+    else:
+        assert not accepted(command)
+
+
+def test_commands_are_found_in_every_form() -> None:
+    fenced = "```sh\ncat a | asr transcribe - # x\nmake \\\n  test\n```\n"
+    text = f"`asr doctor`, `--help`\n\n{fenced}\n    asr train x --out y\n"
+    found = [" ".join(command) for command in commands(text)]
+    assert found == ["asr transcribe -", "make test", "asr doctor", "asr train x --out y"]
+
+
+def test_readme_names_its_two_commands_every_extra_and_every_recipe() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert {("make", "demo"), ("make", "test")} <= set(commands(text))
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    assert set(re.findall(r"'\.\[(\w+)\]'", text)) == set(extras) - {"test"}
+    assert set(re.findall(r"\(recipes/(\w+)/README\.md\)", text)) == set(recipes_cli.names())
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_links_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)", FENCE.sub("", path.read_text(encoding="utf-8")))
+    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+
+
+@needs_model
+def test_readme_python_runs(tmp_path: Path) -> None:
+    (code,) = (block for language, block in FENCE.findall(README.read_text(encoding="utf-8")) if language == "python")
+    samples_S, rate = audio.read(RECORDING)
+    audio.write(tmp_path / "a.wav", samples_S, rate)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    text, *words = done.stdout.splitlines()
+    assert text == " ".join(line.split()[0] for line in words)
+    assert text == asr.load("digits").transcribe(RECORDING).text
+    times = [float(time) for line in words for time in line.split()[1:]]
+    assert np.all(np.diff(times) >= 0)
