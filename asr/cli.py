@@ -1,7 +1,8 @@
 """The command `asr`: a thin shell over the library.
 
 Subcommands import what they need when they run, so that `asr --help` answers at once.
-Exit codes: 0, all is done; 1, some of several files failed; 2, nothing could be done (the one line on standard error says why).
+Exit codes: 0, all is done; 1, some of several files failed; 2, nothing could be done, and the one line on standard
+error says why.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["train"]:
         from asr.train_cli import main as train_main
 
-        return _guarded(lambda: train_main(arguments[1:]))
+        return guarded(lambda: train_main(arguments[1:]))
     parsed = _parser().parse_args(arguments)
     if parsed.command is None:
         _parser().print_help()
         return 2
-    return _guarded(lambda: parsed.run(parsed))
+    return guarded(lambda: parsed.run(parsed))
 
 
-def _guarded(run) -> int:
+def guarded(run) -> int:
     """Users' mistakes become one line and exit code 2; a reader that has gone away is no mistake."""
     try:
         return run()
@@ -74,21 +75,32 @@ def _parser() -> argparse.ArgumentParser:
     )
     transcribe.add_argument("files", nargs="+", metavar="FILE", help="sound file, folder, or - for standard input")
     _add_model(transcribe)
-    transcribe.add_argument("--format", choices=("txt", "json"), default="txt", help="txt: the words; json: with times and confidence (default: txt)")
+    transcribe.add_argument(
+        "--format",
+        choices=("txt", "json"),
+        default="txt",
+        help="txt: the words; json: with times and confidence (default: txt)",
+    )
     transcribe.add_argument("--output", metavar="DIR", help="write DIR/NAME.FORMAT for each file instead of printing")
     transcribe.set_defaults(run=_transcribe)
 
     evaluate = commands.add_parser(
         "evaluate", help="count the errors of a model on recordings with known words", description=_evaluate.__doc__
     )
-    evaluate.add_argument("data", help="folder (a.wav beside a.txt), table (.tsv: path, text, speaker), or manifest (.jsonl.gz)")
+    evaluate.add_argument(
+        "data", help="folder (a.wav beside a.txt), table (.tsv: path, text, speaker), or manifest (.jsonl.gz)"
+    )
     _add_model(evaluate)
     evaluate.add_argument("--output", metavar="FILE", help="write a Markdown report with the worst utterances, aligned")
     evaluate.set_defaults(run=_evaluate)
 
-    commands.add_parser("train", help="train a model on recordings and their words (see `asr train --help`)", add_help=False)
+    commands.add_parser(
+        "train", help="train a model on recordings and their words (see `asr train --help`)", add_help=False
+    )
 
-    doctor = commands.add_parser("doctor", help="say what is installed and what is missing for what", description=_doctor.__doc__)
+    doctor = commands.add_parser(
+        "doctor", help="say what is installed and what is missing for what", description=_doctor.__doc__
+    )
     doctor.set_defaults(run=_doctor)
     return parser
 
@@ -97,9 +109,22 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     from asr.shipped import DEFAULT, names
 
     shipped = ", ".join(names()) or "none"
-    parser.add_argument("--model", default=DEFAULT, metavar="NAME|DIR", help=f"shipped model ({shipped}) or model directory (default: {DEFAULT})")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads for scoring; 0 takes every core (default: 1)")
-    parser.add_argument("--beam", type=int, default=0, metavar="N", help="hypotheses kept by the beam search; 0 decodes greedily (default: 0)")
+    parser.add_argument(
+        "--model",
+        default=DEFAULT,
+        metavar="NAME|DIR",
+        help=f"shipped model ({shipped}) or model directory (default: {DEFAULT})",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads for scoring; 0 takes every core (default: 1)"
+    )
+    parser.add_argument(
+        "--beam",
+        type=int,
+        default=0,
+        metavar="N",
+        help="hypotheses kept by the beam search; 0 decodes greedily (default: 0)",
+    )
 
 
 def _transcribe(parsed: argparse.Namespace) -> int:

@@ -13,7 +13,13 @@ from asr.shipped import FOLDER, names
 # What a part of the program needs: (module to import, distribution that brings it).
 NEEDS = {
     "transcribe wav, flac, ogg, opus, mp3": (
-        [("numpy", "numpy"), ("soundfile", "soundfile"), ("soxr", "soxr"), ("onnxruntime", "onnxruntime"), ("yaml", "PyYAML")],
+        [
+            ("numpy", "numpy"),
+            ("soundfile", "soundfile"),
+            ("soxr", "soxr"),
+            ("onnxruntime", "onnxruntime"),
+            ("yaml", "PyYAML"),
+        ],
         "saywave",
     ),
     "transcribe m4a, mp4, webm": ([("av", "av")], "saywave[video]"),
@@ -35,7 +41,8 @@ NEEDS = {
 def report() -> str:
     """One line for the program, one for each thing that it can do, one for each model."""
     lines = [
-        f"saywave {_version('saywave')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        f"saywave {_version('saywave')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}, "
+        f"{os.cpu_count()} cores",
         "",
     ]
     for purpose, (packages, extra) in NEEDS.items():
@@ -45,25 +52,25 @@ def report() -> str:
             lines.append(f"missing  {purpose}: {', '.join(missing)}; pip install '{extra}'")
         else:
             lines.append(f"ok       {purpose}: {', '.join(there)}")
-    lines.append(_torch_line())
+    lines += _torch_line()
     lines.append("")
     for name in names():
         size = sum(path.stat().st_size for path in (FOLDER / name).iterdir())
         lines.append(f"model    {name}: {size / 1e6:.1f} MB, {FOLDER / name}")
     if not names():
         lines.append("missing  shipped models: this installation has none")
-    return "\n".join(line for line in lines if line is not None)
+    return "\n".join(lines)
 
 
-def _torch_line() -> str | None:
+def _torch_line() -> list[str]:
     """Whether torch and torchaudio fit each other, which they do on the same minor version only."""
     if not (importlib.util.find_spec("torch") and importlib.util.find_spec("torchaudio")):
-        return None
+        return []
     torch, torchaudio = _version("torch"), _version("torchaudio")
     if torch.split(".")[:2] != torchaudio.split(".")[:2]:
-        return f"broken   torch {torch} beside torchaudio {torchaudio}: install the same minor version of both"
+        return [f"broken   torch {torch} beside torchaudio {torchaudio}: install the same minor version of both"]
     accelerator = "a GPU" if _cuda() else "the CPU"
-    return f"ok       training runs on {accelerator}"
+    return [f"ok       training runs on {accelerator}"]
 
 
 def _cuda() -> bool:

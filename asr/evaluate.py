@@ -49,8 +49,10 @@ def evaluate(recognizer: Recognizer, data: str | Path, *, beam: int = 0) -> tupl
     """
     from training.manifests import read
 
-    pairs, failed = [], []
-    for item in track(read(data), description="evaluate", transient=True, console=Console(stderr=True)):
+    pairs: list[Pair] = []
+    failed: list[str] = []
+    items = read(data, unreadable=failed)
+    for item in track(items, description="evaluate", transient=True, console=Console(stderr=True)):
         try:
             transcript = recognizer.transcribe(item.path, start=item.start, duration=item.duration, beam=beam)
         except (ValueError, OSError) as error:

@@ -120,17 +120,16 @@ class Recognizer:
 
 
 def split_at_pauses(scores: Iterable[np.ndarray], *, pause: int) -> Iterator[np.ndarray]:
-    """Cut scores (T,V) after each run of at least `pause` frames whose best label is the blank; nothing is lost."""
+    """Cut scores (T,V) after every `pause` frames in a row whose best label is the blank; nothing is lost."""
     held: list[np.ndarray] = []
-    run, spoken = 0, False
+    run = 0
     for scores_TV in scores:
         first = 0
         for index, label in enumerate(scores_TV.argmax(1)):
             run = run + 1 if label == 0 else 0
-            spoken = spoken or label != 0
-            if spoken and run == pause:
+            if run == pause:
                 yield np.concatenate([*held, scores_TV[first : index + 1]])
-                held, first, run, spoken = [], index + 1, 0, False
+                held, first, run = [], index + 1, 0
         held.append(scores_TV[first:])
     if any(len(piece) for piece in held):
         yield np.concatenate(held)

@@ -1,10 +1,11 @@
-"""The models that come with the program, found by name."""
+"""The models that come with the program, found by name.
+
+`asr --help` names them, so nothing that takes time is imported here.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-from inference.model import CONFIG, ModelError
 
 FOLDER = Path(__file__).parent / "models"
 DEFAULT = "digits"
@@ -12,7 +13,7 @@ DEFAULT = "digits"
 
 def names() -> list[str]:
     """Names of the shipped models."""
-    return sorted(path.parent.name for path in FOLDER.glob(f"*/{CONFIG}"))
+    return sorted(path.parent.name for path in FOLDER.glob("*/config.yaml"))
 
 
 def find(model: str) -> Path:
@@ -25,4 +26,6 @@ def find(model: str) -> Path:
         return FOLDER / model
     if Path(model).is_dir():
         return Path(model)
+    from inference.model import ModelError
+
     raise ModelError(f"{model}: neither a shipped model ({', '.join(names()) or 'none'}) nor a model directory")

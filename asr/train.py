@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
 from rich.progress import track
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from asr.formats import write_text
 from asr.tokens import TokenConfig, Tokens
 from encoders.blstm import EncoderConfig
 from encoders.export import export
@@ -28,6 +30,7 @@ from features.cmvn import CmvnAccumulator
 from features.extractor import FeatureConfig, FeatureExtractor
 from features.filterbank import FbankConfig
 from inference import model as models
+from training.checkpoints import LAST
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Example
 from training.loop import fit
@@ -123,8 +126,8 @@ def train(
 ) -> models.Model:
     """Train a recogniser and write it to `out/model`.
 
-    A run that was interrupted goes on from its last checkpoint when it is called again with the same settings; a run that
-    is finished gives back its model.
+    A run that was interrupted goes on from its last checkpoint when it is called again with the same settings; a run
+    that is finished gives back its model.
 
     Args:
         config: All settings. Features and encoder of `start_from`, if given, take the place of the ones here.
@@ -141,20 +144,28 @@ def train(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     if start_from is not None:
-        config.encoder = EncoderConfig(**start_from.encoder)
+        config = replace(config, encoder=EncoderConfig(**{**start_from.encoder, "dropout": config.encoder.dropout}))
     finished = _same_run(out, config, train, dev, start_from)
     if finished is not None:
         return finished
     tokens = Tokens.from_texts([item.text for item in train], config.tokens)
     train = _sayable(train, tokens, "training")
     dev = _sayable(dev, tokens, "development")
-    extractor = start_from.extractor if start_from is not None else make_extractor(config.features, train, seed=config.loop.seed)
+    extractor = (
+        start_from.extractor
+        if start_from is not None
+        else make_extractor(config.features, train, seed=config.loop.seed)
+    )
     torch.manual_seed(config.loop.seed)
     network = Network(extractor.num_features, len(tokens.labels), config.encoder)
     if start_from is not None:
-        arrays = load_file(start_from.directory / models.WEIGHTS)
+        arrays = _weights(start_from)
         network.load_encoder(arrays)
-        shared = {here: start_from.labels.index(l) for here, l in enumerate(tokens.labels) if l in start_from.labels}
+        shared = {
+            here: start_from.labels.index(label)
+            for here, label in enumerate(tokens.labels)
+            if label in start_from.labels
+        }
         network.load_head(arrays, rows=shared)
     network = fit(
         network,
@@ -190,6 +201,15 @@ def make_extractor(config: FeatureConfig, items: Sequence[Item], *, seed: int) -
     for index in track(sorted(chosen), description="feature statistics", transient=True):
         statistics.add(plain.raw(_samples(items[index], plain.rate)))
     return FeatureExtractor(config, mean=statistics.mean, std=statistics.std)
+
+
+def _weights(model: models.Model) -> dict[str, np.ndarray]:
+    try:
+        return load_file(model.directory / models.WEIGHTS)
+    except SafetensorError as error:
+        raise models.ModelError(
+            f"{model.directory}: {models.WEIGHTS} is damaged ({error}); fetch the model anew"
+        ) from error
 
 
 def _samples(item: Item, rate: int) -> np.ndarray:
@@ -228,17 +248,29 @@ def _same_run(
     if start_from is not None:
         settings["start_from"] = hashlib.sha256((start_from.directory / models.WEIGHTS).read_bytes()).hexdigest()
     note = out / "settings.yaml"
-    if note.exists():
-        before = yaml.safe_load(note.read_text(encoding="utf-8"))
+    if (out / "run" / LAST).exists() or (out / "model").is_dir():
+        before = _noted(note)
         if before != settings:
             changed = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
-            raise ManifestError(f"{out}: holds a run with other settings ({', '.join(changed)}); give another --out, or remove it")
+            raise ManifestError(
+                f"{out}: holds a run with other settings ({', '.join(changed)}); give another --out, or remove it"
+            )
         if (out / "model").is_dir():
             print(f"{out / 'model'}: already trained with these settings")
             return models.load(out / "model")
     else:
-        note.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        write_text(note, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     return None
+
+
+def _noted(note: Path) -> dict:
+    try:
+        noted = yaml.safe_load(note.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        noted = None
+    if not isinstance(noted, dict):
+        raise ManifestError(f"{note}: is gone or damaged; give another --out, or remove {note.parent}")
+    return noted
 
 
 def _plain(value: object) -> object:
@@ -251,7 +283,13 @@ def _plain(value: object) -> object:
 
 
 def _card(
-    config: TrainConfig, train: Sequence[Item], dev: Sequence[Item], *, command: str, data_note: str, start_from: models.Model | None
+    config: TrainConfig,
+    train: Sequence[Item],
+    dev: Sequence[Item],
+    *,
+    command: str,
+    data_note: str,
+    start_from: models.Model | None,
 ) -> str:
     def part(items: Sequence[Item]) -> str:
         speakers = len({item.speaker for item in items if item.speaker})
@@ -259,11 +297,12 @@ def _card(
         return f"{len(items)} utterances, {hours:.2f} h, {speakers or 'unknown'} speakers"
 
     encoder = config.encoder
+    both = "bidirectional " if encoder.bidirectional else ""
     lines = [
         "# Model card",
         "",
-        f"- Network: {encoder.layers} {'bidirectional ' if encoder.bidirectional else ''}{encoder.cell.upper()} layers of "
-        f"{encoder.hidden_size} units a direction, {encoder.total_subsampling} frames a step, CTC over {config.tokens.unit} labels",
+        f"- Network: {encoder.layers} {both}{encoder.cell.upper()} layers of {encoder.hidden_size} units a direction, "
+        f"{encoder.total_subsampling} frames a step, CTC over {config.tokens.unit} labels",
         f"- Trained on: {part(train)}",
         f"- Best weights chosen on: {part(dev)}",
         f"- Seed: {config.loop.seed}",

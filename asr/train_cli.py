@@ -15,8 +15,8 @@ DEV_SHARE = 0.1
 DESCRIPTION = """\
 Train a recogniser on recordings and their words.
 
-DATA is a folder (a.wav beside a.txt; subfolders are speakers), a table (.tsv with the columns path, text and maybe speaker)
-or a lhotse manifest (.jsonl.gz). Run the same command again and it goes on where it stopped.
+DATA is a folder (a.wav beside a.txt; subfolders are speakers), a table (.tsv with the columns path, text and maybe
+speaker) or a lhotse manifest (.jsonl.gz). Run the same command again and it goes on where it stopped.
 The settings below can stand in a YAML file (--config) or on the command line; the line wins.
 """
 
@@ -27,7 +27,9 @@ class MissingPackagesError(ValueError):
 
 def main(arguments: Sequence[str]) -> int:
     """Parse the command line and train. Returns the exit code."""
-    missing = [name for name in ("torch", "lightning", "lhotse", "onnx", "jiwer") if importlib.util.find_spec(name) is None]
+    missing = [
+        name for name in ("torch", "lightning", "lhotse", "onnx", "jiwer") if importlib.util.find_spec(name) is None
+    ]
     if missing:
         raise MissingPackagesError(f"training needs {', '.join(missing)}: pip install 'saywave[train]'")
     from asr.train import TrainConfig, shell_command, train
@@ -39,13 +41,23 @@ def main(arguments: Sequence[str]) -> int:
         arguments=list(arguments),
         extras={
             "data": {"type": str, "metavar": "DATA", "help": "what to train on"},
-            "--out": {"type": str, "required": True, "metavar": "DIR", "help": "folder for checkpoints, logs and, in DIR/model, the model"},
+            "--out": {
+                "type": str,
+                "required": True,
+                "metavar": "DIR",
+                "help": "folder for checkpoints, logs and, in DIR/model, the model",
+            },
             "--dev": {
                 "type": str,
                 "metavar": "DATA",
-                "help": f"what to choose the best weights on (default: a share of {DEV_SHARE} of DATA, by speaker where speakers are known)",
+                "help": "what to choose the best weights on (default: "
+                f"a share of {DEV_SHARE} of DATA, by speaker where speakers are known)",
             },
-            "--from": {"type": str, "metavar": "NAME|DIR", "help": "model to train on from; labels that it does not have start fresh"},
+            "--from": {
+                "type": str,
+                "metavar": "NAME|DIR",
+                "help": "model to train on from; labels that it does not have start fresh",
+            },
         },
         prog="asr train",
         description=DESCRIPTION,

@@ -29,6 +29,8 @@ def transcribe_files(
         0 if all went well, 2 if the only file failed, 1 if some of several did; those are listed on standard error.
     """
     sources = list(expand(files))
+    if output is not None:
+        Path(output).mkdir(parents=True, exist_ok=True)
     recognizer = asr.load(model, threads=threads)
     names = output_names(sources)
     failed: list[str] = []
@@ -76,7 +78,9 @@ def expand(files: Sequence[str]) -> list[str]:
     found: dict[str, None] = {}
     for name in files:
         if name != "-" and Path(name).is_dir():
-            inside = sorted(str(path) for path in Path(name).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+            inside = sorted(
+                str(path) for path in Path(name).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
+            )
             if not inside:
                 raise InputError(f"{name}: no sound files in this folder (looked for {', '.join(sorted(SUFFIXES))})")
             found.update(dict.fromkeys(inside))
@@ -86,9 +90,13 @@ def expand(files: Sequence[str]) -> list[str]:
 
 
 def output_names(sources: Sequence[str]) -> dict[str, str]:
-    """A name for each source's transcript: its stem, or, where stems clash, its whole name or path, so that none is overwritten."""
+    """A name for each transcript: the stem of its source or, where stems clash, the whole name or path."""
     names = {source: "stdin" if source == "-" else Path(source).stem for source in sources}
-    for rename in (lambda path: path.name, lambda path: "_".join(path.with_suffix("").parts[-2:]) + path.suffix, lambda path: "_".join(path.parts).strip("/_")):
+    for rename in (
+        lambda path: path.name,
+        lambda path: "_".join(path.with_suffix("").parts[-2:]) + path.suffix,
+        lambda path: "_".join(path.parts).strip("/_"),
+    ):
         taken: dict[str, list[str]] = {}
         for source, name in names.items():
             taken.setdefault(name, []).append(source)

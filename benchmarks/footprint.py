@@ -3,8 +3,8 @@
     python benchmarks/footprint.py [--repeat 7]
 
 Makes a fresh environment in a temporary folder, installs this checkout into it with pip, and measures there:
-size and time of the install, `asr --help`, `asr transcribe` on three seconds of the shipped recording, and the highest memory of
-`asr transcribe` on recordings of a minute, ten minutes and an hour, with full sentences and pauses. Linux and macOS.
+size and time of the install, `asr --help`, `asr transcribe` on three seconds of the shipped recording, and the highest
+memory of `asr transcribe` on a minute, ten minutes and an hour of it, repeated. Linux and macOS.
 """
 
 from __future__ import annotations
@@ -33,15 +33,21 @@ def main() -> None:
         print("| what | figure |\n| --- | --- |")
         python, bare = environment(folder)
         started = time.monotonic()
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(ROOT)], check=True)
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(ROOT)], check=True
+        )
         print(f"| light install, time | {time.monotonic() - started:.0f} s |")
         print(f"| light install, size beyond an empty environment | {(size(folder / 'env') - bare) / 1e6:.0f} MB |")
         asr = folder / "env" / "bin" / "asr"
         three = folder / "three.wav"
         subprocess.run([python, "-c", CUT, str(RECORDING), str(three)], check=True)
-        for name, command in (("`asr --help`", [asr, "--help"]), ("`asr transcribe` on three seconds", [asr, "transcribe", three])):
+        for name, command in (
+            ("`asr --help`", [asr, "--help"]),
+            ("`asr transcribe` on three seconds", [asr, "transcribe", three]),
+        ):
             seconds = [timed(command) for _ in range(repeat)]
-            print(f"| {name}, median of {repeat} (least, most) | {statistics.median(seconds):.2f} s ({min(seconds):.2f}, {max(seconds):.2f}) |")
+            spread = f"{min(seconds):.2f}, {max(seconds):.2f}"
+            print(f"| {name}, median of {repeat} (least, most) | {statistics.median(seconds):.2f} s ({spread}) |")
         for minutes in MINUTES:
             long = folder / "long.wav"
             subprocess.run([python, "-c", REPEAT, str(RECORDING), str(long), str(minutes * 60)], check=True)
@@ -49,7 +55,10 @@ def main() -> None:
             print(f"| {minutes} min of sound: highest memory, time | {peak:.0f} MB, {seconds:.1f} s |")
 
 
-CUT = "import sys; from features import audio; s, r = audio.read(sys.argv[1], duration=3.0); audio.write(sys.argv[2], s, r)"
+CUT = (
+    "import sys; from features import audio; s, r = audio.read(sys.argv[1], duration=3.0); "
+    "audio.write(sys.argv[2], s, r)"
+)
 REPEAT = (
     "import sys, numpy; from features import audio; s, r = audio.read(sys.argv[1]); "
     "audio.write(sys.argv[2], numpy.resize(s, int(float(sys.argv[3]) * r)), r)"

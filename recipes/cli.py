@@ -40,12 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"recipes {name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return _stopped(name)
-    except SystemExit as end:
-        # Lightning answers Ctrl-C by ending the process.
-        if isinstance(end.__context__, KeyboardInterrupt):
-            return _stopped(name)
-        raise
+        print(f"recipes {name}: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -70,8 +66,3 @@ def overview() -> str:
         lines.append(f"  {name:18s} {heading.removeprefix(f'# {name}: ')}")
     lines += ["", "`python -m recipes NAME --help` lists every setting."]
     return "\n".join(lines)
-
-
-def _stopped(name: str) -> int:
-    print(f"recipes {name}: stopped; the same command goes on from here", file=sys.stderr)
-    return 130

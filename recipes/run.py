@@ -23,6 +23,7 @@ from asr.formats import write_text
 from asr.recognizer import Recognizer
 from asr.report import Pair, Report, evaluate_pairs
 from asr.train import TrainConfig, shell_command, train
+from inference.model import Model
 from training.config import parse
 from training.manifests import ManifestError, read
 
@@ -81,6 +82,7 @@ def run(recipe: ModuleType, name: str, config: TrainConfig, options, *, command:
     seeds = options.seeds or [config.loop.seed]
     folders = {seed: out / f"seed{seed}" if options.seeds else out for seed in seeds}
     if "train" in options.stages:
+        start_from = _pretrained(recipe, name, out, command=command)
         for seed, folder in folders.items():
             say(f"train: seed {seed} -> {folder / 'model'}")
             train(
@@ -88,6 +90,7 @@ def run(recipe: ModuleType, name: str, config: TrainConfig, options, *, command:
                 train=read(manifests / "train.jsonl.gz"),
                 dev=read(manifests / "dev.jsonl.gz"),
                 out=folder,
+                start_from=start_from,
                 command=command,
                 data_note=getattr(recipe, "DATA_NOTE", ""),
             )
@@ -107,6 +110,23 @@ def run(recipe: ModuleType, name: str, config: TrainConfig, options, *, command:
             figures.append(recipe_figure(recipe, report))
         lines.append(result_line(part, recipe.RESULT, figures))
     return "\n".join(lines)
+
+
+def _pretrained(recipe: ModuleType, name: str, out: Path, *, command: str) -> Model | None:
+    """The model that the recipe starts from, if it has a `pretrain.yaml`; trained first, on its own manifests."""
+    settings = Path(__file__).parent / name / "pretrain.yaml"
+    if not settings.exists():
+        return None
+    say(f"pretrain: {out / 'pretrain' / 'model'}")
+    config, _ = parse(TrainConfig, arguments=[], default_file=settings, prog=f"python -m recipes {name}")
+    return train(
+        config,
+        train=read(out / "manifests" / "pretrain.jsonl.gz"),
+        dev=read(out / "manifests" / "pretrain_dev.jsonl.gz"),
+        out=out / "pretrain",
+        command=command,
+        data_note=getattr(recipe, "DATA_NOTE", ""),
+    )
 
 
 def evaluate(model: Path, manifest: Path, *, beam: int = 0) -> Report:

@@ -1,7 +1,7 @@
 """The two checkpoints of a run: the last, to go on from, and the best, to keep. Each is whole, or it is not there.
 
-Lightning's own callback remembers the best one by its path, and forgets it when the folder is moved; and it writes to the
-folder for temporary files first, from where the move into place is a copy that a crash cuts short.
+Lightning's own callback remembers the best one by its path, and forgets it when the folder is moved; and it writes to
+the folder for temporary files first, from where the move into place is a copy that a crash cuts short.
 """
 
 from __future__ import annotations

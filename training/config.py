@@ -44,7 +44,8 @@ class LoopConfig:
     Args:
         epochs: Passes over the training data at most.
         batch_frames: Frames in a batch at most, padding included.
-        interval_batches: Batches between two looks at the development set (with a checkpoint each); none means a whole pass.
+        interval_batches: Batches between two looks at the development set, with a checkpoint each; none is a whole
+            pass.
         patience: Intervals without a better development error after which training stops; 0 never stops early.
         clip_norm: Clip the gradient to this norm; 0 does not.
         clip_value: Clip each component of the gradient to this size; 0 does not. Only one of the two may be set.
@@ -114,9 +115,13 @@ def parse(
         parser.add_argument(name, **options)
     for prefix, (function, skip) in (functions or {}).items():
         parser.add_function_arguments(function, prefix, skip=skip)
-    parser.add_argument("--config", action="config", help="YAML file of settings; options after it on the line win over it")
+    parser.add_argument(
+        "--config", action="config", help="YAML file of settings; options after it on the line win over it"
+    )
     parser.add_class_arguments(kind, as_group=False)
     if default_file is not None:
         arguments = ["--config", str(default_file), *arguments]
-    made = parser.instantiate_classes(parser.parse_args(arguments))
+    # jsonargparse 4.49 renamed it, 5 has the new name alone.
+    instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
+    made = instantiate(parser.parse_args(arguments))
     return kind(**{field.name: made[field.name] for field in fields(kind)}), made

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from training.manifests import Item
+from training.manifests import Item, ManifestError
 
 
 class Example(NamedTuple):
@@ -66,8 +66,8 @@ CLASS_RATIO = 1.15
 class Buckets:
     """Batches of like length for a run of any number of passes, in the order that (seed, pass) draws.
 
-    The stream of batches is cut into intervals, after each of which the loop looks at the development set. An interval may
-    be a whole pass or a number of batches; interval k is the same whether the run came to it or resumed there.
+    The stream of batches is cut into intervals, after each of which the loop looks at the development set. An interval
+    may be a whole pass or a number of batches; interval k is the same whether the run came to it or resumed there.
 
     Args:
         durations: Length of each item in any unit.
@@ -76,6 +76,9 @@ class Buckets:
         seed: Where the order is drawn from.
         shuffle: False gives every item once, longest last, with no pass number: for development data.
         rank, ranks: This process among those that train together; all see equally many batches.
+
+    Raises:
+        ManifestError: there are fewer batches than processes.
     """
 
     def __init__(
@@ -99,6 +102,11 @@ class Buckets:
         self.sampler = self
         self._interval_number = 0
         self.batches_a_pass = len(self._pass(0)) // ranks if shuffle else len(self._pass(0))
+        if not self.batches_a_pass:
+            raise ManifestError(
+                f"{len(self._durations)} utterances do not make a batch for each of {ranks} devices: lower "
+                "loop.batch_frames or loop.devices"
+            )
         self.interval = interval or self.batches_a_pass
 
     def set_epoch(self, number: int) -> None:
@@ -128,7 +136,8 @@ class Buckets:
         order = order[np.argsort(self._classes[order], kind="stable")]
         batches = np.split(order, self._cuts(self._classes[order]))
         if number == 0:
-            # CTC finds its first alignments in short items: the first pass goes from short to long (Amodei et al. 2016).
+            # CTC finds its first alignments in short items: the first pass goes from short to long (Amodei et al.
+            # 2016, Deep Speech 2).
             return batches
         return [batches[k] for k in rng.permutation(len(batches))]
 

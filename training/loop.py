@@ -53,7 +53,9 @@ class CtcTraining(lightning.LightningModule):
         steps: Optimizer steps of the whole run, over which the learning rate rises and falls.
     """
 
-    def __init__(self, network: Network, count_errors: CountErrors, optimizer: OptimizerConfig, loop: LoopConfig, steps: int):
+    def __init__(
+        self, network: Network, count_errors: CountErrors, optimizer: OptimizerConfig, loop: LoopConfig, steps: int
+    ):
         super().__init__()
         self.network = network
         self.averaged = copy.deepcopy(network).requires_grad_(False) if loop.average else None
@@ -101,7 +103,7 @@ class CtcTraining(lightning.LightningModule):
             self._name_infeasible(batch, lengths, result.feasible_B)
         if not bool(torch.isfinite(result.loss)):
             raise DivergedError(
-                f"the loss is {float(result.loss)} at step {self.global_step}, in {', '.join(batch.ids[:5])}: lower "
+                f"the loss is {result.loss.item()} at step {self.global_step}, in {', '.join(batch.ids[:5])}: lower "
                 "optimizer.learning_rate or loop.clip_norm"
             )
         counted = int(result.feasible_B.sum())
@@ -174,7 +176,8 @@ class TextLog(Callback):
         metrics = trainer.callback_metrics
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.say(
-            f"interval {trainer.current_epoch + 1:3d}  step {trainer.global_step:6d}  loss {float(metrics['loss_epoch']):.4f}  "
+            f"interval {trainer.current_epoch + 1:3d}  step {trainer.global_step:6d}  "
+            f"loss {float(metrics['loss_epoch']):.4f}  "
             f"dev loss {float(metrics['dev_loss']):.4f}  dev error {100 * float(metrics['dev_error']):.2f} %  "
             f"rate {rate:.2e}  {time.monotonic() - self._started:.0f} s"
         )
@@ -249,8 +252,11 @@ def fit(
     trainer.fit_loop.max_epochs = math.ceil(steps / plan.interval)
     trainer.log_every_n_steps = max(1, min(10, plan.interval))
     resume = out / LAST
-    if resume.exists() and trainer.is_global_zero:
-        log.say(f"going on from {resume}")
+    if resume.exists():
+        # Workers begin on their first batches before Lightning tells the sampler which interval it is.
+        plan.set_epoch(read(resume)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+        if trainer.is_global_zero:
+            log.say(f"going on from {resume}")
     module = CtcTraining(network, count_errors, optimizer, loop, steps)
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
@@ -282,5 +288,11 @@ def _quieten() -> None:
     """Keep back what Lightning says about its own settings; warnings about ours still show."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*Checkpoint directory.*exists and is not empty.*", ".*isinstance.treespec.*", ".*LeafSpec.*", ".*sync_dist.*"):
+    for message in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*isinstance.treespec.*",
+        ".*LeafSpec.*",
+        ".*sync_dist.*",
+    ):
         warnings.filterwarnings("ignore", message=message)

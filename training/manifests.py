@@ -7,9 +7,11 @@ The manifest is a lhotse CutSet (`.jsonl` or `.jsonl.gz`). A plain folder (`a.wa
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
@@ -65,88 +67,156 @@ def write(path: str | Path, cuts: Iterable[MonoCut]) -> Path:
     return path
 
 
-def read(source: str | Path) -> list[Item]:
+def read(source: str | Path, *, unreadable: list[str] | None = None) -> list[Item]:
     """The items of a manifest (`.jsonl`, `.jsonl.gz`), a folder, or a `.tsv`.
 
+    Args:
+        source: Where they are listed.
+        unreadable: Gets the message of each sound file that a folder or table names and that cannot be read, and these
+            are left out; without it, the first one ends the reading.
+
     Raises:
-        ManifestError: nothing there, or nothing in it.
+        ManifestError: nothing there, nothing in it, or something that cannot be used.
+        features.audio.AudioError: a sound file cannot be read.
     """
     source = Path(source)
     if source.is_dir():
-        cuts: Iterable[MonoCut] = from_folder(source)
+        items = [_item(one) for one in _cuts(_folder(source), unreadable)]
     elif source.suffix == ".tsv" and source.is_file():
-        cuts = from_tsv(source)
+        items = [_item(one) for one in _cuts(_table(source), unreadable)]
     elif source.name.endswith((".jsonl", ".jsonl.gz")) and source.is_file():
-        cuts = CutSet.from_file(source)
+        items = _manifest(source)
     elif source.exists():
         raise ManifestError(f"{source}: not a folder, a .tsv table or a .jsonl[.gz] manifest")
     else:
         raise ManifestError(f"{source}: no such file or folder")
-    items = [_item(one) for one in cuts]
-    if not items:
+    if not items and not unreadable:
         raise ManifestError(f"{source}: holds no utterances")
     return items
 
 
+def from_folder(folder: str | Path) -> list[MonoCut]:
+    """Cuts of every sound file in `folder` that has a `.txt` of the same name beside it; of one name, the first file.
+
+    In subfolders the name of the first one is the speaker.
+    """
+    return list(_cuts(_folder(Path(folder)), None))
+
+
+def from_tsv(table: str | Path) -> list[MonoCut]:
+    """Cuts of a table whose first line names its columns: path (from the table's folder), text, and maybe speaker."""
+    return list(_cuts(_table(Path(table)), None))
+
+
+def _manifest(path: Path) -> list[Item]:
+    try:
+        return [_item(one) for one in CutSet.from_file(path)]
+    except ManifestError as error:
+        raise ManifestError(f"{path}: {error}") from None
+    except Exception as error:  # of gzip, json and lhotse, for all that a file can hold
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise ManifestError(f"{path}: not a lhotse manifest of cuts ({reason}); make it anew") from error
+
+
 def _item(one: MonoCut) -> Item:
+    """The cut as an item, unless more is to be done to the recording than to read it from one time to another."""
+    if not isinstance(one, MonoCut) or one.recording is None or one.recording.sources[0].type != "file":
+        raise ManifestError(f"{one.id}: not a cut from one sound file")
+    if one.recording.num_channels > 1:
+        raise ManifestError(f"{one.id}: one of {one.recording.num_channels} channels; write each to a file of its own")
+    if any(_kind(transform) != "Resample" for transform in one.recording.transforms or ()):
+        raise ManifestError(f"{one.id}: perturbed already; give the recording as it is (to perturb it is a setting)")
     text = " ".join(s.text for s in one.supervisions if s.text)
     speaker = next((s.speaker for s in one.supervisions if s.speaker), "")
     return Item(one.id, one.recording.sources[0].source, one.start, one.duration, text, speaker)
 
 
-def from_folder(folder: Path) -> list[MonoCut]:
-    """Cuts of every sound file in `folder` that has a `.txt` of the same name beside it.
+def _kind(transform: object) -> str:
+    return transform["name"] if isinstance(transform, dict) else type(transform).__name__
 
-    In subfolders the name of the first one is the speaker.
-    """
-    cuts = []
-    for transcript in sorted(folder.rglob("*.txt")):
-        sound = next((p for p in sorted(transcript.parent.glob(f"{glob_escape(transcript.stem)}.*")) if p.suffix != ".txt"), None)
-        if sound is None:
+
+class _Row(NamedTuple):
+    """A sound file and what is said in it."""
+
+    id: str
+    path: Path
+    text: str
+    speaker: str | None
+
+
+def _cuts(rows: Iterable[_Row], unreadable: list[str] | None) -> Iterator[MonoCut]:
+    for row in rows:
+        try:
+            yield cut(row.id, row.path, row.text, speaker=row.speaker)
+        except audio.AudioError as error:
+            if unreadable is None:
+                raise
+            unreadable.append(str(error))
+
+
+def _folder(folder: Path) -> Iterator[_Row]:
+    used: set[Path] = set()
+    for sound in sorted(folder.rglob("*")):
+        # The Finder of macOS leaves ._a.wav beside a.wav on foreign disks.
+        if sound.suffix.lower() not in audio.SUFFIXES or sound.name.startswith("."):
             continue
+        transcript = sound.with_suffix(".txt")
+        if transcript in used or not transcript.is_file():
+            continue
+        used.add(transcript)
         inside = sound.relative_to(folder)
         speaker = inside.parts[0] if len(inside.parts) > 1 else None
-        text = " ".join(transcript.read_text(encoding="utf-8").split())
-        cuts.append(cut(str(inside.with_suffix("")), sound, text, speaker=speaker))
-    if not cuts:
+        yield _Row(str(inside.with_suffix("")), sound, " ".join(_text_of(transcript).split()), speaker)
+    if not used:
         raise ManifestError(f"{folder}: no sound file has a transcript beside it; put the words of a.wav into a.txt")
-    return cuts
 
 
-def from_tsv(table: Path) -> list[MonoCut]:
-    """Cuts of a table whose first line names its columns: path (from the table's folder), text, and maybe speaker."""
-    with open(table, encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        missing = {"path", "text"} - set(rows.fieldnames or ())
-        if missing:
-            raise ManifestError(f"{table}: the first line must name the columns path, text[, speaker]; missing: {', '.join(sorted(missing))}")
-        return [
-            cut(row["path"], table.parent / row["path"], row["text"] or "", speaker=row.get("speaker") or None) for row in rows
-        ]
+def _table(table: Path) -> Iterator[_Row]:
+    lines = csv.DictReader(io.StringIO(_text_of(table)), delimiter="\t", quoting=csv.QUOTE_NONE)
+    missing = {"path", "text"} - set(lines.fieldnames or ())
+    if missing:
+        raise ManifestError(
+            f"{table}: the first line must name the columns path, text[, speaker], with tabs between them; missing: "
+            f"{', '.join(sorted(missing))}"
+        )
+    for line in lines:
+        if not line["path"] or line["text"] is None:
+            raise ManifestError(f"{table}: line {lines.line_num} lacks its {'text' if line['path'] else 'path'}")
+        yield _Row(line["path"], table.parent / line["path"], line["text"], line.get("speaker") or None)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path}: is not text in UTF-8; save it as such") from error
 
 
 def split_by_speaker(items: Sequence[Item], share: float, *, seed: int = 0) -> tuple[list[Item], list[Item]]:
-    """Two parts with no speaker in both; the second holds about `share` of the items.
+    """Two parts with no speaker in both; the second holds about `share` of the items, and neither is empty.
 
-    Items of unknown speaker are drawn one by one.
+    Items of unknown speaker are drawn one by one, and so are all where there is but one speaker.
+
+    Raises:
+        ManifestError: there are fewer than two items.
     """
     if not 0 < share < 1:
         raise ValueError(f"share is {share}; it must lie between 0 and 1")
-    groups: dict[str, list[Item]] = {}
-    for item in items:
-        groups.setdefault(f"speaker {item.speaker}" if item.speaker else f"item {item.id}", []).append(item)
+    if len(items) < 2:
+        raise ManifestError("a single utterance cannot be divided: give more, or give development data of their own")
+    alone = len({item.speaker for item in items}) == 1
+    groups: dict[tuple[str, int], list[int]] = {}
+    for index, item in enumerate(items):
+        groups.setdefault((item.speaker, -1) if item.speaker and not alone else ("", index), []).append(index)
     names = sorted(groups)
-    np.random.default_rng(seed).shuffle(names)
-    wanted, second = share * len(items), []
+    names = [names[k] for k in np.random.default_rng(seed).permutation(len(names))]
+    wanted = share * len(items)
+    second: set[int] = set()
     for name in names:
-        if second and len(second) + len(groups[name]) / 2 > wanted:
-            continue
-        if len(second) + len(groups[name]) < len(items):
-            second.extend(groups[name])
-    chosen = {item.id for item in second}
-    return [item for item in items if item.id not in chosen], [item for item in items if item.id in chosen]
-
-
-def glob_escape(name: str) -> str:
-    """`name` as a glob pattern that matches it alone."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+        if len(second) + len(groups[name]) / 2 <= wanted:
+            second.update(groups[name])
+    if not second:
+        second.update(min(groups.values(), key=len))
+    if len(second) == len(items):
+        second.difference_update(groups[names[-1]])
+    return [item for k, item in enumerate(items) if k not in second], [items[k] for k in sorted(second)]

@@ -11,21 +11,21 @@ import time
 from pathlib import Path
 
 import asr
+from asr.cli import guarded
 from asr.shipped import DEFAULT
 from asr.transcript import Transcript
-from inference.model import ModelError
 
 RECORDING = Path(__file__).with_name("digits.flac")
 IN_CLONE = Path("asr", "demo", "digits.flac")
 
 
 def main() -> int:
-    """Transcribe and print. Returns the exit code: 2 where the installation has no model."""
-    try:
-        recognizer = asr.load(DEFAULT)
-    except ModelError as error:
-        print(f"asr: {error}", file=sys.stderr)
-        return 2
+    """Transcribe and print. Returns the exit code.
+
+    Raises:
+        ModelError: the installation has no such model, or a damaged one.
+    """
+    recognizer = asr.load(DEFAULT)
     started = time.perf_counter()
     transcript = recognizer.transcribe(RECORDING)
     seconds = time.perf_counter() - started
@@ -74,4 +74,4 @@ def shown(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

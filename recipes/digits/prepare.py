@@ -16,18 +16,20 @@ from typing import NamedTuple
 import numpy as np
 from lhotse import MonoCut
 
+from recipes.digits.phones import as_phones, phone_cuts
 from recipes.digits.synthesize import SynthesisError, synthesize
-from recipes.fsdd.prepare import WORDS, clips
+from recipes.fsdd.prepare import WORDS, check_speaker, clips, held_out_part
 from recipes.fsdd_connected.prepare import joined
 from training.manifests import ManifestError, cut, from_tsv, write
 
 RESULT = "WER"
 DATA_NOTE = (
-    "Free Spoken Digit Dataset (Jackson et al.), CC BY-SA 4.0; digit sentences of speechocean762's training part "
-    "(Zhang et al. 2021), free for commercial and non-commercial purposes; synthetic speech of flite and espeak-ng, "
-    "made by this project"
+    "Free Spoken Digit Dataset (Jackson et al.), CC BY-SA 4.0; speechocean762's training part (Zhang et al. 2021), free "
+    "for commercial and non-commercial purposes: the phones of all its sentences first, then its digit sentences; "
+    "synthetic speech of flite and espeak-ng, made by this project"
 )
 DEV_SHARE = 1 / 3  # of the speakers with digit sentences
+PHONE_CLIPS = 1200  # synthetic clips among those whose phones are learned first
 
 
 class Sentence(NamedTuple):
@@ -46,9 +48,12 @@ def prepare(
     repeat_real: int = 6,
     synthetic: int = 3000,
     all_real: bool = False,
+    held_out: str | None = None,
     seed: int = 0,
 ) -> None:
     """Write sound to `out`, and the manifests `train`, `dev`, `test` and `test_fsdd` to `out/manifests`.
+
+    The manifests `pretrain` and `pretrain_dev` hold sentences with their phones, on which the network starts.
 
     Args:
         data: Folder that holds `fsdd` and `speechocean762`, each as its publisher lays it out.
@@ -59,6 +64,7 @@ def prepare(
         all_real: Train on the sentences of all speakers of speechocean762's training part, and choose the best weights
             on FSDD strings (index 5 to 9) instead of on a third of those speakers. For a last model, once the settings
             are found.
+        held_out: Leave this speaker of FSDD out of everything and test on strings of that speaker alone.
         seed: What the split by speaker, the strings and the synthetic clips are drawn from.
     """
     if repeat_real < 1 or synthetic < 0:
@@ -67,21 +73,30 @@ def prepare(
     corpus = _folder(data, "speechocean762")
     sentences = digit_sentences(corpus, "train")
     chosen_for_dev = set() if all_real else dev_speakers(sentences, seed=seed)
-    train = joined([clip for clip in found if clip.part == "train"], "train", out, seed=seed)
-    for sentence in sentences:
-        if sentence.speaker not in chosen_for_dev:
-            train += [_cut(sentence, f"{sentence.id}-{time}") for time in range(repeat_real)]
-    train += _synthetic(out, synthetic, seed=seed)
-    if all_real:
-        dev = joined([clip for clip in found if clip.part == "dev"], "dev", out, seed=seed)
-    else:
-        dev = [_cut(sentence, sentence.id) for sentence in sentences if sentence.speaker in chosen_for_dev]
-    parts = {
-        "train": train,
-        "dev": dev,
-        "test": [_cut(sentence, sentence.id) for sentence in digit_sentences(corpus, "test")],
-        "test_fsdd": joined([clip for clip in found if clip.part == "test"], "test", out, seed=seed),
+    check_speaker(found, held_out)
+    fsdd = {
+        part: [clip for clip in found if held_out_part(clip, held_out) == part] for part in ("train", "dev", "test")
     }
+    strings = {part: joined(chosen, part, out, seed=seed) for part, chosen in fsdd.items()}
+    spoken = _synthetic(out, synthetic, seed=seed)
+    real = [sentence for sentence in sentences if sentence.speaker not in chosen_for_dev]
+    repeated = [_cut(sentence, f"{sentence.id}-{time}") for sentence in real for time in range(repeat_real)]
+    tables = {name: _table(corpus / "train" / name) for name in ("wav.scp", "utt2spk")}
+    phones, phones_dev = phone_cuts(corpus, tables, chosen_for_dev)
+    parts = {
+        "pretrain": phones + as_phones(spoken, PHONE_CLIPS, seed=seed),
+        "pretrain_dev": phones_dev,
+        "train": strings["train"] + repeated + spoken,
+        "dev": strings["dev"]
+        if all_real
+        else [_cut(one, one.id) for one in sentences if one.speaker in chosen_for_dev],
+    }
+    if held_out is None:
+        parts["test"] = [_cut(sentence, sentence.id) for sentence in digit_sentences(corpus, "test")]
+        parts["test_fsdd"] = strings["test"]
+    else:
+        parts["test"] = strings["test"]
+        (out / "manifests" / "test_fsdd.jsonl.gz").unlink(missing_ok=True)
     for part, cuts in parts.items():
         write(out / "manifests" / f"{part}.jsonl.gz", cuts)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from asr import shipped
-from asr.demo import __main__ as demo
 
 SPOKEN = "three one four one five nine two six"
 needs_model = pytest.mark.skipif(shipped.DEFAULT not in shipped.names(), reason="asr/models/digits is not here yet")
@@ -36,11 +35,13 @@ def test_words_times_and_next_steps(tmp_path: Path) -> None:
     assert '"nine"' in again.stdout
 
 
-def test_without_a_model_it_says_so_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
-    assert demo.main() == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err == "asr: digits: neither a shipped model (none) nor a model directory\n"
+def test_without_a_model_it_says_so_in_one_line(tmp_path: Path) -> None:
+    code = f"""
+import pathlib, runpy, asr.shipped
+asr.shipped.FOLDER = pathlib.Path({str(tmp_path)!r})
+runpy.run_module("asr.demo", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "asr: digits: neither a shipped model (none) nor a model directory\n"

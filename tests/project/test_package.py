@@ -42,12 +42,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel, built from a copy of the whole tree by the setuptools that is installed."""
+    """The wheel, built from a copy of the tree by the setuptools that is installed."""
     pytest.importorskip("setuptools", minversion="77", reason="setuptools is older than the build needs")
     folder = tmp_path_factory.mktemp("build")
-    tree = shutil.copytree(
-        REPOSITORY, folder / "tree", ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
-    )
+    tree = folder / "tree"
+    for name in (*PACKAGES, "tests", "benchmarks"):
+        shutil.copytree(REPOSITORY / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in REPOSITORY.glob("[!.]*"):
+        if path.is_file():
+            shutil.copy(path, tree)
     code = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
     done = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=tree, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -28,6 +28,7 @@ def corpora(small_fsdd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("data")
     (data / "fsdd").symlink_to(small_fsdd)
     sentences = ("TWO SIX FOUR EIGHT", "MARK HAS ONE ELEPHANT", "ZERO THREE")
+    phones = []
     for part, numbers in (("train", range(1, 10)), ("test", range(10, 13))):
         text, scp, speakers = [], [], []
         for number in numbers:
@@ -40,9 +41,12 @@ def corpora(small_fsdd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 text.append(f"{id}\t{words}")
                 scp.append(f"{id}\tWAVE/SPEAKER{speaker}/{id}.WAV")
                 speakers.append(f"{id} {speaker}")
+                phones += [f"{id}.{number}\tF_B AO0_I R_E" for number in range(len(words.split()))]
         (data / "speechocean762" / part).mkdir()
         for name, rows in (("text", text), ("wav.scp", scp), ("utt2spk", speakers)):
             (data / "speechocean762" / part / name).write_text("\n".join(rows) + "\n")
+    (data / "speechocean762" / "resource").mkdir()
+    (data / "speechocean762" / "resource" / "text-phone").write_text("\n".join(phones) + "\n")
     return data
 
 
@@ -77,7 +81,7 @@ def test_a_third_of_the_speakers_is_kept_to_choose_on(corpora: Path, tmp_path: P
     real = [item for item in train if item.speaker not in ("anna", "boris")]
     speakers = [{item.speaker for item in items} for items in (real, dev, test)]
     assert [len(names) for names in speakers] == [6, 3, 3]
-    assert not speakers[0] & speakers[1] and not (speakers[0] | speakers[1]) & speakers[2]
+    assert len(set.union(*speakers)) == 12
     assert set(Counter(map(sentence_of, real)).values()) == {3}
     assert len({item.id for item in train}) == len(train)
     assert len(dev) == len(test) == 6
@@ -92,7 +96,6 @@ def test_fsdd_trains_on_training_clips_and_tests_on_test_clips(corpora: Path, tm
         joined = [item for item in manifest(tmp_path, name) if item.speaker in ("anna", "boris")]
         assert len(joined) == len(rows)
     assert len(manifest(tmp_path, "test_fsdd")) == len(joined)
-    assert not (tmp_path / "audio" / "dev").exists()
 
 
 def test_for_the_last_model_every_training_speaker_trains(corpora: Path, tmp_path: Path) -> None:
@@ -101,9 +104,33 @@ def test_for_the_last_model_every_training_speaker_trains(corpora: Path, tmp_pat
     speakers = {item.speaker for item in train} - {"anna", "boris"}
     assert speakers == {f"{number:04d}" for number in range(1, 10)}
     assert {item.speaker for item in dev} == {"anna", "boris"}
-    clips = {clip for row in (tmp_path / "audio/dev/strings.tsv").read_text().splitlines()[1:] for clip in row.split()}
-    assert {clip[-1] for clip in clips if "_" in clip} == set("56789")
+    rows = (tmp_path / "audio" / "dev" / "strings.tsv").read_text().splitlines()[1:]
+    assert {clip[-1] for row in rows for clip in row.split("\t")[2].split()} == set("56789")
     assert not speakers & {item.speaker for item in test}
+
+
+def test_phones_are_learned_from_no_speaker_who_is_chosen_or_tested_on(corpora: Path, tmp_path: Path) -> None:
+    prepare(corpora, tmp_path, synthetic=0)
+    pretrain, pretrain_dev, dev, test = (
+        manifest(tmp_path, part) for part in ("pretrain", "pretrain_dev", "dev", "test")
+    )
+    assert len(pretrain) == 6 * 3
+    assert len(pretrain_dev) == 3 * 3
+    learned = {item.speaker for item in pretrain}
+    assert {item.speaker for item in pretrain_dev} == {item.speaker for item in dev}
+    assert not learned & {item.speaker for item in (*dev, *test)}
+    assert {item.text for item in pretrain} == {" ".join(["f ao r"] * words) for words in (2, 4)}
+
+
+def test_who_is_held_out_of_fsdd_is_heard_in_the_test_alone(corpora: Path, tmp_path: Path) -> None:
+    prepare(corpora, tmp_path, synthetic=0)
+    prepare(corpora, tmp_path, synthetic=0, all_real=True, held_out="boris")
+    assert {item.speaker for item in manifest(tmp_path, "test")} == {"boris"}
+    for part in ("train", "dev", "pretrain", "pretrain_dev"):
+        assert "boris" not in {item.speaker for item in manifest(tmp_path, part)}
+    assert not (tmp_path / "manifests" / "test_fsdd.jsonl.gz").exists(), "of the six speakers of before"
+    with pytest.raises(ManifestError, match="held_out is 'clara'; the speakers are anna, boris"):
+        prepare(corpora, tmp_path, held_out="clara")
 
 
 def test_the_seed_chooses_the_speakers(corpora: Path) -> None:
@@ -147,6 +174,10 @@ def test_what_is_missing_is_named(corpora: Path, tmp_path: Path) -> None:
     speakers.write_text("\n".join(rows[1:]))
     with pytest.raises(ManifestError, match=r"utt2spk: no line for 000010000, which .*text has"):
         prepare(tmp_path, tmp_path / "out")
+    (copy / "resource" / "text-phone").unlink()
+    speakers.write_text("\n".join(rows))
+    with pytest.raises(ManifestError, match=r"text-phone: missing; unpack speechocean762\.tar\.gz of OpenSLR 101"):
+        prepare(tmp_path, tmp_path / "out", synthetic=0)
     speakers.unlink()
     with pytest.raises(ManifestError, match=r"utt2spk: missing; unpack speechocean762\.tar\.gz of OpenSLR 101"):
         prepare(tmp_path, tmp_path / "out")

@@ -1,0 +1,210 @@
+"""Batches: every item once a pass, of like length, the same whatever came before and whoever asks."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.data import CLASS_RATIO, Buckets, Example, Items, collate, loader
+from training.manifests import Item, ManifestError
+
+DURATIONS = st.lists(st.floats(0.05, 30.0) | st.just(0.0), min_size=1, max_size=80)
+SIZES = st.floats(0.1, 60.0)
+
+
+def intervals(buckets: Buckets, count: int, first: int = 0) -> list[list[tuple[int | None, int]]]:
+    """The batches of some intervals one after the other."""
+    batches = []
+    for number in range(first, first + count):
+        buckets.set_epoch(number)
+        batches.extend(buckets)
+    return batches
+
+
+def indices(batches: list[list[tuple[int | None, int]]]) -> list[int]:
+    return [index for batch in batches for _, index in batch]
+
+
+@settings(max_examples=60, deadline=None)
+@given(DURATIONS, SIZES, st.integers(0, 5), st.integers(0, 9))
+def test_every_item_once_a_pass(durations: list[float], size: float, number: int, seed: int) -> None:
+    buckets = Buckets(durations, size, seed=seed)
+    batches = intervals(buckets, 1, first=number)
+    assert len(batches) == len(buckets) == buckets.batches_a_pass
+    assert sorted(indices(batches)) == list(range(len(durations)))
+    assert {key for batch in batches for key, _ in batch} == {number}
+
+
+@settings(max_examples=60, deadline=None)
+@given(DURATIONS, SIZES, st.booleans(), st.integers(0, 3))
+def test_no_batch_is_larger_than_allowed_but_that_of_one_long_item(durations, size, shuffle, number) -> None:
+    for batch in intervals(Buckets(durations, size, shuffle=shuffle), 1, first=number):
+        assert batch
+        longest = max(durations[index] for _, index in batch)
+        assert len(batch) == 1 or longest * len(batch) <= size
+
+
+@settings(max_examples=40, deadline=None)
+@given(DURATIONS, SIZES, st.integers(0, 3))
+def test_items_of_a_batch_are_of_like_length(durations: list[float], size: float, number: int) -> None:
+    """Batches come in the order of length classes: they share at most the class on their border."""
+    batches = intervals(Buckets(durations, size), 1, first=number)
+    spans = sorted((min(durations[i] for _, i in batch), max(durations[i] for _, i in batch)) for batch in batches)
+    for (_, longest), (shortest, _) in itertools.pairwise(spans):
+        assert max(longest, 1e-3) <= max(shortest, 1e-3) * CLASS_RATIO * (1 + 1e-9)
+
+
+def test_little_of_a_batch_is_padding() -> None:
+    durations = np.random.default_rng(0).uniform(0.5, 12.0, 2000)
+    batches = intervals(Buckets(durations, 120.0), 1, first=3)
+    padded = sum(len(batch) * max(durations[i] for _, i in batch) for batch in batches)
+    assert durations.sum() / padded > 0.87
+    assert len(batches) < 1.3 * durations.sum() / 120.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(DURATIONS, SIZES, st.integers(1, 30), st.integers(0, 5), st.integers(0, 9))
+def test_intervals_cut_one_stream_and_can_be_begun_anywhere(durations, size, interval, begin, seed) -> None:
+    """However the stream is cut, and wherever one begins: interval k is a piece of the passes in their order."""
+    passes = Buckets(durations, size, seed=seed)
+    count = begin + 3
+    stream = intervals(passes, count * interval // passes.batches_a_pass + 1)
+    buckets = Buckets(durations, size, seed=seed, interval=interval)
+    assert len(buckets) == interval
+    assert intervals(buckets, 3, first=begin) == stream[begin * interval : count * interval]
+
+
+@settings(max_examples=60, deadline=None)
+@given(DURATIONS, SIZES, st.integers(1, 4), st.integers(0, 3), st.none() | st.integers(1, 9))
+def test_devices_see_equally_many_batches_and_none_twice(durations, size, ranks, number, interval) -> None:
+    whole = Buckets(durations, size)
+    if whole.batches_a_pass < ranks:
+        with pytest.raises(ManifestError, match=f"each of {ranks} devices"):
+            Buckets(durations, size, ranks=ranks)
+        return
+    shares = [Buckets(durations, size, rank=rank, ranks=ranks, interval=interval) for rank in range(ranks)]
+    assert {len(share) for share in shares} == {interval or whole.batches_a_pass // ranks}
+    passes = [Buckets(durations, size, rank=rank, ranks=ranks) for rank in range(ranks)]
+    batches = [intervals(share, 1, first=number) for share in passes]
+    assert {len(share) for share in batches} == {whole.batches_a_pass // ranks}
+    seen = [index for share in batches for index in indices(share)]
+    assert len(seen) == len(set(seen))
+    # All that is left out is a remainder that is smaller than the number of devices.
+    left = [batch for batch in intervals(whole, 1, first=number) if not any(batch in share for share in batches)]
+    assert len(left) == whole.batches_a_pass % ranks
+
+
+def test_the_order_is_drawn_from_the_seed_and_the_pass_alone() -> None:
+    durations = np.random.default_rng(0).uniform(1, 10, 200)
+    one, same, other = (Buckets(durations, 40.0, seed=seed) for seed in (1, 1, 2))
+    np.random.seed(0)
+    torch.manual_seed(0)
+    assert intervals(one, 4) == intervals(same, 4)
+    assert intervals(one, 1, first=2) == intervals(same, 1, first=2)
+    assert intervals(one, 1, first=2) != intervals(other, 1, first=2)
+    orders = [indices(intervals(one, 1, first=number)) for number in range(3)]
+    assert orders[0] != orders[1] != orders[2]
+
+
+def test_the_first_pass_goes_from_short_to_long_and_the_others_do_not() -> None:
+    durations = np.random.default_rng(0).uniform(1, 10, 200)
+    longest = [
+        [max(durations[i] for _, i in batch) for batch in intervals(Buckets(durations, 40.0), 1, first=number)]
+        for number in range(2)
+    ]
+    assert all(b > a / CLASS_RATIO for a, b in itertools.pairwise(longest[0]))
+    assert not all(b > a / CLASS_RATIO for a, b in itertools.pairwise(longest[1]))
+
+
+@given(DURATIONS, SIZES, st.integers(1, 3))
+def test_development_data_come_once_in_one_order_without_a_pass(durations, size, ranks) -> None:
+    buckets = Buckets(durations, size, shuffle=False, rank=ranks - 1, ranks=ranks)
+    batches = intervals(buckets, 1)
+    assert batches == intervals(buckets, 1, first=7)
+    assert {key for batch in batches for key, _ in batch} == {None}
+    order = [durations[index] for index in indices(batches)]
+    assert sorted(indices(batches)) == list(range(len(durations)))
+    assert [max(one, 1e-3) for one in order] == sorted(max(one, 1e-3) for one in order)
+
+
+# --- items and batches ------------------------------------------------------------------------------------------------
+
+ITEMS = [Item(f"u{k}", "", 0.0, 0.1 * (k % 5 + 1), " ".join("x" * (k % 3)), "") for k in range(12)]
+
+
+def load(item: Item, rng: np.random.Generator | None) -> Example:
+    frames = np.full((round(item.duration * 100), 2), float(item.id[1:]), np.float32)
+    if rng is not None:
+        frames += rng.standard_normal(frames.shape).astype(np.float32)
+    return Example(frames, np.arange(1, len(item.text.split()) + 1))
+
+
+def test_draws_come_from_the_seed_the_pass_and_the_item() -> None:
+    items = Items(ITEMS, load, seed=3)
+    assert len(items) == 12
+    drawn = {key: items[key][1].frames_TF for key in [(0, 4), (1, 4), (0, 9), (None, 4)]}
+    assert items[0, 4][0] == "u4"
+    np.testing.assert_array_equal(items[0, 4][1].frames_TF, drawn[0, 4])
+    np.testing.assert_array_equal(Items(ITEMS, load, seed=3)[0, 4][1].frames_TF, drawn[0, 4])
+    assert not np.array_equal(drawn[1, 4], drawn[0, 4])
+    assert not np.array_equal(drawn[0, 9] - 9, drawn[0, 4] - 4)
+    assert not np.array_equal(Items(ITEMS, load, seed=4)[0, 4][1].frames_TF, drawn[0, 4])
+    assert (drawn[None, 4] == 4).all()
+
+
+def test_a_batch_is_padded_and_names_its_items() -> None:
+    examples = [
+        ("a", Example(np.ones((2, 3), np.float32), np.array([5, 6]))),
+        ("b", Example(np.ones((4, 3), np.float32)[::-1], np.array([], dtype=np.int64))),
+        ("c", Example(np.ones((1, 3), np.float32), np.array([7]))),
+    ]
+    batch = collate(examples)
+    assert batch.ids == ("a", "b", "c")
+    assert batch.frames_BTF.shape == (3, 4, 3)
+    assert batch.frames_BTF.dtype == torch.float32
+    assert batch.frames_BTF.sum((1, 2)).tolist() == [6, 12, 3]
+    assert batch.lengths_B.tolist() == [2, 4, 1]
+    assert batch.targets_BL.tolist() == [[5, 6], [0, 0], [7, 0]]
+    assert batch.target_lengths_B.tolist() == [2, 0, 1]
+    assert batch.lengths_B.dtype == batch.targets_BL.dtype == batch.target_lengths_B.dtype == torch.int64
+
+
+def test_a_batch_of_nothing_but_silence() -> None:
+    batch = collate([("a", Example(np.ones((2, 3), np.float32), np.array([], dtype=np.int64)))])
+    assert batch.targets_BL.shape == (1, 0)
+    assert batch.target_lengths_B.tolist() == [0]
+
+
+def test_an_error_takes_the_place_of_the_batch() -> None:
+    def broken(item: Item, rng: np.random.Generator | None) -> Example:
+        if item.id in ("u3", "u5"):
+            raise ManifestError(f"{item.id}: is broken")
+        return load(item, rng)
+
+    items = Items(ITEMS, broken)
+    error = collate([items[0, k] for k in range(6)])
+    assert isinstance(error, ManifestError)
+    assert str(error) == "u3: is broken"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_make_the_same_batches(workers: int) -> None:
+    batches = []
+    for count in (0, workers):
+        buckets = Buckets([item.duration for item in ITEMS], 0.8, seed=5, interval=4)
+        data = loader(ITEMS, load, buckets, seed=5, workers=count)
+        made = []
+        for number in (0, 1, 2):
+            buckets.set_epoch(number)
+            made.extend(data)
+        batches.append(made)
+    assert len(batches[0]) == len(batches[1]) == 12
+    for one, other in zip(*batches, strict=True):
+        assert one.ids == other.ids
+        assert one.frames_BTF.equal(other.frames_BTF)
+        assert one.targets_BL.equal(other.targets_BL)
