@@ -56,7 +56,7 @@ class Tokens:
         kept = sorted(piece for piece, count in counts.items() if count >= config.least_count)
         if not kept:
             raise TokenError("the training texts are empty: there is nothing to make labels of")
-        if reserved := {BLANK, SPACE} & set(kept):
+        if config.unit == "word" and (reserved := {BLANK, SPACE} & set(kept)):
             raise TokenError(f"{', '.join(sorted(reserved))} stands in the training texts, and is a label of its own")
         return cls([BLANK, *kept], config.unit)
 

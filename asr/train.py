@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -33,7 +34,7 @@ from inference import model as models
 from training.checkpoints import LAST
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Example
-from training.loop import fit
+from training.loop import first_process, fit, wait_for_all
 from training.manifests import Item, ManifestError
 from training.metrics import ErrorCounts, align_tokens
 
@@ -178,17 +179,20 @@ def train(
         loop=config.loop,
         out=out / "run",
     )
-    exported = export(network)
-    return models.save(
-        out / "model",
-        graph=exported.graph,
-        weights=exported.weights,
-        extractor=extractor,
-        labels=tokens.labels,
-        encoder={**asdict(config.encoder), "subsampling": list(config.encoder.subsampling)},
-        tokens={"unit": tokens.unit},
-        card=_card(config, train, dev, command=command, data_note=data_note, start_from=start_from),
-    )
+    if first_process():
+        exported = export(network)
+        models.save(
+            out / "model",
+            graph=exported.graph,
+            weights=exported.weights,
+            extractor=extractor,
+            labels=tokens.labels,
+            encoder={**asdict(config.encoder), "subsampling": list(config.encoder.subsampling)},
+            tokens={"unit": tokens.unit},
+            card=_card(config, train, dev, command=command, data_note=data_note, start_from=start_from),
+        )
+    wait_for_all()
+    return models.load(out / "model")
 
 
 def make_extractor(config: FeatureConfig, items: Sequence[Item], *, seed: int) -> FeatureExtractor:
@@ -198,7 +202,8 @@ def make_extractor(config: FeatureConfig, items: Sequence[Item], *, seed: int) -
         return plain
     chosen = np.random.default_rng(seed).permutation(len(items))[:STATISTICS_ITEMS]
     statistics = CmvnAccumulator()
-    for index in track(sorted(chosen), description="feature statistics", transient=True):
+    shown = sys.stdout.isatty()
+    for index in track(sorted(chosen), description="feature statistics", transient=True, disable=not shown):
         statistics.add(plain.raw(_samples(items[index], plain.rate)))
     return FeatureExtractor(config, mean=statistics.mean, std=statistics.std)
 

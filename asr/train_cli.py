@@ -66,6 +66,13 @@ def main(arguments: Sequence[str]) -> int:
     if options.dev:
         dev = read(options.dev)
     else:
+        speakers = {item.speaker for item in items}
+        if len(speakers) == 1 and "" not in speakers:
+            print(
+                f"asr train: all is spoken by {speakers.pop()}: the error on unseen utterances will say nothing about "
+                "other speakers",
+                file=sys.stderr,
+            )
         items, dev = split_by_speaker(items, DEV_SHARE, seed=config.loop.seed)
     model = train(
         config,

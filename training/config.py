@@ -110,7 +110,7 @@ def parse(
     Returns:
         The dataclass, and a namespace with the extras and the functions' options.
     """
-    parser = ArgumentParser(**settings)
+    parser = ArgumentParser(allow_abbrev=False, **settings)
     for name, options in (extras or {}).items():
         parser.add_argument(name, **options)
     for prefix, (function, skip) in (functions or {}).items():

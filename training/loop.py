@@ -276,6 +276,18 @@ def fit(
     return module.evaluated.cpu().eval()
 
 
+def first_process() -> bool:
+    """Whether this process is the one of those that trained together that writes down what came of it."""
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return not together or torch.distributed.get_rank() == 0
+
+
+def wait_for_all() -> None:
+    """Until all processes that trained together have come here."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+
+
 def _precision(wanted: str) -> str:
     if wanted != "auto":
         return wanted

@@ -1,0 +1,119 @@
+"""A language of three tones, spoken by arrays, and a model that was trained on it in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asr.recognizer import Recognizer
+from asr.tokens import TokenConfig
+from asr.train import TrainConfig, train
+from encoders.blstm import EncoderConfig
+from encoders.export import export
+from encoders.network import Network
+from features import audio
+from features.extractor import FeatureConfig, FeatureExtractor
+from features.filterbank import FbankConfig
+from inference import model as models
+from training.config import LoopConfig, OptimizerConfig
+from training.manifests import read
+
+RATE = 8000
+TONES = {"la": 400.0, "mi": 900.0, "so": 1700.0}
+FBANK = FbankConfig(rate=RATE, bins=20)
+
+
+def say(words: Sequence[str], *, seed: int = 0, rate: int = RATE, pause: float = 0.1) -> np.ndarray:
+    """Samples of words that are tones: 0.15 to 0.25 s each, `pause` s around them, in a little noise."""
+    rng = np.random.default_rng(seed)
+    pieces = [np.zeros(round(pause * rate))]
+    for word in words:
+        t = np.arange(round(rng.uniform(0.15, 0.25) * rate)) / rate
+        tone = 0.3 * np.sin(2 * np.pi * TONES[word] * rng.uniform(0.97, 1.03) * t) * np.hanning(len(t)) ** 0.25
+        pieces += [tone, np.zeros(round(pause * rate))]
+    samples = np.concatenate(pieces)
+    return (samples + 0.003 * rng.standard_normal(len(samples))).astype(np.float32)
+
+
+def corpus(folder: Path, count: int, *, speakers: int = 4, seed: int = 0) -> Path:
+    """A folder of recordings, one subfolder a speaker, with the words beside each."""
+    rng = np.random.default_rng(seed)
+    for k in range(count):
+        words = rng.choice(list(TONES), size=rng.integers(1, 6)).tolist()
+        path = folder / f"speaker{k % speakers}" / f"u{k}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        audio.write(path, say(words, seed=seed * 1000 + k, pause=rng.uniform(0.06, 0.35)), RATE)
+        path.with_suffix(".txt").write_text(" ".join(words))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speak():
+    return say
+
+
+@pytest.fixture(scope="session")
+def make_corpus():
+    return corpus
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder `train` holds 96 utterances of 4 speakers, `dev` and `test` 16 of others."""
+    folder = tmp_path_factory.mktemp("tones")
+    corpus(folder / "train", 96, seed=1)
+    corpus(folder / "dev", 16, seed=2)
+    corpus(folder / "test", 16, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tone_config() -> TrainConfig:
+    return TrainConfig(
+        features=FeatureConfig(fbank=FBANK),
+        tokens=TokenConfig(unit="word"),
+        encoder=EncoderConfig(layers=1, hidden_size=24, dropout=0.0, subsampling=[3]),
+        optimizer=OptimizerConfig(learning_rate=0.02, warmup_steps=10),
+        loop=LoopConfig(epochs=20, batch_frames=800, workers=0, threads=1, patience=0),
+    )
+
+
+@pytest.fixture(scope="session")
+def tone_model(tones: Path, tone_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a model that has learnt the three words."""
+    out = tmp_path_factory.mktemp("trained")
+    return train(tone_config, train=read(tones / "train"), dev=read(tones / "dev"), out=out).directory
+
+
+@pytest.fixture(scope="session")
+def tone_recognizer(tone_model: Path) -> Recognizer:
+    return Recognizer.open(tone_model)
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory):
+    """Make a model directory without training: (labels, unit, normalization) -> its directory."""
+
+    def make(labels: Sequence[str], unit: str, *, normalization: str = "running", seed: int = 0) -> Path:
+        config = EncoderConfig(layers=2, hidden_size=16, subsampling=[2])
+        torch.manual_seed(seed)
+        network = Network(FBANK.bins, len(labels), config)
+        with torch.no_grad():
+            network.head.linear.weight.mul_(30)  # sure of itself, and of many labels
+        exported = export(network)
+        return models.save(
+            tmp_path_factory.mktemp("untrained") / "model",
+            graph=exported.graph,
+            weights=exported.weights,
+            extractor=FeatureExtractor(FeatureConfig(fbank=FBANK, normalization=normalization)),
+            labels=labels,
+            encoder={"layers": 2, "hidden_size": 16, "subsampling": [2]},
+            tokens={"unit": unit},
+            card="",
+        ).directory
+
+    return make
