@@ -105,6 +105,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _count(text: str) -> int:
+    """A whole number that is not negative."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
 def _add_model(parser: argparse.ArgumentParser) -> None:
     from asr.shipped import DEFAULT, names
 
@@ -116,11 +123,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help=f"shipped model ({shipped}) or model directory (default: {DEFAULT})",
     )
     parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="threads for scoring; 0 takes every core (default: 1)"
+        "--threads", type=_count, default=1, metavar="N", help="threads for scoring; 0 takes every core (default: 1)"
     )
     parser.add_argument(
         "--beam",
-        type=int,
+        type=_count,
         default=0,
         metavar="N",
         help="hypotheses kept by the beam search; 0 decodes greedily (default: 0)",

@@ -51,8 +51,8 @@ def evaluate(recognizer: Recognizer, data: str | Path, *, beam: int = 0) -> tupl
 
     pairs: list[Pair] = []
     failed: list[str] = []
-    items = read(data, unreadable=failed)
-    for item in track(items, description="evaluate", transient=True, console=Console(stderr=True)):
+    items, console = read(data, unreadable=failed), Console(stderr=True)
+    for item in track(items, description="evaluate", transient=True, console=console, disable=not console.is_terminal):
         try:
             transcript = recognizer.transcribe(item.path, start=item.start, duration=item.duration, beam=beam)
         except (ValueError, OSError) as error:

@@ -49,6 +49,8 @@ class AugmentConfig:
             synthesised.
         noise_probability: Share of utterances, 0 to 1, that noise is added to.
         noise_snr_db: Range of signal-to-noise ratios in dB, of mean powers over the utterance.
+        equalizer_db: Standard deviation in dB of the gains that are drawn, one an octave, for the frequency response of
+            an unknown microphone; 0 leaves it flat.
         gain_db: Range of gains in dB. What would exceed full scale is scaled down to it.
         telephone_probability: Share of utterances, 0 to 1, that come over a telephone: 300 to 3400 Hz, 8 kHz, 8-bit
             mu-law.
@@ -68,6 +70,7 @@ class AugmentConfig:
     noise: str | None = None
     noise_probability: float = 0.0
     noise_snr_db: tuple[float, float] = (5.0, 30.0)
+    equalizer_db: float = 0.0
     gain_db: tuple[float, float] = (0.0, 0.0)
     telephone_probability: float = 0.0
     narrowband_probability: float = 0.0
@@ -99,6 +102,8 @@ class AugmentConfig:
         ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise AugmentError(f"augment.{name} is {getattr(self, name)}: give a share from 0 to 1")
+        if not 0.0 <= self.equalizer_db <= 40.0:
+            raise AugmentError(f"augment.equalizer_db is {self.equalizer_db}: give 0 to 40 dB, such as 6")
         for name in ("time_masks", "time_mask_frames", "frequency_masks", "frequency_mask_bins"):
             if getattr(self, name) < 0:
                 raise AugmentError(f"augment.{name} is {getattr(self, name)}: give 0 or more")
@@ -229,6 +234,26 @@ def mu_law(samples_S: np.ndarray, *, mu: int = 255) -> np.ndarray:
     return np.copysign(magnitude, samples_S).astype(np.float32)
 
 
+def equalizer_octaves(rate: int) -> np.ndarray:
+    """Frequencies in Hz at which `equalize` takes its gains: an octave apart, from 125 Hz to half the rate."""
+    return 125.0 * 2.0 ** np.arange(int(np.log2(rate / 2 / 125.0)) + 1)
+
+
+def equalize(samples_S: np.ndarray, rate: int, gains_db: np.ndarray) -> np.ndarray:
+    """Weigh frequencies as a microphone does: gains in dB at `equalizer_octaves(rate)`, linear in between over octaves.
+
+    The phase is zero, so nothing moves in time.
+    """
+    samples_S = np.asarray(samples_S, np.float32)
+    octaves = equalizer_octaves(rate)
+    # As much silence behind as the response is long: 8 ms of it hold what a curve this smooth can ring.
+    size = _fft_size(len(samples_S) + rate // 50)
+    hertz = np.maximum(np.fft.rfftfreq(size, 1.0 / rate), octaves[0])
+    curve_db = np.interp(np.log2(hertz), np.log2(octaves), gains_db)
+    weighed = np.fft.rfft(samples_S, size) * (10.0 ** (curve_db / 20.0)).astype(np.float32)
+    return np.fft.irfft(weighed, size)[: len(samples_S)].astype(np.float32)
+
+
 def spec_augment(frames_TF: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
     """Mask stretches of time and bands of features with 0, the mean after normalisation (Park et al. 2019).
 
@@ -250,9 +275,9 @@ def spec_augment(frames_TF: np.ndarray, config: AugmentConfig, rng: np.random.Ge
 class WaveformAugmenter:
     """Vary waveforms as a configuration says: `augmenter(samples_S, rng) -> samples_S`.
 
-    The order is that of the world: the voice, the room, the noise in it, the microphone's gain, the line. The result is
-    float32 within [-1, 1]. With everything off the samples come back as they are. Files are listed at once and read
-    when drawn; an instance can be pickled, so worker processes may use it.
+    The order is that of the world: the voice, the room, the noise in it, the microphone, its gain, the line. The
+    result is float32 within [-1, 1]. With everything off the samples come back as they are. Files are listed at once
+    and read when drawn; an instance can be pickled, so worker processes may use it.
 
     Args:
         config: What to do and how often.
@@ -287,6 +312,9 @@ class WaveformAugmenter:
             samples_S = reverberate(samples_S, self._room(rng))
         if rng.random() < config.noise_probability:
             samples_S = add_noise(samples_S, self._noise(len(samples_S), rng), rng.uniform(*config.noise_snr_db), rng)
+        if config.equalizer_db:
+            octaves = equalizer_octaves(rate)
+            samples_S = equalize(samples_S, rate, rng.normal(0.0, config.equalizer_db, len(octaves)))
         if config.gain_db != (0.0, 0.0):
             samples_S = gain(samples_S, rng.uniform(*config.gain_db))
         if rng.random() < config.telephone_probability:

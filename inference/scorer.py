@@ -7,6 +7,7 @@ stream is cut into windows of N_c frames, each seen together with N_r frames of 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -36,7 +37,8 @@ class Scorer:
 
     def __init__(self, graph: Path, *, subsampling: int, threads: int = 1):
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        # More threads than cores only take memory and time to start.
+        options.intra_op_num_threads = min(threads, os.cpu_count() or 1)
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])

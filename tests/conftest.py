@@ -6,10 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # The arrays of tests are small: more threads would only wait for each other. Set before anything imports torch, and for
 # child processes too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says more about what else the machine does than about the program.
+settings.register_profile("saywave", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("saywave")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -39,7 +39,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         now = float(trainer.callback_metrics[self._monitor])
-        if now < self._best or not (self._folder / BEST).exists():
+        if now < self._best:
             self._best = now
             trainer.save_checkpoint(self._folder / BEST)
         trainer.save_checkpoint(self._folder / LAST)
@@ -48,7 +48,8 @@ class Checkpoints(Checkpoint):
         return {"best": self._best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._best = state_dict["best"]
+        if (self._folder / BEST).exists():
+            self._best = state_dict["best"]
 
 
 class WholeFiles(TorchCheckpointIO):

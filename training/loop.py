@@ -188,6 +188,19 @@ class TextLog(Callback):
             self.say(f"  {len(fresh)} utterances are too short for their transcripts and were left out: {shown}")
 
 
+class Bar(RichProgressBar):
+    """Lightning's progress bar with the two figures that matter."""
+
+    def get_metrics(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> dict[str, str]:
+        metrics = trainer.callback_metrics
+        shown = {}
+        if "loss_step" in metrics:
+            shown["loss"] = f"{float(metrics['loss_step']):.3f}"
+        if "dev_error" in metrics:
+            shown["dev error"] = f"{100 * float(metrics['dev_error']):.2f} %"
+        return shown
+
+
 def fit(
     network: Network,
     train: Sequence[Item],
@@ -223,7 +236,7 @@ def fit(
     if loop.patience:
         callbacks.append(Patience("dev_choice", patience=loop.patience, mode="min", check_on_train_epoch_end=True))
     if interactive:
-        callbacks.append(RichProgressBar(leave=True))
+        callbacks.append(Bar(leave=True))
     trainer = lightning.Trainer(
         accelerator="auto",
         devices=loop.devices,

@@ -1,26 +1,24 @@
-"""A language of three tones, spoken by arrays, and a model that was trained on it in seconds."""
+"""A language of three tones, spoken by arrays, and a model that was trained on it in seconds.
+
+What trains is imported by the fixtures that train: tests of texts alone do not wait for torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 
-from asr.recognizer import Recognizer
-from asr.tokens import TokenConfig
-from asr.train import TrainConfig, train
-from encoders.blstm import EncoderConfig
-from encoders.export import export
-from encoders.network import Network
 from features import audio
 from features.extractor import FeatureConfig, FeatureExtractor
 from features.filterbank import FbankConfig
-from inference import model as models
-from training.config import LoopConfig, OptimizerConfig
-from training.manifests import read
+
+if TYPE_CHECKING:
+    from asr.recognizer import Recognizer
+    from asr.train import TrainConfig
 
 RATE = 8000
 TONES = {"la": 400.0, "mi": 900.0, "so": 1700.0}
@@ -73,6 +71,11 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tone_config() -> TrainConfig:
+    from asr.tokens import TokenConfig
+    from asr.train import TrainConfig
+    from encoders.blstm import EncoderConfig
+    from training.config import LoopConfig, OptimizerConfig
+
     return TrainConfig(
         features=FeatureConfig(fbank=FBANK),
         tokens=TokenConfig(unit="word"),
@@ -85,18 +88,29 @@ def tone_config() -> TrainConfig:
 @pytest.fixture(scope="session")
 def tone_model(tones: Path, tone_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a model that has learnt the three words."""
+    from asr.train import train
+    from training.manifests import read
+
     out = tmp_path_factory.mktemp("trained")
     return train(tone_config, train=read(tones / "train"), dev=read(tones / "dev"), out=out).directory
 
 
 @pytest.fixture(scope="session")
 def tone_recognizer(tone_model: Path) -> Recognizer:
+    from asr.recognizer import Recognizer
+
     return Recognizer.open(tone_model)
 
 
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory):
     """Make a model directory without training: (labels, unit, normalization) -> its directory."""
+    import torch
+
+    from encoders.blstm import EncoderConfig
+    from encoders.export import export
+    from encoders.network import Network
+    from inference import model as models
 
     def make(labels: Sequence[str], unit: str, *, normalization: str = "running", seed: int = 0) -> Path:
         config = EncoderConfig(layers=2, hidden_size=16, subsampling=[2])

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torchaudio
 
-from features import audio
+from features import audio, augment
 from features.augment import (
     AugmentConfig,
     AugmentError,
@@ -357,3 +357,21 @@ def test_augmentation_is_far_faster_than_real_time() -> None:
     for seed in range(10):
         augmenter(speech, generator(seed))
     assert time.perf_counter() - start < 30.0 / 5  # 30 s of speech; some 200 times faster than real time at rest
+
+
+def test_equalize_weighs_each_octave_as_asked_and_moves_nothing() -> None:
+    rate, seconds = 8000, 2.0
+    octaves = augment.equalizer_octaves(rate)
+    assert octaves[0] == 125.0
+    assert octaves[-1] == 4000.0
+    gains_db = np.array([6.0, -6.0, 3.0, 0.0, -12.0, 9.0])
+    time = np.arange(int(rate * seconds)) / rate
+    for frequency, gain_db in zip(octaves[:-1], gains_db[:-1], strict=True):
+        tone = np.sin(2 * np.pi * frequency * time).astype(np.float32) * np.hanning(len(time)).astype(np.float32)
+        weighed = augment.equalize(tone, rate, gains_db)
+        ratio = float(np.dot(weighed, tone) / np.dot(tone, tone))  # negative or small if the phase had moved
+        assert abs(20 * np.log10(ratio) - gain_db) < 0.3
+    click = np.zeros(4000, np.float32)
+    click[2000] = 1.0
+    assert int(np.argmax(np.abs(augment.equalize(click, rate, gains_db)))) == 2000
+    np.testing.assert_allclose(augment.equalize(click, rate, np.zeros(6)), click, atol=1e-6)

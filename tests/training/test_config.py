@@ -173,7 +173,7 @@ def test_every_setting_survives_yaml(tmp_path: Path, arguments: list[str]) -> No
     assert type(again.encoder.subsampling) is type(config.encoder.subsampling)
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*/config.yaml")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_recipe_has_settings_that_can_be(path: Path) -> None:
     config = training_config(default_file=path)
     assert config != TrainConfig()

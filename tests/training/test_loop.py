@@ -378,6 +378,24 @@ def test_a_folder_that_was_moved_is_gone_on_from_and_its_best_is_remembered(tmp_
     assert_same(run(tmp_path / "after", loop, **settings), expected)
 
 
+def test_a_best_checkpoint_that_is_gone_is_written_again(tmp_path: Path, monkeypatch) -> None:
+    settings = {"dev": contrary(DEV), "load": load_contrary}
+    step = CtcTraining.training_step
+
+    def interrupted(self: CtcTraining, batch, batch_idx):
+        if self.global_step == 8 * A_PASS + 1:
+            raise KeyboardInterrupt
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CtcTraining, "training_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, replace(SHORT, epochs=10), **settings)
+    (tmp_path / BEST).unlink()
+    run(tmp_path, replace(SHORT, epochs=10), **settings)
+    assert torch.load(tmp_path / BEST, weights_only=True)["global_step"] > 8 * A_PASS
+
+
 @pytest.mark.parametrize("name", [LAST, BEST])
 @pytest.mark.parametrize("damage", ["cut", "empty", "text"])
 def test_a_checkpoint_cut_short_is_one_line_that_names_it(name: str, damage: str, tmp_path: Path) -> None:

@@ -1,0 +1,433 @@
+"""Recordings and their words become a model: measured on the exported graph, resumed to the bit, trained on from."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import asr.train
+from asr.recognizer import Recognizer
+from asr.tokens import SPACE, TokenConfig, TokenError, Tokens
+from asr.train import LoadSpeech, TrainConfig, make_extractor, train
+from encoders.blstm import EncoderConfig
+from features import audio
+from features.augment import AugmentConfig
+from features.extractor import FeatureConfig, FeatureExtractor
+from features.filterbank import FbankConfig
+from inference import model as models
+from inference.model import BLANK, ModelError
+from training.config import OptimizerConfig
+from training.loop import CtcTraining
+from training.manifests import Item, ManifestError, read
+
+AUGMENT = AugmentConfig(
+    speed=(0.9, 1.1),
+    gain_db=(-6, 6),
+    noise_probability=0.5,
+    noise_snr_db=(20, 40),
+    reverb_probability=0.3,
+    time_masks=1,
+    time_mask_frames=3,
+    frequency_masks=1,
+    frequency_mask_bins=3,
+)
+
+
+@pytest.fixture
+def short(tone_config: TrainConfig) -> TrainConfig:
+    """A run of two passes."""
+    return replace(tone_config, loop=replace(tone_config.loop, epochs=2, batch_frames=2000))
+
+
+@pytest.fixture
+def items(tones: Path) -> dict[str, list[Item]]:
+    return {part: read(tones / part) for part in ("train", "dev", "test")}
+
+
+def bytes_of(model: models.Model) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(model.directory.iterdir())}
+
+
+# --- the model --------------------------------------------------------------------------------------------------------
+
+
+def test_the_model_has_learnt_words_of_speakers_that_it_has_not_heard(tone_recognizer: Recognizer, items) -> None:
+    for item in items["test"]:
+        assert tone_recognizer.transcribe(item.path).text == item.text
+
+
+def test_the_model_directory_is_whole_and_its_card_says_what_was_done(tone_model: Path) -> None:
+    model = models.load(tone_model)
+    assert model.labels == (BLANK, "la", "mi", "so")
+    assert model.subsampling == 3
+    assert model.tokens == {"unit": "word"}
+    for said in ("96 utterances", "4 speakers", "16 utterances", "LSTM", "24 units", "Seed: 0"):
+        assert said in model.card
+    assert (tone_model.parent / "run" / "train.log").is_file()
+
+
+def test_the_card_names_the_command_the_data_and_the_model_that_it_started_from(
+    tone_model, items, short, tmp_path
+) -> None:
+    made = train(
+        replace(short, loop=replace(short.loop, epochs=1)),
+        train=items["train"],
+        dev=items["dev"],
+        out=tmp_path,
+        start_from=models.load(tone_model),
+        command="asr train data",
+        data_note="Tones, CC0",
+    )
+    for said in ("    asr train data", "Tones, CC0", "Trained on from: model"):
+        assert said in made.card
+
+
+def test_characters_and_unidirectional_and_mfcc_and_utterance_statistics(items, short, tmp_path: Path) -> None:
+    config = replace(
+        short,
+        features=FeatureConfig(fbank=FbankConfig(rate=8000, bins=12), deltas=1, normalization="utterance"),
+        tokens=TokenConfig(unit="char"),
+        encoder=EncoderConfig(layers=2, hidden_size=8, subsampling=[2, 2], bidirectional=False),
+    )
+    made = train(config, train=items["train"], dev=items["dev"], out=tmp_path)
+    assert made.labels == (BLANK, SPACE, *sorted("lamiso"))
+    assert made.subsampling == 4
+    assert not made.extractor.streams
+    assert made.extractor.num_features == 24
+    Recognizer(made).transcribe(items["test"][0].path)
+
+
+# --- examples ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def extractor(tone_model: Path) -> FeatureExtractor:
+    return models.load(tone_model).extractor
+
+
+TOKENS = Tokens([BLANK, "la", "mi", "so"], "word")
+
+
+def test_an_example_is_what_the_extractor_makes_of_the_recording(extractor, items) -> None:
+    item = items["train"][0]
+    example = LoadSpeech(extractor, TOKENS, AUGMENT)(item, None)
+    np.testing.assert_array_equal(example.frames_TF, extractor(audio.read(item.path)[0]))
+    assert [TOKENS.labels[label] for label in example.targets_L] == item.text.split()
+    part = replace(item, start=0.2, duration=0.3)
+    expected = extractor(audio.read(item.path, start=0.2, duration=0.3)[0])
+    np.testing.assert_array_equal(LoadSpeech(extractor, TOKENS, AUGMENT)(part, None).frames_TF, expected)
+
+
+def test_training_varies_it_as_the_generator_draws(extractor, items) -> None:
+    load, item = LoadSpeech(extractor, TOKENS, AUGMENT), items["train"][0]
+    first, again, other = (load(item, np.random.default_rng(seed)).frames_TF for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert first.shape != other.shape or not np.array_equal(first, other)
+    plain = LoadSpeech(extractor, TOKENS, AugmentConfig())
+    np.testing.assert_array_equal(plain(item, np.random.default_rng(1)).frames_TF, plain(item, None).frames_TF)
+
+
+def test_what_is_kept_in_memory_changes_nothing(extractor, items, monkeypatch) -> None:
+    reads: list[str] = []
+    decode = audio.read
+    monkeypatch.setattr(audio, "read", lambda path, **settings: (reads.append(str(path)), decode(path, **settings))[1])
+    some = items["train"][:6]
+    frames = {}
+    # A megabyte holds a few of these; all of them are 0.3 MB.
+    for megabytes in (0, 1):
+        reads.clear()
+        load = LoadSpeech(extractor, TOKENS, AUGMENT, cache_mb=megabytes)
+        frames[megabytes] = [
+            load(item, rng).frames_TF
+            for number in range(2)
+            for k, item in enumerate(some)
+            for rng in (np.random.default_rng([number, k]),)
+        ]
+        assert len(reads) == (6 if megabytes else 12)
+    for kept, fresh in zip(frames[1], frames[0], strict=True):
+        np.testing.assert_array_equal(kept, fresh)
+
+
+def test_what_is_kept_in_memory_is_bounded_and_belongs_to_the_item(
+    extractor, items, tmp_path: Path, monkeypatch
+) -> None:
+    load = LoadSpeech(extractor, TOKENS, AugmentConfig(), cache_mb=1)
+    for k in range(6):
+        audio.write(tmp_path / f"{k}.wav", np.full(80_000, k / 10, np.float32), 8000)
+        load(Item(str(k), str(tmp_path / f"{k}.wav"), 0.0, 10.0, "la"), None)
+    assert sum(samples.nbytes for samples in load._cache.values()) <= 1_000_000
+    # The same id in training and development data, and two parts of one file.
+    same = [replace(item, id="u") for item in items["train"][:2]]
+    parts = [replace(items["train"][2], id="u", start=start, duration=0.1) for start in (0.0, 0.1)]
+    load = LoadSpeech(extractor, TOKENS, AugmentConfig(), cache_mb=1)
+    for item in [*same, *parts] * 2:
+        expected = extractor(audio.read(item.path, start=item.start, duration=item.duration)[0])
+        np.testing.assert_array_equal(load(item, None).frames_TF, expected)
+
+
+def test_too_short_for_one_frame_is_one_frame_of_silence(extractor, tmp_path: Path) -> None:
+    audio.write(tmp_path / "a.wav", np.zeros(20, np.float32), 8000)
+    for rng in (None, np.random.default_rng(0)):
+        example = LoadSpeech(extractor, TOKENS, AUGMENT)(Item("a", str(tmp_path / "a.wav"), 0.0, 0.0025, "la"), rng)
+        assert example.frames_TF.shape == (1, 20)
+        assert not example.frames_TF.any()
+
+
+def test_it_travels_to_workers(extractor, items) -> None:
+    load, item = LoadSpeech(extractor, TOKENS, AUGMENT, cache_mb=1), items["train"][0]
+    expected = load(item, np.random.default_rng(0)).frames_TF
+    there = pickle.loads(pickle.dumps(load))
+    np.testing.assert_array_equal(there(item, np.random.default_rng(0)).frames_TF, expected)
+
+
+def test_statistics_are_those_of_all_frames(items) -> None:
+    config = FeatureConfig(fbank=FbankConfig(rate=8000, bins=10))
+    made = make_extractor(config, items["train"], seed=0)
+    raw = np.concatenate([FeatureExtractor(config).raw(audio.read(item.path)[0]) for item in items["train"]])
+    np.testing.assert_allclose(made.mean, raw.astype(np.float64).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(made.std, raw.astype(np.float64).std(0), rtol=1e-5)
+    running = make_extractor(replace(config, normalization="running"), [], seed=0)
+    assert running.mean is None
+
+
+def test_statistics_of_many_are_those_of_a_drawn_part(items, monkeypatch) -> None:
+    monkeypatch.setattr(asr.train, "STATISTICS_ITEMS", 5)
+    config = FeatureConfig(fbank=FbankConfig(rate=8000, bins=10))
+    means = [make_extractor(config, items["train"], seed=seed).mean for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(means[0], means[1])
+    assert not np.array_equal(means[0], means[2])
+
+
+# --- again, resumed, other settings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resumed_it_is_the_same_model_to_the_bit(workers: int, items, short, tmp_path: Path, monkeypatch) -> None:
+    """With everything that draws: augmentation, dropout, averaging."""
+    config = replace(
+        short,
+        augment=AUGMENT,
+        encoder=replace(short.encoder, layers=2, hidden_size=8, dropout=0.3),
+        loop=replace(short.loop, epochs=3, workers=workers, average=0.9),
+    )
+    data = {"train": items["train"][:40], "dev": items["dev"]}
+    whole = train(config, **data, out=tmp_path / "whole")
+    step = CtcTraining.training_step
+    passes = [int(n) for n in re.findall(r"step +(\d+)", (tmp_path / "whole" / "run" / "train.log").read_text())]
+
+    def interrupted(self: CtcTraining, batch, batch_idx):
+        if self.global_step == passes[0] + 1:
+            raise KeyboardInterrupt
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(CtcTraining, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, **data, out=tmp_path / "resumed")
+    monkeypatch.setattr(CtcTraining, "training_step", step)
+    assert not (tmp_path / "resumed" / "model").exists()
+    # How the work is done may be another way: more or fewer workers.
+    other = replace(config, loop=replace(config.loop, workers=1 - workers, cache_mb=0))
+    resumed = train(other, **data, out=tmp_path / "resumed")
+    assert bytes_of(resumed) == bytes_of(whole)
+
+
+def test_a_finished_run_gives_its_model_back(items, short, tmp_path: Path, capsys) -> None:
+    data = {"train": items["train"], "dev": items["dev"], "out": tmp_path}
+    made = train(short, **data)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    capsys.readouterr()
+    again = train(short, **data)
+    assert bytes_of(again) == bytes_of(made)
+    assert "already trained" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_another_run_does_not_mix_with_the_one_that_is_there(items, short, tone_model, tmp_path: Path) -> None:
+    data = {"train": items["train"], "dev": items["dev"], "out": tmp_path}
+    made = bytes_of(train(short, **data))
+    others = {
+        "loop": lambda: train(replace(short, loop=replace(short.loop, epochs=3)), **data),
+        "encoder": lambda: train(replace(short, encoder=replace(short.encoder, hidden_size=9)), **data),
+        "data": lambda: train(short, **{**data, "train": items["train"][1:]}),
+        "start_from": lambda: train(short, **data, start_from=models.load(tone_model)),
+    }
+    for name, other in others.items():
+        with pytest.raises(ManifestError, match=rf"holds a run with other settings \(.*{name}.*another --out"):
+            other()
+    assert bytes_of(models.load(tmp_path / "model")) == made
+
+
+def test_settings_that_led_to_nothing_may_be_corrected(items, short, tmp_path: Path) -> None:
+    with pytest.raises(TokenError):
+        train(replace(short, tokens=TokenConfig(unit="word", least_count=999)), **parts(items), out=tmp_path)
+    assert train(short, **parts(items), out=tmp_path).labels
+
+
+def parts(items: dict[str, list[Item]]) -> dict[str, list[Item]]:
+    return {"train": items["train"], "dev": items["dev"]}
+
+
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, lambda note: note.write_text("a: ["), lambda note: note.write_text("")]
+)
+def test_a_note_of_the_settings_that_is_gone_or_damaged(damage: Callable, items, short, tmp_path: Path) -> None:
+    train(short, **parts(items), out=tmp_path)
+    damage(tmp_path / "settings.yaml")
+    with pytest.raises(ManifestError, match=r"settings\.yaml: is gone or damaged"):
+        train(short, **parts(items), out=tmp_path)
+
+
+# --- data that cannot be used -----------------------------------------------------------------------------------------
+
+
+def test_what_the_labels_cannot_spell_is_left_out_and_shown(items, short, tmp_path: Path, capsys) -> None:
+    dev = [replace(items["dev"][0], id="strange", text="la fa"), *items["dev"][1:]]
+    train(replace(short, tokens=TokenConfig(unit="word")), train=items["train"], dev=dev, out=tmp_path)
+    said = capsys.readouterr().out
+    assert "1 of 16 development utterances left out, no label for: 'fa' in strange 'la fa'" in said
+    with pytest.raises(ManifestError, match="no development utterance is left"):
+        train(short, train=items["train"], dev=dev[:1], out=tmp_path / "other")
+
+
+def test_texts_without_any_letter(items, short, tmp_path: Path) -> None:
+    with pytest.raises(TokenError, match="empty"):
+        train(short, train=[replace(item, text=" . ") for item in items["train"]], dev=items["dev"], out=tmp_path)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_recording_that_cannot_be_read_is_named(workers: int, items, short, tmp_path: Path) -> None:
+    path = Path(shutil.copy(items["dev"][3].path, tmp_path / "cut.wav"))
+    path.write_bytes(path.read_bytes()[:600])
+    dev = [*items["dev"], replace(items["dev"][3], id="cut", path=str(path))]
+    config = replace(short, loop=replace(short.loop, workers=workers))
+    with pytest.raises(audio.AudioError, match=r"cut\.wav") as caught:
+        train(config, train=items["train"], dev=dev, out=tmp_path / "out")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+# --- training on from a model -----------------------------------------------------------------------------------------
+
+
+def test_a_new_alphabet_keeps_what_it_shares_with_the_old_one(tone_model: Path, items, short, tmp_path: Path) -> None:
+    """Nothing moves in this run, so what is exported is what it started from."""
+    renamed = {
+        part: [replace(item, text=item.text.replace("so", "zo").replace("la", "la fa")) for item in items[part]]
+        for part in ("train", "dev")
+    }
+    still = replace(
+        short,
+        optimizer=OptimizerConfig(learning_rate=1e-12, weight_decay=0.0),
+        loop=replace(short.loop, epochs=1),
+    )
+    start = models.load(tone_model)
+    made = train(still, **renamed, out=tmp_path, start_from=start)
+    assert made.labels == (BLANK, "fa", "la", "mi", "zo")
+    old, new = (load_file(model.directory / models.WEIGHTS) for model in (start, made))
+    for name in set(old) - {"head.weight", "head.bias"}:
+        np.testing.assert_allclose(new[name], old[name], rtol=0, atol=1e-8)
+    for here, there in ((0, 0), (2, 1), (3, 2)):
+        np.testing.assert_allclose(new["head.weight"][:, here], old["head.weight"][:, there], rtol=0, atol=1e-8)
+        np.testing.assert_allclose(new["head.bias"][here], old["head.bias"][there], rtol=0, atol=1e-8)
+    np.testing.assert_array_equal(made.extractor.mean, start.extractor.mean)
+
+
+def test_a_new_word_is_learnt_fast_from_a_trained_model(tone_model: Path, items, tone_config, tmp_path: Path) -> None:
+    renamed = {
+        part: [replace(item, text=item.text.replace("so", "दो")) for item in items[part]]
+        for part in ("train", "dev", "test")
+    }
+    config = replace(
+        tone_config,
+        features=FeatureConfig(fbank=FbankConfig(rate=16000)),  # those of the model take its place
+        encoder=EncoderConfig(layers=4, hidden_size=3),
+        loop=replace(tone_config.loop, epochs=3),
+    )
+    made = train(config, train=renamed["train"], dev=renamed["dev"], out=tmp_path, start_from=models.load(tone_model))
+    assert made.encoder["hidden_size"] == 24
+    recognizer = Recognizer(made)
+    right = [recognizer.transcribe(item.path).text == item.text for item in renamed["test"]]
+    assert sum(right) >= 0.9 * len(right)
+    assert config.encoder.hidden_size == 3, "the caller's settings are left alone"
+
+
+def test_starting_from_a_model_with_damaged_weights(tone_model: Path, items, short, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(tone_model, tmp_path / "broken"))
+    whole = (broken / models.WEIGHTS).read_bytes()
+    (broken / models.WEIGHTS).write_bytes(whole[:8] + b"\x00" + whole[9:])
+    with pytest.raises(ModelError, match=r"weights\.safetensors is damaged"):
+        models.load(broken)
+    (broken / models.SUMS).unlink()
+    with pytest.raises(ModelError, match=r"broken: weights\.safetensors is damaged"):
+        train(short, **parts(items), out=tmp_path / "out", start_from=models.load(broken))
+
+
+# --- as programs ------------------------------------------------------------------------------------------------------
+
+SETTINGS = [
+    "--features.fbank.rate=8000",
+    "--features.fbank.bins=20",
+    "--tokens.unit=word",
+    "--encoder.layers=1",
+    "--encoder.hidden_size=16",
+    "--optimizer.learning_rate=0.02",
+    "--loop.batch_frames=800",
+    "--loop.threads=1",
+    "--loop.average=0.9",
+]
+
+
+def command(tones: Path, out: Path, *arguments: str) -> list[str]:
+    data = [tones / "train", "--dev", tones / "dev", "--out", out]
+    return [sys.executable, "-m", "asr", "train", *map(str, data), *SETTINGS, *arguments]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends the signal of Ctrl-C to a group of processes")
+def test_ctrl_c_leaves_a_run_that_goes_on(tones: Path, tmp_path: Path) -> None:
+    subprocess.run(command(tones, tmp_path / "whole", "--loop.epochs=6"), check=True, capture_output=True)
+    with subprocess.Popen(
+        command(tones, tmp_path / "stopped", "--loop.epochs=6"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running:
+        for line in running.stdout:
+            if line.startswith("interval   2"):
+                # As a terminal does: to the workers too.
+                os.killpg(running.pid, signal.SIGINT)
+                break
+        said = running.stderr.read()
+    assert running.returncode == 130
+    assert said.strip() == "asr: stopped"
+    assert not (tmp_path / "stopped" / "model").exists()
+    ended = subprocess.run(command(tones, tmp_path / "stopped", "--loop.epochs=6"), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "going on from" in ended.stdout
+    for name in (models.WEIGHTS, models.GRAPH, models.LABELS, models.CONFIG):
+        assert (tmp_path / "stopped/model" / name).read_bytes() == (tmp_path / "whole/model" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(tones: Path, tmp_path: Path) -> None:
+    """On the CPU, where gloo joins them."""
+    two = ["--loop.devices=2", "--loop.strategy=ddp", "--loop.epochs=25", "--loop.workers=0", "--loop.batch_frames=500"]
+    ended = subprocess.run(command(tones, tmp_path, *two), capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 0, ended.stderr
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert [int(number) for number in re.findall(r"interval +(\d+)", log)] == list(range(1, 26))
+    assert float(re.findall(r"dev error (\S+) %", log)[-1]) < 30
+    assert Recognizer.open(tmp_path / "model").model.labels == (BLANK, "la", "mi", "so")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "run", "settings.yaml"]
