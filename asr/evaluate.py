@@ -29,6 +29,8 @@ def evaluate_data(data: str, *, model: str, output: str | None = None, threads: 
     missing = [name for name in ("jiwer", "lhotse") if importlib.util.find_spec(name) is None]
     if missing:
         raise EvaluationError(f"evaluating needs {', '.join(missing)}: pip install 'saywave[train]'")
+    if output is not None and not Path(output).parent.is_dir():
+        raise EvaluationError(f"{Path(output).parent}: no such folder; make it, or give another file to --output")
     report, failed = evaluate(asr.load(model, threads=threads), data, beam=beam)
     print(report.summary())
     if output is not None:

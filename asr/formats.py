@@ -72,5 +72,8 @@ def write_text(path: str | Path, text: str) -> None:
     try:
         part.write_text(text, encoding="utf-8", newline="\n")
         os.replace(part, path)
+    except OSError as error:
+        # The name of the part says nothing to whoever asked for `path`.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         part.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """A model and a recording become a transcript, in bounded memory.
 
 Samples, frames and scores flow through in blocks: a recording shorter than WINDOW_SECONDS is seen with full context, a
-longer one in windows of that length with LOOKAHEAD_SECONDS beyond each.
+longer one in windows of that length with LOOKAHEAD_SECONDS beyond each. The exception is a model that normalises by the
+whole utterance: it can only begin when it has heard the end, and holds the recording until then.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ WINDOW_SECONDS = 30.0
 LOOKAHEAD_SECONDS = 3.0
 # Beam search starts anew after this much of nothing but blanks.
 PAUSE_SECONDS = 0.6
+# ... or after this much without such a pause.
+STRETCH_SECONDS = 60.0
 
 
 class Recognizer:
@@ -76,7 +79,9 @@ class Recognizer:
 
         scores = self._scores(blocks())
         emissions = self._search(scores, beam) if beam else self._greedy(scores)
-        words = tuple(self.tokens.words(emissions, step_seconds=self.model.step_seconds))
+        found = self.tokens.words(emissions, step_seconds=self.model.step_seconds)
+        # The last step may reach beyond the last sample.
+        words = tuple(replace(word, start=min(word.start, heard), end=min(word.end, heard)) for word in found)
         return Transcript(words=words, duration=heard, text=" ".join(w.text for w in words), model=self.model.name)
 
     def _frames(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -110,8 +115,9 @@ class Recognizer:
     def _search(self, scores: Iterable[np.ndarray], beam: int) -> Iterator[Emission]:
         """Beam search over stretches between pauses, so that memory does not grow with the recording."""
         pause = max(1, round(PAUSE_SECONDS / self.model.step_seconds))
+        longest = max(1, round(STRETCH_SECONDS / self.model.step_seconds))
         done = 0
-        for stretch_TV in split_at_pauses(scores, pause=pause):
+        for stretch_TV in split_at_pauses(scores, pause=pause, longest=longest):
             best = prefix_beam(stretch_TV, beam=beam)[0]
             if best.labels:
                 for emission in align(stretch_TV, best.labels):
@@ -119,17 +125,30 @@ class Recognizer:
             done += len(stretch_TV)
 
 
-def split_at_pauses(scores: Iterable[np.ndarray], *, pause: int) -> Iterator[np.ndarray]:
-    """Cut scores (T,V) after every `pause` frames in a row whose best label is the blank; nothing is lost."""
-    held: list[np.ndarray] = []
-    run = 0
+def split_at_pauses(scores: Iterable[np.ndarray], *, pause: int, longest: int) -> Iterator[np.ndarray]:
+    """Cut scores (T,V) after every `pause` frames in a row whose best label is the blank; nothing is lost.
+
+    Where no such pause comes within `longest` frames, as in music or a babble of voices, the cut is after the last
+    blank.
+    """
+    held_TV: np.ndarray | None = None
     for scores_TV in scores:
-        first = 0
-        for index, label in enumerate(scores_TV.argmax(1)):
-            run = run + 1 if label == 0 else 0
-            if run == pause:
-                yield np.concatenate([*held, scores_TV[first : index + 1]])
-                held, first, run = [], index + 1, 0
-        held.append(scores_TV[first:])
-    if any(len(piece) for piece in held):
-        yield np.concatenate(held)
+        held_TV = scores_TV if held_TV is None else np.concatenate([held_TV, scores_TV])
+        while cut := _first_cut(held_TV.argmax(1) == 0, pause=pause, longest=longest):
+            yield held_TV[:cut]
+            held_TV = held_TV[cut:]
+    if held_TV is not None and len(held_TV):
+        yield held_TV
+
+
+def _first_cut(blank_T: np.ndarray, *, pause: int, longest: int) -> int:
+    """Frames before the first cut, 0 where there is none to make yet."""
+    run = 0
+    for index, blank in enumerate(blank_T[:longest]):
+        run = run + 1 if blank else 0
+        if run == pause:
+            return index + 1
+    if len(blank_T) < longest:
+        return 0
+    blanks = np.flatnonzero(blank_T[:longest])
+    return int(blanks[-1]) + 1 if len(blanks) else longest

@@ -145,7 +145,7 @@ def train(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     if start_from is not None:
-        config = replace(config, encoder=EncoderConfig(**{**start_from.encoder, "dropout": config.encoder.dropout}))
+        config = _as_started(config, start_from)
     finished = _same_run(out, config, train, dev, start_from)
     if finished is not None:
         return finished
@@ -172,7 +172,7 @@ def train(
         network,
         train,
         dev,
-        LoadSpeech(extractor, tokens, config.augment, cache_mb=config.loop.cache_mb),
+        LoadSpeech(extractor, tokens, config.augment, cache_mb=config.loop.cache_mb // max(config.loop.workers + 1, 1)),
         frame_seconds=extractor.shift_seconds,
         count_errors=CountWords(tokens),
         optimizer=config.optimizer,
@@ -193,6 +193,18 @@ def train(
         )
     wait_for_all()
     return models.load(out / "model")
+
+
+def _as_started(config: TrainConfig, start_from: models.Model) -> TrainConfig:
+    """The settings with features and encoder of the model to start from, but for the dropout, which is training's."""
+    try:
+        encoder = EncoderConfig(**{**start_from.encoder, "dropout": config.encoder.dropout})
+    except (TypeError, ValueError) as error:
+        raise models.ModelError(f"{start_from.directory}: cannot be trained on from: {error}") from error
+    started = replace(config, features=start_from.extractor.config, encoder=encoder)
+    if started != config:
+        print(f"features and encoder are those of {start_from.directory}, whatever the settings say")
+    return started
 
 
 def make_extractor(config: FeatureConfig, items: Sequence[Item], *, seed: int) -> FeatureExtractor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ import asr
 from asr.cli import one_line
 from asr.formats import WRITERS, write
 from features import audio
-from features.audio import SUFFIXES
 
 
 class InputError(ValueError):
@@ -28,14 +28,18 @@ def transcribe_files(
     Returns:
         0 if all went well, 2 if the only file failed, 1 if some of several did; those are listed on standard error.
     """
-    sources = list(expand(files))
-    if output is not None:
-        Path(output).mkdir(parents=True, exist_ok=True)
-    recognizer = asr.load(model, threads=threads)
-    names = output_names(sources)
     failed: list[str] = []
+    sources = expand(files, failed)
+    if not sources:
+        raise InputError("; ".join(failed))
+    asked = len(sources) + len(failed)
+    names = output_names(sources)
+    if output is not None:
+        _check_output(Path(output), {source: f"{names[source]}.{format}" for source in sources})
+    recognizer = asr.load(model, threads=threads)
     console = Console(stderr=True)
-    seconds = {source: _seconds(source) for source in sources}
+    # Only the bar needs lengths, and asking for them opens every file.
+    seconds = {source: _seconds(source) for source in sources} if console.is_terminal else {}
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -62,31 +66,52 @@ def transcribe_files(
                 if isinstance(error, BrokenPipeError):
                     raise
                 failed.append(one_line(error))
-    if len(sources) == 1:
+    if asked == 1:
         for line in failed:
             print(f"asr: {line}", file=sys.stderr)
         return 2 if failed else 0
     if failed:
-        print(f"asr: {len(failed)} of {len(sources)} files failed:", file=sys.stderr)
+        print(f"asr: {len(failed)} of {asked} files failed:", file=sys.stderr)
         for line in failed:
             print(f"  {line}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def expand(files: Sequence[str]) -> list[str]:
-    """Folders replaced by the sound files in them, in order; each file once."""
+def expand(files: Sequence[str], failed: list[str]) -> list[str]:
+    """Folders replaced by the sound files in them, in order; each file once. Folders without any go to `failed`."""
     found: dict[str, None] = {}
     for name in files:
-        if name != "-" and Path(name).is_dir():
-            inside = sorted(
-                str(path) for path in Path(name).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
+        try:
+            inside = (
+                [str(path) for path in audio.files_in(Path(name))] if name != "-" and Path(name).is_dir() else [name]
             )
-            if not inside:
-                raise InputError(f"{name}: no sound files in this folder (looked for {', '.join(sorted(SUFFIXES))})")
-            found.update(dict.fromkeys(inside))
-        else:
-            found[name] = None
+        except OSError as error:
+            failed.append(one_line(error))
+            continue
+        if not inside:
+            failed.append(f"{name}: no sound files in this folder (looked for {', '.join(sorted(audio.SUFFIXES))})")
+        found.update(dict.fromkeys(inside))
     return list(found)
+
+
+def _check_output(folder: Path, names: dict[str, str]) -> None:
+    """Make the output folder and refuse what would only fail, or do harm, once the work is done.
+
+    Raises:
+        InputError: it is a file, cannot be written, or a transcript of ours would replace a text beside its recording.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"{folder}: is a file; give a folder to --output") from None
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{folder}: cannot be written; give another folder to --output, or change its permissions")
+    for source, name in names.items():
+        if source != "-" and (folder / name).exists() and Path(source).resolve().parent == folder.resolve():
+            raise InputError(
+                f"{folder / name}: is there already, beside the recording, and may be its transcript; "
+                "give another folder to --output"
+            )
 
 
 def output_names(sources: Sequence[str]) -> dict[str, str]:
@@ -108,8 +133,8 @@ def output_names(sources: Sequence[str]) -> dict[str, str]:
 
 def _seconds(source: str) -> float:
     """Length for the progress bar; a file that cannot be read has none, and fails in its turn."""
-    if source == "-":
-        return 0.0
+    if not Path(source).is_file():
+        return 0.0  # opening a pipe would use it up
     try:
         return audio.info(source).duration or 0.0
     except ValueError:

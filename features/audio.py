@@ -74,6 +74,21 @@ def info(source: Source) -> AudioInfo:
         return AudioInfo(reader.rate, reader.channels, reader.frames)
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Sound files in a folder and below it, by their suffix, sorted; hidden ones are none.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    os.scandir(folder).close()  # rglob passes over a folder that it may not read
+    # The Finder of macOS leaves ._a.wav beside a.wav on foreign disks.
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
 def read(
     source: Source, *, rate: int | None = None, start: float = 0.0, duration: float | None = None
 ) -> tuple[np.ndarray, int]:

@@ -22,7 +22,6 @@ import soxr
 from features import audio
 from features.stretch import time_stretch
 
-SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"})
 TELEPHONE_RATE = 8000
 _BLOCK_SECONDS = 30.0  # long noise files are read by blocks of this length
 _BLOCKS_KEPT = 24  # 46 MB at 16 kHz for each worker process
@@ -352,7 +351,7 @@ class WaveformAugmenter:
 def _sound_files(setting: str, folder: str | None) -> Sequence[Path]:
     if folder is None:
         return ()
-    paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SOUND_SUFFIXES)
+    paths = audio.files_in(Path(folder)) if Path(folder).is_dir() else []
     if not paths:
         raise AugmentError(
             f"augment.{setting}: {folder} holds no sound file; name a folder of recordings, or leave it out"

@@ -90,6 +90,11 @@ class Model:
                 f"{CONFIG} and {LABELS} define {self.extractor.num_features} and {len(self.labels)}; "
                 "these files are of different models"
             )
+        if scorer.steps(2 * self.subsampling) != 2:
+            raise ModelError(
+                f"{self.directory}: {GRAPH} does not stack {self.subsampling} frames to one, as {CONFIG} says; "
+                "these files are of different models"
+            )
         return scorer
 
     @property
@@ -129,7 +134,7 @@ def load(directory: str | Path, *, threads: int = 1) -> Model:
         )
     try:
         extractor = from_dict(config["features"])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ModelError(f"{directory / CONFIG}: {_first_line(error)}; fetch the model anew") from error
     return Model(directory, extractor, labels, config["encoder"], config["tokens"], threads)
 
@@ -160,7 +165,7 @@ def _config(directory: Path) -> dict:
         if not isinstance(config.get(key), dict) or not all(name in config[key] for name in inside):
             raise ModelError(f"{directory / CONFIG}: {'.'.join([key, *inside])} is missing; fetch the model anew")
     factors = config["encoder"]["subsampling"]
-    if not isinstance(factors, list) or not all(type(factor) is int and factor > 0 for factor in factors):
+    if not isinstance(factors, list) or not all(type(factor) is int and 0 < factor <= 64 for factor in factors):
         raise ModelError(f"{directory / CONFIG}: encoder.subsampling is {factors!r}; fetch the model anew")
     return config
 

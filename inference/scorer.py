@@ -91,6 +91,11 @@ class Scorer:
         scores.extend(stream.flush())
         return np.concatenate(scores)
 
+    def steps(self, frames: int) -> int:
+        """Frames of scores that the graph makes of so many input frames, found by running it."""
+        silence_BTF = np.zeros((1, frames, self.features), dtype=np.float32)
+        return int(self(silence_BTF, np.array([frames]), chunk=self.round_up(frames), state=self.start()).lengths_B[0])
+
     def round_up(self, frames: int) -> int:
         """The least multiple of the subsampling that is no less than `frames`."""
         return -(-frames // self.subsampling) * self.subsampling

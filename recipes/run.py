@@ -24,7 +24,7 @@ from asr.recognizer import Recognizer
 from asr.report import Pair, Report, evaluate_pairs
 from asr.train import TrainConfig, shell_command, train
 from inference.model import Model
-from training.config import parse
+from training.config import LoopConfig, parse
 from training.manifests import ManifestError, read
 
 Stage = Literal["prepare", "train", "evaluate"]
@@ -82,7 +82,7 @@ def run(recipe: ModuleType, name: str, config: TrainConfig, options, *, command:
     seeds = options.seeds or [config.loop.seed]
     folders = {seed: out / f"seed{seed}" if options.seeds else out for seed in seeds}
     if "train" in options.stages:
-        start_from = _pretrained(recipe, name, out, command=command)
+        start_from = _pretrained(recipe, name, config.loop, out, command=command)
         for seed, folder in folders.items():
             say(f"train: seed {seed} -> {folder / 'model'}")
             train(
@@ -112,15 +112,19 @@ def run(recipe: ModuleType, name: str, config: TrainConfig, options, *, command:
     return "\n".join(lines)
 
 
-def _pretrained(recipe: ModuleType, name: str, out: Path, *, command: str) -> Model | None:
-    """The model that the recipe starts from, if it has a `pretrain.yaml`; trained first, on its own manifests."""
+def _pretrained(recipe: ModuleType, name: str, loop: LoopConfig, out: Path, *, command: str) -> Model | None:
+    """The model that the recipe starts from, if it has a `pretrain.yaml`; trained first, on its own manifests.
+
+    Its settings are in that file alone, but for how the work is done, which is as in `loop`. All seeds share it.
+    """
     settings = Path(__file__).parent / name / "pretrain.yaml"
     if not settings.exists():
         return None
     say(f"pretrain: {out / 'pretrain' / 'model'}")
     config, _ = parse(TrainConfig, arguments=[], default_file=settings, prog=f"python -m recipes {name}")
+    machine = {name: getattr(loop, name) for name in ("workers", "cache_mb", "threads", "devices", "strategy")}
     return train(
-        config,
+        replace(config, loop=replace(config.loop, **machine)),
         train=read(out / "manifests" / "pretrain.jsonl.gz"),
         dev=read(out / "manifests" / "pretrain_dev.jsonl.gz"),
         out=out / "pretrain",

@@ -43,7 +43,8 @@ class LoopConfig:
 
     Args:
         epochs: Passes over the training data at most.
-        batch_frames: Frames in a batch at most, padding included.
+        batch_frames: Frames in a batch at most, padding included, before augmentation changes the speed; a longer item
+            is a batch of its own.
         interval_batches: Batches between two looks at the development set, with a checkpoint each; none is a whole
             pass.
         patience: Intervals without a better development error after which training stops; 0 never stops early.
@@ -54,7 +55,7 @@ class LoopConfig:
         precision: `auto` is bfloat16 or float16 mixed with float32 on a GPU that has it, float32 elsewhere.
         seed: All random draws come from (seed, pass, utterance) and (seed, step).
         workers: Processes that prepare batches; 0 prepares them in the training process.
-        cache_mb: Megabytes of decoded recordings that each such process keeps from pass to pass.
+        cache_mb: Megabytes of decoded recordings that these processes together keep from pass to pass.
         threads: Threads of torch; 0 leaves torch's own choice.
         devices: Devices to train on: a number or `auto`.
         strategy: How Lightning spreads the work over several devices, such as `auto` or `ddp`.
@@ -78,6 +79,9 @@ class LoopConfig:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_frames < 1:
             raise ValueError("loop.epochs and loop.batch_frames must be at least 1")
+        for name in ("patience", "clip_norm", "clip_value", "workers", "cache_mb", "threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"loop.{name} is {getattr(self, name)}; it must not be negative")
         if not 0 <= self.seed < 1 << 31:
             raise ValueError(f"loop.seed is {self.seed}; it must be at least 0 and less than {1 << 31}")
         if self.interval_batches is not None and self.interval_batches < 1:

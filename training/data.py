@@ -54,7 +54,7 @@ class Items(Dataset):
         item = self._items[index]
         try:
             return item.id, self._load(item, rng)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             # Out of a worker an exception comes as the text of its traceback; as a value it stays what it is.
             return error
 

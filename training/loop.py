@@ -276,15 +276,20 @@ def fit(
         trainer.fit(
             module,
             loader(train, load, plan, seed=loop.seed, workers=loop.workers),
-            loader(dev, load, buckets(dev, shuffle=False), seed=loop.seed, workers=loop.workers),
+            loader(dev, load, buckets(dev, shuffle=False), seed=loop.seed, workers=min(loop.workers, 1)),
             ckpt_path=resume if resume.exists() else None,
         )
+    except torch.OutOfMemoryError as error:
+        raise ValueError(f"out of memory ({str(error).splitlines()[0]}): lower loop.batch_frames") from error
     except SystemExit:
         # Lightning ends the program on Ctrl-C and shuts its ears to the next one; what to do is for the caller to say.
         if not trainer.interrupted:
             raise
         signal.signal(signal.SIGINT, on_interrupt)
         raise KeyboardInterrupt from None
+    finally:
+        # An error that comes out of the development data leaves the training data's workers running.
+        trainer.fit_loop.teardown()
     module.load_state_dict(read(out / BEST)["state_dict"])
     return module.evaluated.cpu().eval()
 

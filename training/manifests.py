@@ -156,10 +156,7 @@ def _cuts(rows: Iterable[_Row], unreadable: list[str] | None) -> Iterator[MonoCu
 
 def _folder(folder: Path) -> Iterator[_Row]:
     used: set[Path] = set()
-    for sound in sorted(folder.rglob("*")):
-        # The Finder of macOS leaves ._a.wav beside a.wav on foreign disks.
-        if sound.suffix.lower() not in audio.SUFFIXES or sound.name.startswith("."):
-            continue
+    for sound in audio.files_in(folder):
         transcript = sound.with_suffix(".txt")
         if transcript in used or not transcript.is_file():
             continue

@@ -24,8 +24,8 @@ from training.manifests import ManifestError, cut, from_tsv, write
 
 RESULT = "WER"
 DATA_NOTE = (
-    "Free Spoken Digit Dataset (Jackson et al.), CC BY-SA 4.0; speechocean762's training part (Zhang et al. 2021), free "
-    "for commercial and non-commercial purposes: the phones of all its sentences first, then its digit sentences; "
+    "Free Spoken Digit Dataset (Jackson et al.), CC BY-SA 4.0; speechocean762's training part (Zhang et al. 2021), "
+    "free for commercial and non-commercial purposes: the phones of all its sentences first, then its digit sentences; "
     "synthetic speech of flite and espeak-ng, made by this project"
 )
 DEV_SHARE = 1 / 3  # of the speakers with digit sentences

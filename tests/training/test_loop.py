@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import multiprocessing
 import os
 import re
 import signal
@@ -590,6 +591,7 @@ def test_a_recording_that_cannot_be_read_is_one_line_out_of_a_worker_too(workers
     with pytest.raises(CheckpointError) as caught:
         run(tmp_path, replace(SHORT, workers=workers), load=Broken(name, CheckpointError))
     assert str(caught.value) == f"{name}.wav: is cut short: copy it again"
+    assert not multiprocessing.active_children()
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_names_the_utterances(tmp_path: Path) -> None:
