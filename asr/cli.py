@@ -70,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
+    from asr.formats import WRITERS
+
     transcribe = commands.add_parser(
         "transcribe", help="write down what is said in sound files", description=_transcribe.__doc__
     )
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(transcribe)
     transcribe.add_argument(
         "--format",
-        choices=("txt", "json"),
+        choices=tuple(WRITERS),
         default="txt",
         help="txt: the words; json: with times and confidence (default: txt)",
     )

@@ -9,6 +9,7 @@ import platform
 import sys
 
 from asr.shipped import FOLDER, names
+from inference.model import ModelError, load
 
 # What a part of the program needs: (module to import, distribution that brings it).
 NEEDS = {
@@ -56,10 +57,19 @@ def report() -> str:
     lines.append("")
     for name in names():
         size = sum(path.stat().st_size for path in (FOLDER / name).iterdir())
-        lines.append(f"model    {name}: {size / 1e6:.1f} MB, {FOLDER / name}")
+        lines.append(f"{_checked(name)} model {name}: {size / 1e6:.1f} MB, {FOLDER / name}")
     if not names():
         lines.append("missing  shipped models: this installation has none")
     return "\n".join(lines)
+
+
+def _checked(name: str) -> str:
+    """`ok` if the model loads and runs, `broken` if not."""
+    try:
+        _ = load(FOLDER / name).scorer
+    except ModelError:
+        return "broken  "
+    return "ok      "
 
 
 def _torch_line() -> list[str]:

@@ -22,9 +22,6 @@ class LstmLayer(nn.Module):
     The arithmetic is torch's own kernel. The forget gate's bias starts at 1 (Jozefowicz et al. 2015).
     """
 
-    onnx_operator = "LSTM"
-    state_names = ("h", "c")
-
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__()
         self.input_size = input_size

@@ -16,14 +16,13 @@ from types import ModuleType
 from typing import Literal, get_args
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
+from asr.evaluate import evaluate as evaluate_items
 from asr.formats import write_text
 from asr.recognizer import Recognizer
-from asr.report import Pair, Report, evaluate_pairs
+from asr.report import Report
 from asr.train import TrainConfig, shell_command, train
-from inference.model import Model
+from inference.model import CARD, Model
 from training.config import LoopConfig, parse
 from training.manifests import ManifestError, read
 
@@ -107,6 +106,7 @@ def run(recipe: ModuleType, name: str, config: TrainConfig, options, *, command:
             report = evaluate(folder / "model", manifest, beam=options.beam)
             write_text(folder / f"{part.replace(' ', '_')}.md", report.to_markdown())
             print(f"{folder / 'model'} on {manifest.name}:\n{report.summary()}")
+            note_in_card(folder / "model", part, report)
             figures.append(recipe_figure(recipe, report))
         lines.append(result_line(part, recipe.RESULT, figures))
     return "\n".join(lines)
@@ -134,14 +134,25 @@ def _pretrained(recipe: ModuleType, name: str, loop: LoopConfig, out: Path, *, c
 
 
 def evaluate(model: Path, manifest: Path, *, beam: int = 0) -> Report:
-    """Transcribe every item of a manifest with the exported model and count the errors."""
-    recognizer = Recognizer.open(model)
-    pairs = []
-    console = Console(stderr=True)
-    for item in track(read(manifest), description=f"evaluate {manifest.name}", transient=True, console=console):
-        transcript = recognizer.transcribe(item.path, start=item.start, duration=item.duration, beam=beam)
-        pairs.append(Pair(id=item.id, speaker=item.speaker or None, reference=item.text, hypothesis=transcript.text))
-    return evaluate_pairs(pairs)
+    """Transcribe every item of a manifest with the exported model and count the errors.
+
+    Raises:
+        ManifestError: a recording cannot be read; a figure over the others would be another figure.
+    """
+    report, failed = evaluate_items(Recognizer.open(model), manifest, beam=beam)
+    if failed:
+        raise ManifestError(f"{manifest}: {len(failed)} recordings cannot be read, the first: {failed[0]}")
+    return report
+
+
+def note_in_card(model: Path, part: str, report: Report) -> None:
+    """Write what was measured into the model card, in the place of what was measured on the same part before."""
+    card = model / CARD
+    heading = f"\n## Measured on {part}\n"
+    before, _, after = card.read_text(encoding="utf-8").partition(heading)
+    _, next_heading, rest = after.partition("\n## ")
+    section = "".join(f"\n- {line}" for line in report.summary().splitlines())
+    write_text(card, f"{before}{heading}{section}\n{next_heading}{rest}")
 
 
 def recipe_figure(recipe: ModuleType, report: Report) -> float:

@@ -8,15 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from asr import shipped
-
 SPOKEN = "three one four one five nine two six"
-needs_model = pytest.mark.skipif(shipped.DEFAULT not in shipped.names(), reason="asr/models/digits is not here yet")
 
 
-@needs_model
 def test_words_times_and_next_steps(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "asr.demo"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import asr
-from asr import cli, shipped
+from asr import cli
 from features import audio
 from recipes import cli as recipes_cli
 
@@ -31,8 +31,6 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:asr|make|python -m recipes) [^`\n]+)`")
 INDENTED = re.compile(r"^ {4}((?:asr|make|python -m recipes) .+)$", re.MULTILINE)
 ENDS = {"&&", "||", "|", ";", ">", "2>"}
-
-needs_model = pytest.mark.skipif(shipped.DEFAULT not in shipped.names(), reason="asr/models/digits is not here yet")
 
 
 def split(line: str) -> list[list[str]]:
@@ -156,7 +154,6 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
 
 
-@needs_model
 def test_readme_python_runs(tmp_path: Path) -> None:
     (code,) = (block for language, block in FENCE.findall(README.read_text(encoding="utf-8")) if language == "python")
     samples_S, rate = audio.read(RECORDING)
