@@ -490,7 +490,7 @@ def test_doctor_says_what_is_there(capsys) -> None:
     for line in ("ok       transcribe wav", "ok       evaluate: jiwer", "ok       train: torch", "training runs on"):
         assert line in out
     for name in shipped.names():
-        assert f"model    {name}: " in out
+        assert f"ok       model {name}: " in out
 
 
 def test_doctor_says_what_is_missing(capsys, monkeypatch) -> None:
@@ -526,3 +526,39 @@ def test_models_are_found_by_name_and_by_path(tone_model: Path, tmp_path: Path, 
     assert shipped.find(str(tone_model)) == tone_model
     with pytest.raises(ValueError, match=r"digits: neither a shipped model \(tones\)"):
         shipped.find("digits")
+
+
+def test_a_pipe_is_read_once(tone_model: Path, tones: Path) -> None:
+    sound = next(iter(sorted(tones.rglob("*.wav"))))
+    plain = subprocess.run(
+        [sys.executable, "-P", "-m", "asr", "transcribe", sound, "--model", tone_model], capture_output=True, text=True
+    )
+    piped = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -P -m asr transcribe <(cat '{sound}') --model '{tone_model}'"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (piped.returncode, piped.stdout) == (0, plain.stdout), piped.stderr
+
+
+def test_output_is_checked_before_the_work(capsys, tone_model: Path, tones: Path, tmp_path: Path) -> None:
+    sound = next(iter(sorted(tones.rglob("*.wav"))))
+    file = tmp_path / "file"
+    file.write_text("mine")
+    code, out, err = call(capsys, "transcribe", sound, "--model", tone_model, "--output", file)
+    assert (code, out) == (2, "")
+    assert f"{file}: is a file; give a folder to --output" in err
+    beside = sound.with_suffix(".txt").read_text()
+    code, out, err = call(capsys, "transcribe", sound, "--model", tone_model, "--output", sound.parent)
+    assert (code, out) == (2, "")
+    assert "may be its transcript" in err
+    assert sound.with_suffix(".txt").read_text() == beside
+
+
+def test_an_empty_folder_does_not_stop_the_others(capsys, tone_model: Path, tones: Path, tmp_path: Path) -> None:
+    sound = next(iter(sorted(tones.rglob("*.wav"))))
+    code, out, err = call(capsys, "transcribe", tmp_path, sound, "--model", tone_model)
+    assert code == 1
+    assert out
+    assert f"1 of 2 files failed:\n  {tmp_path}: no sound files in this folder" in err
