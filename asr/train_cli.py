@@ -65,6 +65,13 @@ def main(arguments: Sequence[str]) -> int:
     items = read(options.data)
     if options.dev:
         dev = read(options.dev)
+        shared = {item.speaker for item in items if item.speaker} & {item.speaker for item in dev}
+        if shared:
+            print(
+                f"asr train: {len(shared)} speakers are in both DATA and --dev, such as {min(shared)}: the development "
+                "error will look better than that on new speakers",
+                file=sys.stderr,
+            )
     else:
         speakers = {item.speaker for item in items}
         if len(speakers) == 1 and "" not in speakers:
