@@ -172,7 +172,7 @@ def train(
         network,
         train,
         dev,
-        LoadSpeech(extractor, tokens, config.augment, cache_mb=config.loop.cache_mb // max(config.loop.workers + 1, 1)),
+        LoadSpeech(extractor, tokens, config.augment, cache_mb=config.loop.cache_mb // (config.loop.workers + 1)),
         frame_seconds=extractor.shift_seconds,
         count_errors=CountWords(tokens),
         optimizer=config.optimizer,

@@ -51,8 +51,15 @@ def cut(id: str, path: str | Path, text: str, *, speaker: str | None = None) -> 
     if frames is None:
         samples, _ = audio.read(path)
         frames = len(samples)
-    duration = frames / found.rate
-    recording = Recording(id, [AudioSource("file", [0], str(path))], found.rate, frames, duration)
+    return cut_of_length(id, path, text, rate=found.rate, frames=frames, speaker=speaker)
+
+
+def cut_of_length(
+    id: str, path: str | Path, text: str, *, rate: int, frames: int, speaker: str | None = None
+) -> MonoCut:
+    """The same where rate (Hz) and length (frames) are known: the file is not opened."""
+    duration = frames / rate
+    recording = Recording(id, [AudioSource("file", [0], str(path))], rate, frames, duration)
     supervision = SupervisionSegment(id, id, 0.0, duration, text=text, speaker=speaker or None)
     return MonoCut(id, 0.0, duration, channel=0, recording=recording, supervisions=[supervision])
 

@@ -8,7 +8,6 @@ are single digits, half are strings of two to five said in one breath, which joi
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -21,10 +20,11 @@ import numpy as np
 from jsonargparse import CLI
 from rich.progress import track
 
+from asr.formats import write_text
 from features import audio
+from recipes.fsdd.prepare import WORDS as DIGITS
 
 RATE = 16000  # of what is written, in Hz
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LONGEST_STRING = 5
 FLITE_SHARE = 0.5  # flite has few voices, but they are made of people's speech; espeak-ng has many that are computed
 FOREIGN_SHARE = 0.2  # of the clips are said as people do who speak English as a second language
@@ -132,8 +132,8 @@ def synthesize(out: Path, *, isolated: int = 1500, strings: int = 1500, seed: in
     for stale in folder.glob("[0-9]*.wav"):  # of a larger run
         if int(stale.stem) >= isolated + strings:
             stale.unlink()
-    _write_text(manifest, "\n".join(rows) + "\n")
-    _write_text(folder / "settings.json", json.dumps(settings) + "\n")  # last: its presence means that all is there
+    write_text(manifest, "\n".join(rows) + "\n")
+    write_text(folder / "settings.json", json.dumps(settings) + "\n")  # last: its presence means that all is there
     return manifest
 
 
@@ -222,12 +222,6 @@ def _complete(folder: Path, settings: dict[str, int]) -> bool:
     except (OSError, ValueError):
         return False
     return made == settings and all((folder / row.split("\t")[0]).is_file() for row in rows)
-
-
-def _write_text(path: Path, text: str) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
 
 
 def main() -> None:

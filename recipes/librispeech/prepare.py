@@ -16,13 +16,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
-from lhotse.audio import AudioSource
+from lhotse import CutSet, MonoCut
 from rich.console import Console
 from rich.progress import track
 
 from recipes.librispeech.chapters import Chapter, Utterance, read_chapters
-from training.manifests import ManifestError
+from training.manifests import ManifestError, cut_of_length
 
 RESULT = "WER"
 DATA_NOTE = "LibriSpeech (Panayotov et al. 2015), OpenSLR 12, CC BY 4.0"
@@ -171,10 +170,7 @@ def _write(manifest: Path, journal: Path, folder: Path) -> None:
 
 def _cut(utterance: Utterance, folder: Path) -> MonoCut:
     id, rate, frames, text = utterance
-    duration = frames / rate
-    recording = Recording(id, [AudioSource("file", [0], str(folder / f"{id}.flac"))], rate, frames, duration)
-    supervision = SupervisionSegment(id, id, 0.0, duration, text=text, speaker=folder.parent.name)
-    return MonoCut(id, 0.0, duration, channel=0, recording=recording, supervisions=[supervision])
+    return cut_of_length(id, folder / f"{id}.flac", text, rate=rate, frames=frames, speaker=folder.parent.name)
 
 
 def _is_of(manifest: Path, folder: Path) -> bool:
