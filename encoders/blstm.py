@@ -1,7 +1,12 @@
-"""The stack of bidirectional recurrent layers that every model here is built on.
+"""The stack of bidirectional recurrent layers that every model here is built on, at any latency.
 
 Directions are separate layers: the backward one reads each item reversed within its own length, so padding
 never reaches it, and no packed sequences are needed (packing costs half as much time again on a CPU).
+
+Latency control (Zhang et al. 2016; Xue and Yan 2017) cuts an item into windows of N_c frames, the chunk, each seen
+together with N_r frames of look-ahead. All layers see the same window, so that look-ahead does not add up over layers.
+The backward direction starts from zero at the end of each window; the forward direction goes on from its state after
+the N_c frames of the window before. Full context is the one window N_c >= T.
 """
 
 from __future__ import annotations
@@ -12,7 +17,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from encoders.cells import CELLS
+from encoders.cells import CELLS, State
+from encoders.windows import Latency, cut_windows, fitted, join_chunks
 
 
 @dataclass
@@ -85,35 +91,110 @@ class Blstm(nn.Module):
             size = self.output_size
         self.dropout = nn.Dropout(config.dropout)
 
-    def output_lengths(self, lengths_B: Tensor) -> Tensor:
-        """Frames that come out for `lengths_B` frames that go in, exactly, as integers."""
+    def output_lengths(self, lengths_B):
+        """Frames that come out for `lengths_B` frames that go in (integers, a tensor of them or one), exactly."""
         for factor in self.config.stacking:
             lengths_B = stacked_length(lengths_B, factor)
         return lengths_B
 
-    def forward(self, frames_BTF: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode a padded batch with full context.
+    def forward(self, frames_BTF: Tensor, lengths_B: Tensor, latency: Latency | None = None) -> tuple[Tensor, Tensor]:
+        """Encode a padded batch, all windows of all items layer by layer: the fast form, for training.
+
+        In each layer the forward direction reads the chunks one after the other and keeps its state at each border;
+        then all looks ahead go on from these states as one batch, and all backward windows are another.
 
         Args:
             frames_BTF: Frames; what lies beyond an item's length is ignored.
             lengths_B: Valid frames of each item, int64, at least 1.
+            latency: Chunk and look-ahead; none is full context.
 
         Returns:
             Encodings (B, ceil(T / subsampling), output_size) and their lengths (B).
         """
-        x = frames_BTF
+        steps = self.output_lengths(frames_BTF.shape[1])
+        chunk, lookahead = fitted(latency, frames_BTF.shape[1], self.config.total_subsampling)
+        x_BWNF, lengths_BW = cut_windows(frames_BTF, lengths_B, chunk, lookahead)
+        batch, windows = lengths_BW.shape
+        last = self.config.layers - 1
         for index, factor in enumerate(self.config.stacking):
-            if factor > 1:
-                x, lengths_B = stack_frames(x, lengths_B, factor)
-            elif index == 0:
-                x = mask_frames(x, lengths_B)
-            y, _ = self.forwards[index](x)
+            x_MNF, lengths_M = self._stacked(index, x_BWNF.flatten(0, 1), lengths_BW.flatten(), factor)
+            x_BWNF, lengths_BW = x_MNF.unflatten(0, (batch, windows)), lengths_M.unflatten(0, (batch, windows))
+            chunk //= factor
+            # What the last layer says of the look-ahead nobody hears.
+            y = forward_windows(self.forwards[index], x_BWNF, chunk, ahead=index < last)
             if self.config.bidirectional:
-                order = reversal(lengths_B, x.shape[1])
-                z, _ = self.backwards[index](gather_frames(x, order))
-                y = torch.cat([y, gather_frames(z, order)], dim=-1)
+                z_MNH = backward_window(self.backwards[index], x_MNF, lengths_M)
+                z = z_MNH.unflatten(0, (batch, windows))
+                y = torch.cat([y, z[:, :, : y.shape[2]]], dim=-1)
+            x_BWNF = self.dropout(y)
+        return join_chunks(x_BWNF, steps), self.output_lengths(lengths_B)
+
+    def window(
+        self, frames_BTF: Tensor, lengths_B: Tensor, chunk: int, states: list[State] | None = None
+    ) -> tuple[Tensor, Tensor, list[State]]:
+        """Encode one window of each item: what latency control is, and what the exported graph computes.
+
+        Args:
+            frames_BTF: Frames of the window, N_c and the look-ahead, fewer at an item's end.
+            lengths_B: Valid frames of each item in the window; 0 where the item is over.
+            chunk: N_c, a multiple of the total subsampling.
+            states: Forward state of each layer at the window's first frame; none is zeros.
+
+        Returns:
+            Encodings of the whole window, their lengths, and the forward state of each layer after N_c frames.
+        """
+        x, next_states = frames_BTF, []
+        for index, factor in enumerate(self.config.stacking):
+            x, lengths_B = self._stacked(index, x, lengths_B, factor)
+            chunk //= factor
+            y, state = self.forwards[index](x[:, :chunk], None if states is None else states[index])
+            next_states.append(state)
+            if x.shape[1] > chunk:
+                y = torch.cat([y, self.forwards[index](x[:, chunk:], state)[0]], dim=1)
+            if self.config.bidirectional:
+                y = torch.cat([y, backward_window(self.backwards[index], x, lengths_B)], dim=-1)
             x = self.dropout(y)
-        return x, lengths_B
+        return x, lengths_B, next_states
+
+    def window_by_window(self, frames_BTF: Tensor, lengths_B: Tensor, latency: Latency) -> tuple[Tensor, Tensor]:
+        """The plain form of `forward`: one window of all items after the other, the state carried on in the open."""
+        chunk, lookahead = fitted(latency, frames_BTF.shape[1], self.config.total_subsampling)
+        pieces, states = [], None
+        for start in range(0, frames_BTF.shape[1], chunk):
+            window_BNF = frames_BTF[:, start : start + chunk + lookahead]
+            left_B = (lengths_B - start).clamp(0, window_BNF.shape[1])
+            encoded, _, states = self.window(window_BNF, left_B, chunk, states)
+            pieces.append(encoded[:, : chunk // self.config.total_subsampling])
+        return torch.cat(pieces, dim=1), self.output_lengths(lengths_B)
+
+    @staticmethod
+    def _stacked(index: int, x_BTF: Tensor, lengths_B: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+        if factor > 1:
+            return stack_frames(x_BTF, lengths_B, factor)
+        return (mask_frames(x_BTF, lengths_B) if index == 0 else x_BTF), lengths_B
+
+
+def forward_windows(layer: nn.Module, x_BWNF: Tensor, chunk: int, *, ahead: bool) -> Tensor:
+    """Outputs of the forward direction in every window: (B,W,N,H) or, without the look-ahead, (B,W,N_c,H)."""
+    windows, frames = x_BWNF.shape[1:3]
+    outputs, borders, state = [], [], None
+    for w in range(windows):
+        y_BCH, state = layer(x_BWNF[:, w, :chunk], state)
+        outputs.append(y_BCH)
+        borders.append(state)
+    y_BWCH = torch.stack(outputs, dim=1)
+    if not ahead or frames == chunk:
+        return y_BWCH
+    starts = tuple(torch.stack(parts, dim=1).flatten(0, 1) for parts in zip(*borders, strict=True))
+    y_MRH, _ = layer(x_BWNF[:, :, chunk:].flatten(0, 1), starts)
+    return torch.cat([y_BWCH, y_MRH.unflatten(0, (-1, windows))], dim=2)
+
+
+def backward_window(layer: nn.Module, x_BTF: Tensor, lengths_B: Tensor) -> Tensor:
+    """Outputs (B,T,H) of the backward direction, from zeros at the end of each item's valid frames."""
+    order = reversal(lengths_B, x_BTF.shape[1])
+    z_BTH, _ = layer(gather_frames(x_BTF, order))
+    return gather_frames(z_BTH, order)
 
 
 def stacked_length(length, factor: int):

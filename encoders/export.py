@@ -5,6 +5,7 @@ One graph serves files and streams:
     frames (B,T,F), lengths (B), chunk (), state_h (L,B,H), state_c (L,B,H)
         -> scores (B,T',V), score_lengths (B), next_h (L,B,H), next_c (L,B,H)
 
+Scores are log probabilities of CTC's labels or, of a classification head, evidence and energy (`ClassHead`).
 `chunk` is N_c, counted in input frames and a multiple of the total subsampling. The state that comes out is the
 forward direction's after N_c frames; what the window holds beyond them is look-ahead. Full context is the
 window N_c >= T from a state of zeros, so there is no second graph.
@@ -24,6 +25,7 @@ import onnx
 from onnx import TensorProto, helper
 from safetensors.numpy import save as save_safetensors
 
+from encoders.heads import CtcHead
 from encoders.network import Network
 
 OPSET = 17
@@ -57,8 +59,11 @@ def export(network: Network) -> Exported:
         if config.bidirectional:
             y = graph("Concat", y, graph.backward_layer(index, x_TBF, lengths, config.hidden_size), axis=2)
         x = graph("Transpose", y, perm=[1, 0, 2])
-    logits = graph("Add", graph("MatMul", x, "head.weight"), "head.bias")
-    graph("LogSoftmax", logits, axis=-1, output="scores")
+    linear = graph("Add", graph("MatMul", x, "head.weight"), "head.bias")
+    if isinstance(network.head, CtcHead):
+        graph("LogSoftmax", linear, axis=-1, output="scores")
+    else:
+        graph("Identity", linear, output="scores")
     graph("Identity", lengths, output="score_lengths")
     graph("Concat", *states_h, axis=0, output="next_h")
     graph("Concat", *states_c, axis=0, output="next_c")

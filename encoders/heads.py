@@ -1,6 +1,7 @@
 """What turns encodings into scores, and scores and targets into a loss.
 
-CTC after Graves et al. 2006. The blank is label 0 everywhere.
+CTC after Graves et al. 2006; its blank is label 0 everywhere. Classification pools a stretch of frames by attention
+(Yang et al. 2016, "Hierarchical attention networks"; Ilse et al. 2018).
 """
 
 from __future__ import annotations
@@ -69,3 +70,61 @@ def ctc_loss(scores_BTV: Tensor, lengths_B: Tensor, targets_BL: Tensor, target_l
         reduction="none",
     )
     return CtcLoss((losses_B / target_lengths_B[keep].clamp(min=1)).mean(), feasible_B)
+
+
+class ClassHead(nn.Module):
+    """Evidence for each label and the energy of attention, frame by frame; `pool` makes label scores of a stretch.
+
+    Attention pooling of encodings h, followed by a linear layer, is
+
+        scores = W (sum_t a_t h_t) + b = sum_t a_t (W h_t + b),    a = softmax over t of (u h_t)
+
+    because the a_t add up to 1. So this layer gives V + 1 numbers a frame, W h_t + b and u h_t, and any stretch of a
+    stream can be pooled afterwards without running the encoder again.
+
+    Args:
+        input_size: Size of an encoding.
+        labels: Number of labels V.
+    """
+
+    def __init__(self, input_size: int, labels: int):
+        super().__init__()
+        self.linear = nn.Linear(input_size, labels + 1)
+
+    def forward(self, encoded_BTH: Tensor) -> Tensor:
+        """Evidence and, last, energy: (B,T,V+1), in float32 also under mixed precision."""
+        return self.linear(encoded_BTH).float()
+
+
+HEADS = {"ctc": CtcHead, "class": ClassHead}
+
+
+def pool(evidence_BTE: Tensor, spans_BL2: Tensor) -> Tensor:
+    """Log probabilities (B,L,V) of the labels of stretches, by masked attention pooling.
+
+    Args:
+        evidence_BTE: What `ClassHead` gives, E = V + 1.
+        spans_BL2: First step and the step after the last of L stretches of each item. What lies outside has no weight;
+            a stretch without a step, which padding may have, is pooled over step 0.
+    """
+    t = torch.arange(evidence_BTE.shape[1], device=evidence_BTE.device)
+    begin_BL1, end_BL1 = spans_BL2[..., :1], spans_BL2[..., 1:]
+    inside_BLT = (t >= begin_BL1) & (t < torch.maximum(end_BL1, begin_BL1 + 1))
+    energy_BLT = evidence_BTE[:, None, :, -1].masked_fill(~inside_BLT, -torch.inf)
+    pooled_BLV = torch.softmax(energy_BLT, dim=-1) @ evidence_BTE[..., :-1]
+    return torch.log_softmax(pooled_BLV, dim=-1)
+
+
+def class_loss(log_probabilities_BLV: Tensor, targets_BL: Tensor, counts_B: Tensor, *, smoothing: float) -> Tensor:
+    """Cross entropy, averaged over the first `counts_B` stretches of each item.
+
+    Args:
+        log_probabilities_BLV: What `pool` gives.
+        targets_BL: Label of each stretch, padded with anything.
+        counts_B: Stretches of each item.
+        smoothing: Share of the target spread evenly over all labels (Szegedy et al. 2016).
+    """
+    counted_BL = torch.arange(targets_BL.shape[1], device=targets_BL.device) < counts_B[:, None]
+    return nn.functional.cross_entropy(
+        log_probabilities_BLV[counted_BL], targets_BL[counted_BL], label_smoothing=smoothing
+    )

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from encoders.blstm import Blstm, EncoderConfig
-from encoders.heads import CtcHead
+from encoders.heads import HEADS
+from encoders.windows import Latency
 
 
 class Network(nn.Module):
@@ -15,22 +16,23 @@ class Network(nn.Module):
 
     Args:
         input_size: Features of a frame, F.
-        labels: Number of labels V, the blank among them.
+        labels: Number of labels V, the blank of CTC among them.
         config: The encoder.
+        head: What its encodings are scored by; one of `encoders.heads.HEADS`.
     """
 
-    def __init__(self, input_size: int, labels: int, config: EncoderConfig):
+    def __init__(self, input_size: int, labels: int, config: EncoderConfig, *, head: str = "ctc"):
         super().__init__()
         self.encoder = Blstm(input_size, config)
-        self.head = CtcHead(self.encoder.output_size, labels)
+        self.head = HEADS[head](self.encoder.output_size, labels)
 
-    def forward(self, frames_BTF: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Log probabilities (B,T',V) and their lengths (B); see `Blstm.forward` for the arguments."""
-        encoded, lengths_B = self.encoder(frames_BTF, lengths_B)
+    def forward(self, frames_BTF: Tensor, lengths_B: Tensor, latency: Latency | None = None) -> tuple[Tensor, Tensor]:
+        """What the head says of each step (B,T',V), and lengths (B); see `Blstm.forward` for the arguments."""
+        encoded, lengths_B = self.encoder(frames_BTF, lengths_B, latency)
         return self.head(encoded), lengths_B
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All weights by name in ONNX's layout: `layer0.forward.W`, ..., `head.weight` (H,V), `head.bias` (V)."""
+        """All weights by name in ONNX's layout: `layer0.forward.W`, ..., `head.weight` (H,E), `head.bias` (E)."""
         named = {}
         for direction, layers in (("forward", self.encoder.forwards), ("backward", self.encoder.backwards)):
             for index, layer in enumerate(layers):

@@ -24,9 +24,9 @@ from features.audio_header import examine
 from features.audio_source import AudioError, ByteView, display_name, open_source, reason
 from features.containers import SUFFIXES as CONTAINER_SUFFIXES
 from features.containers import ContainerReader, is_container
-from features.samples import ArrayReader, Reader, check, check_format, check_rate, mix_down, to_float32
+from features.samples import ArrayReader, Reader, check, check_format, check_rate, mix_down, mono, to_float32
 
-__all__ = ["SUFFIXES", "AudioError", "AudioInfo", "Resampler", "Source", "blocks", "info", "read", "write"]
+__all__ = ["SUFFIXES", "AudioError", "AudioInfo", "Resampler", "Source", "blocks", "info", "mono", "read", "write"]
 
 # A path ("-" is standard input), a file open for reading bytes, or samples (S,) or (S, channels) with their rate in Hz.
 Source = str | Path | BinaryIO | tuple[np.ndarray, int]

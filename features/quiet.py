@@ -1,7 +1,8 @@
 """Keeps the messages of C libraries off the user's terminal.
 
 libsndfile decodes mp3 with mpg123, which writes notes about odd headers to the C stream `stderr` and cannot be asked
-through libsndfile not to. Descriptor 2 is left alone, so what Python and its threads write there is never lost.
+through libsndfile not to; PortAudio and ALSA write there where in their source code something failed. Descriptor 2 is
+left alone, so what Python and its threads write there is never lost.
 """
 
 from __future__ import annotations

@@ -62,7 +62,6 @@ class ArrayReader:
         self._samples = samples[:, None] if samples.ndim == 1 else samples
         self._position = 0
         self.rate = whole
-        self.frames: int | None
         self.frames, self.channels = self._samples.shape
 
     def seek(self, frame: int) -> int:
@@ -88,6 +87,19 @@ def to_float32(samples: np.ndarray) -> np.ndarray:
     if samples.dtype.kind == "u":
         return ((samples.astype(np.float64) - full_scale) / full_scale).astype(np.float32)
     return samples.astype(np.float32) / full_scale
+
+
+def mono(samples: np.ndarray, rate: int, *, first_frame: int = 0) -> np.ndarray:
+    """Samples (S,) or (S, channels) as float32 (S,), checked; `first_frame` is the place of the first in its stream.
+
+    Raises:
+        AudioError: they have another shape or type, or one of them is not finite.
+    """
+    reader = ArrayReader(samples, rate)
+    check_format(name="the array", rate=rate, channels=reader.channels)
+    samples_SC = reader.read(reader.frames)
+    check(samples_SC, name="the array", first_frame=first_frame, rate=rate)
+    return mix_down(samples_SC)
 
 
 def mix_down(samples_SC: np.ndarray) -> np.ndarray:

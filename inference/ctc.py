@@ -11,6 +11,7 @@ a labelling, N states of its alignment (2 L + 1).
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,6 +99,12 @@ class GreedyDecoder:
         finished = self._close()
         self._reset()
         return finished
+
+    def peek(self, log_probs_TV: np.ndarray | None = None) -> list[Emission]:
+        """What the stream would still say if it ended here, or after these scores; nothing changes by asking."""
+        other = copy.copy(self)
+        finished = [] if log_probs_TV is None else other.push(log_probs_TV)
+        return finished + other.flush()
 
     def _close(self) -> list[Emission]:
         if self._label == self._blank:

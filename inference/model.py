@@ -2,8 +2,8 @@
 
     model.onnx            the graph that runs
     weights.safetensors   its weights, which the graph points into; training goes on from them
-    config.yaml           format version, feature definition with its statistics, encoder, tokens
-    labels.txt            one label a line, the blank first
+    config.yaml           format version, feature definition with its statistics, encoder, head, tokens
+    labels.txt            one label a line, the blank of CTC first
     README.md             the model card: data, licence, numbers, the command that made it
     SHA256SUMS            what `sha256sum` says of the first four, by which damage is found
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import math
 import os
 import shutil
 import sys
@@ -25,10 +26,13 @@ from pathlib import Path
 
 import yaml
 
-from features.extractor import FeatureExtractor, from_dict, to_dict
+from features.definition import Extractor, from_dict, to_dict
 from inference.scorer import Scorer
 
-FORMAT = 1
+# 2 added the head. A model of format 1 has the only head there was, CTC.
+FORMAT = 2
+READABLE = (1, 2)
+CTC, CLASS = "ctc", "class"
 BLANK = "<blank>"
 GRAPH, WEIGHTS, CONFIG, LABELS, CARD = "model.onnx", "weights.safetensors", "config.yaml", "labels.txt", "README.md"
 SUMS = "SHA256SUMS"
@@ -44,18 +48,23 @@ class Model:
 
     Attributes:
         directory: Where it lies.
-        extractor: Samples to the frames that it was trained on.
-        labels: What the scores stand for; `labels[0]` is the blank.
+        extractor: Samples or landmarks to the frames that it was trained on.
+        labels: What the scores stand for; with CTC `labels[0]` is the blank.
         encoder: Shape of the encoder (the fields of `encoders.blstm.EncoderConfig`).
-        tokens: How labels make up text; `unit` is `char` or `word`.
+        head: What the scores are. `kind` is `ctc`, or `class`, whose frames have the energy of attention besides.
+        tokens: How labels make up text; `unit` is `char` or `word`, or `gesture`.
+        latency: The latencies that it was trained at: `chunk_ms`, the shortest and the longest, and `lookahead_share`;
+            none for full context alone.
         threads: Threads that scoring uses; 0 takes every core.
     """
 
     directory: Path
-    extractor: FeatureExtractor
+    extractor: Extractor
     labels: tuple[str, ...]
     encoder: dict
+    head: dict
     tokens: dict
+    latency: dict | None = None
     threads: int = 1
 
     @property
@@ -84,10 +93,11 @@ class Model:
             raise ModelError(
                 f"{self.directory}: {GRAPH} or {WEIGHTS} is damaged ({_first_line(error)}); fetch the model anew"
             ) from error
-        if (scorer.features, scorer.labels) != (self.extractor.num_features, len(self.labels)):
+        columns = len(self.labels) + (self.head["kind"] == CLASS)
+        if (scorer.features, scorer.labels) != (self.extractor.num_features, columns):
             raise ModelError(
-                f"{self.directory}: {GRAPH} reads {scorer.features} features and scores {scorer.labels} labels, but "
-                f"{CONFIG} and {LABELS} define {self.extractor.num_features} and {len(self.labels)}; "
+                f"{self.directory}: {GRAPH} reads {scorer.features} features and scores {scorer.labels} columns, but "
+                f"{CONFIG} and {LABELS} define {self.extractor.num_features} and {columns}; "
                 "these files are of different models"
             )
         if scorer.steps(2 * self.subsampling) != 2:
@@ -116,7 +126,8 @@ def load(directory: str | Path, *, threads: int = 1) -> Model:
     missing = [name for name in (GRAPH, WEIGHTS, CONFIG, LABELS) if not (directory / name).is_file()]
     if missing:
         raise ModelError(
-            f"{directory}: not a whole model, {', '.join(missing)} missing; a model directory is made by `asr train`"
+            f"{directory}: not a whole model, {', '.join(missing)} missing; a model directory is made by `asr train` "
+            "and `gestures train`"
         )
     try:
         _check_sums(directory)
@@ -127,16 +138,19 @@ def load(directory: str | Path, *, threads: int = 1) -> Model:
     except UnicodeDecodeError as error:
         raise ModelError(f"{directory}: {CONFIG} or {LABELS} is not text in UTF-8; fetch the model anew") from error
     labels, after = tuple(lines[:-1]), lines[-1]
-    if after or labels[:1] != (BLANK,) or len(set(labels)) != len(labels) or "" in labels:
+    if after or len(set(labels)) != len(labels) or "" in labels or len(labels) < 2:
         raise ModelError(
-            f"{directory / LABELS}: the first label must be {BLANK}, none may be empty or stand twice, and each ends "
+            f"{directory / LABELS}: two labels at least are needed, none may be empty or stand twice, and each ends "
             "its line; fetch the model anew"
         )
+    if (labels[0] == BLANK) != (config["head"]["kind"] == CTC):
+        raise ModelError(f"{directory / LABELS}: {BLANK} is the first label with CTC, and only there; fetch it anew")
     try:
         extractor = from_dict(config["features"])
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ModelError(f"{directory / CONFIG}: {_first_line(error)}; fetch the model anew") from error
-    return Model(directory, extractor, labels, config["encoder"], config["tokens"], threads)
+    parts = (config[key] for key in ("encoder", "head", "tokens"))
+    return Model(directory, extractor, labels, *parts, config.get("latency"), threads)
 
 
 def _check_sums(directory: Path) -> None:
@@ -159,15 +173,37 @@ def _config(directory: Path) -> dict:
         ) from error
     if not isinstance(config, dict) or "format" not in config:
         raise ModelError(f"{directory / CONFIG}: format is missing; fetch the model anew")
-    if config["format"] != FORMAT:
+    if config["format"] not in READABLE:
         raise ModelError(_other_format(directory, config["format"]))
-    for key, *inside in (("features",), ("encoder", "subsampling"), ("tokens", "unit")):
+    if config["format"] == 1:
+        config["head"] = {"kind": CTC}
+    for key, *inside in (("features",), ("encoder", "subsampling"), ("head", "kind"), ("tokens", "unit")):
         if not isinstance(config.get(key), dict) or not all(name in config[key] for name in inside):
             raise ModelError(f"{directory / CONFIG}: {'.'.join([key, *inside])} is missing; fetch the model anew")
     factors = config["encoder"]["subsampling"]
     if not isinstance(factors, list) or not all(type(factor) is int and 0 < factor <= 64 for factor in factors):
         raise ModelError(f"{directory / CONFIG}: encoder.subsampling is {factors!r}; fetch the model anew")
+    if config["head"]["kind"] not in (CTC, CLASS):
+        raise ModelError(f"{directory / CONFIG}: head.kind is {config['head']['kind']!r}; fetch the model anew")
+    if config["head"]["kind"] == CLASS:
+        for key, fits in (("window_ms", _positive), ("hop_ms", _positive), ("threshold", _share)):
+            value = config["head"].get(key)
+            if not fits(value):
+                raise ModelError(f"{directory / CONFIG}: head.{key} is {value!r}; fetch the model anew")
+    latency = config.get("latency")
+    chunk_ms = latency.get("chunk_ms") if isinstance(latency, dict) else None
+    whole = isinstance(chunk_ms, list) and len(chunk_ms) == 2 and all(isinstance(ms, int | float) for ms in chunk_ms)
+    if latency is not None and not whole:
+        raise ModelError(f"{directory / CONFIG}: latency is {latency!r}; fetch the model anew")
     return config
+
+
+def _positive(value: object) -> bool:
+    return type(value) in (int, float) and 0 < value < math.inf
+
+
+def _share(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
 
 
 def _first_line(error: BaseException) -> str:
@@ -179,19 +215,30 @@ def save(
     *,
     graph: bytes,
     weights: bytes,
-    extractor: FeatureExtractor,
+    extractor: Extractor,
     labels: tuple[str, ...] | list[str],
     encoder: dict,
     tokens: dict,
     card: str,
+    head: dict | None = None,
+    latency: dict | None = None,
 ) -> Model:
     """Write a model directory beside its place and rename it, so that a crash never leaves half a model.
 
-    A model that is there already is replaced. Returns the model, loaded and checked from what was written.
+    A model that is there already is replaced; no `head` is CTC's. Returns the model, loaded and checked from what was
+    written.
     """
     directory = Path(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    config = {"format": FORMAT, "features": to_dict(extractor), "encoder": encoder, "tokens": tokens}
+    config = {
+        "format": FORMAT,
+        "features": to_dict(extractor),
+        "encoder": encoder,
+        "head": head or {"kind": CTC},
+        "tokens": tokens,
+    }
+    if latency is not None:
+        config["latency"] = latency
     files = {
         GRAPH: graph,
         WEIGHTS: weights,
@@ -244,7 +291,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _other_format(directory: Path, version: object) -> str:
-    """Why a model of another format is refused. A reader for an older one is added here when FORMAT rises."""
+    """Why a model of another format is refused. What an older one lacks gets its meaning in `load`."""
     if isinstance(version, int) and version > FORMAT:
-        return f"{directory}: model format {version}; this program knows {FORMAT}: upgrade saywave"
+        return f"{directory}: model format {version}; this program knows up to {FORMAT}: upgrade saywave"
     return f"{directory}: model format {version!r} is not one that saywave ever wrote; fetch the model anew"

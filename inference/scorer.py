@@ -7,6 +7,7 @@ stream is cut into windows of N_c frames, each seen together with N_r frames of 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
+
+# A day: beyond it a window is a mistake.
+LONGEST_SECONDS = 86_400
 
 State = tuple[np.ndarray, np.ndarray]  # h and c of the forward direction, each (L,B,H)
 
@@ -100,6 +104,13 @@ class Scorer:
         """The least multiple of the subsampling that is no less than `frames`."""
         return -(-frames // self.subsampling) * self.subsampling
 
+    def frames(self, seconds: float, shift_seconds: float) -> int:
+        """Input frames that last at least so long: a whole number of steps, and at least one for any time above 0."""
+        if not 0 <= seconds <= LONGEST_SECONDS:
+            raise ValueError(f"{seconds:g} s is no chunk or look-ahead; give 0 to {LONGEST_SECONDS} s")
+        # A millionth of a frame beyond a whole one is a rounding error.
+        return self.round_up(math.ceil(seconds / shift_seconds - 1e-6))
+
 
 class ScoreStream:
     """One stream through the scorer: frames go in as they come, scores come out a window at a time.
@@ -126,6 +137,8 @@ class ScoreStream:
         self._pieces: list[np.ndarray] = []
         self._buffered = 0
         self._state = self._scorer.start()
+        self.ahead_TV = np.zeros((0, self._scorer.labels), dtype=np.float32)
+        """Scores of the last window's look-ahead: a first guess, which the next window corrects."""
 
     def push(self, frames_TF: np.ndarray) -> list[np.ndarray]:
         """Scores (N_c / subsampling, V) of every window that these frames complete."""
@@ -159,4 +172,6 @@ class ScoreStream:
         self._state = scored.state
         self._pieces = [held_TF[self._chunk :]]
         self._buffered = len(self._pieces[0])
-        return scored.scores_BTV[0, : self._chunk // self._scorer.subsampling]
+        steps = self._chunk // self._scorer.subsampling
+        self.ahead_TV = scored.scores_BTV[0, steps:]
+        return scored.scores_BTV[0, :steps]

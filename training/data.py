@@ -17,19 +17,24 @@ from training.manifests import Item, ManifestError
 
 
 class Example(NamedTuple):
-    """One item as numbers: frames (T,F) float32 and its labels (L) int64."""
+    """One item as numbers: frames (T,F) float32, its labels (L) int64, and where a label has a place, which frames.
+
+    A place is (first frame, frame after the last); without places the labels are a sequence, aligned by CTC.
+    """
 
     frames_TF: np.ndarray
     targets_L: np.ndarray
+    spans_L2: np.ndarray | None = None
 
 
 class Batch(NamedTuple):
-    """Padded items; `ids` names them."""
+    """Padded items; `ids` names them. `spans_BL2` has the frames of each label, zeros where labels have no place."""
 
     frames_BTF: Tensor
     lengths_B: Tensor
     targets_BL: Tensor
     target_lengths_B: Tensor
+    spans_BL2: Tensor
     ids: tuple[str, ...]
 
 
@@ -104,7 +109,7 @@ class Buckets:
         self.batches_a_pass = len(self._pass(0)) // ranks if shuffle else len(self._pass(0))
         if not self.batches_a_pass:
             raise ManifestError(
-                f"{len(self._durations)} utterances do not make a batch for each of {ranks} devices: lower "
+                f"{len(self._durations)} items do not make a batch for each of {ranks} devices: lower "
                 "loop.batch_frames or loop.devices"
             )
         self.interval = interval or self.batches_a_pass
@@ -158,11 +163,16 @@ def collate(named: list[tuple[str, Example] | ValueError]) -> Batch | ValueError
     ids, examples = zip(*named, strict=True)
     frames = [torch.from_numpy(np.ascontiguousarray(e.frames_TF)) for e in examples]
     targets = [torch.from_numpy(np.asarray(e.targets_L, dtype=np.int64)) for e in examples]
+    places = [np.zeros((len(t), 2), dtype=np.int64) if e.spans_L2 is None else e.spans_L2
+               for e, t in zip(examples, targets, strict=True)]  # fmt: skip
+    spans = [torch.from_numpy(np.asarray(place, dtype=np.int64)) for place in places]
+    pad = torch.nn.utils.rnn.pad_sequence
     return Batch(
-        torch.nn.utils.rnn.pad_sequence(frames, batch_first=True),
+        pad(frames, batch_first=True),
         torch.tensor([len(f) for f in frames]),
-        torch.nn.utils.rnn.pad_sequence(targets, batch_first=True),
+        pad(targets, batch_first=True),
         torch.tensor([len(t) for t in targets]),
+        pad(spans, batch_first=True),
         ids,
     )
 

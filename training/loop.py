@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning
@@ -23,48 +23,54 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from encoders.heads import BLANK, ctc_loss, frames_needed
 from encoders.network import Network
 from training.checkpoints import BEST, LAST, Checkpoints, WholeFiles, read
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Batch, Buckets, Load, loader
+from training.latency import Latencies, LatencyConfig
 from training.manifests import Item
 from training.metrics import ErrorCounts
-
-# Errors of a hypothesis against its reference, both as labels.
-CountErrors = Callable[[list[int], list[int]], ErrorCounts]
+from training.objectives import Objective
 
 # Weight of the development loss beside the error, less than any one error can weigh.
 TIE_BREAK = 1e-6
 
 
 class DivergedError(ValueError):
-    """The loss is no longer a number; the message names the utterances of the step."""
+    """The loss is no longer a number; the message names the items of the step."""
 
 
-class CtcTraining(lightning.LightningModule):
-    """What Lightning needs to know about training a network with CTC.
+class Training(lightning.LightningModule):
+    """What Lightning needs to know about training a network.
 
     Args:
         network: What is trained.
-        count_errors: What the development error counts, such as words.
+        objective: What is minimised, and what the development error counts.
         optimizer: Settings of the optimizer.
         loop: Settings of the run.
         steps: Optimizer steps of the whole run, over which the learning rate rises and falls.
+        latencies: How much of the future each batch sees.
     """
 
     def __init__(
-        self, network: Network, count_errors: CountErrors, optimizer: OptimizerConfig, loop: LoopConfig, steps: int
+        self,
+        network: Network,
+        objective: Objective,
+        optimizer: OptimizerConfig,
+        loop: LoopConfig,
+        steps: int,
+        latencies: Latencies,
     ):
         super().__init__()
         self.network = network
         self.averaged = copy.deepcopy(network).requires_grad_(False) if loop.average else None
-        self._count_errors = count_errors
+        self._objective = objective
         self._optimizer = optimizer
         self._loop = loop
         self._steps = steps
+        self._latencies = latencies
         self._dev_errors = ErrorCounts.zero()
-        self.infeasible: dict[str, str] = {}
+        self.left_out: dict[str, str] = {}
 
     @property
     def evaluated(self) -> Network:
@@ -97,24 +103,18 @@ class CtcTraining(lightning.LightningModule):
         torch.manual_seed((self._loop.seed << 32) + self.global_step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        scores, lengths = self.network(batch.frames_BTF, batch.lengths_B)
-        result = ctc_loss(scores, lengths, batch.targets_BL, batch.target_lengths_B)
-        if not bool(result.feasible_B.all()):
-            self._name_infeasible(batch, lengths, result.feasible_B)
+        latency = self._latencies.draw(self.global_step)
+        scores, lengths = self.network(batch.frames_BTF, batch.lengths_B, latency)
+        result = self._objective.loss(scores, lengths, batch)
+        self.left_out.update(result.left_out)
         if not bool(torch.isfinite(result.loss)):
             raise DivergedError(
                 f"the loss is {result.loss.item()} at step {self.global_step}, in {', '.join(batch.ids[:5])}: lower "
                 "optimizer.learning_rate or loop.clip_norm"
             )
-        counted = int(result.feasible_B.sum())
-        self.log("loss", result.loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=counted, sync_dist=True)
+        settings = {"on_step": True, "on_epoch": True, "batch_size": result.counted, "sync_dist": True}
+        self.log("loss", result.loss, prog_bar=True, **settings)
         return result.loss
-
-    def _name_infeasible(self, batch: Batch, lengths_B: Tensor, feasible_B: Tensor) -> None:
-        needed_B = frames_needed(batch.targets_BL, batch.target_lengths_B)
-        for index in (~feasible_B).nonzero()[:, 0].tolist():
-            needs, has = int(needed_B[index]), int(lengths_B[index])
-            self.infeasible[batch.ids[index]] = f"{batch.ids[index]}: needs {needs} frames, has {has}"
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
         if self.averaged is None:
@@ -128,14 +128,11 @@ class CtcTraining(lightning.LightningModule):
         self._dev_errors = ErrorCounts.zero()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        scores, lengths = self.evaluated(batch.frames_BTF, batch.lengths_B)
-        result = ctc_loss(scores, lengths, batch.targets_BL, batch.target_lengths_B)
-        self.log("dev_loss", result.loss, batch_size=int(result.feasible_B.sum()), sync_dist=True)
-        best = scores.argmax(-1)
-        for index in range(len(batch.ids)):
-            hypothesis = torch.unique_consecutive(best[index, : lengths[index]]).tolist()
-            reference = batch.targets_BL[index, : batch.target_lengths_B[index]].tolist()
-            self._dev_errors += self._count_errors([label for label in hypothesis if label != BLANK], reference)
+        for latency in self._latencies.measured():
+            scores, lengths = self.evaluated(batch.frames_BTF, batch.lengths_B, latency)
+            result = self._objective.loss(scores, lengths, batch)
+            self.log("dev_loss", result.loss, batch_size=result.counted, sync_dist=True)
+            self._dev_errors += self._objective.errors(scores, lengths, batch)
 
     def on_validation_epoch_end(self) -> None:
         counts = torch.tensor([self._dev_errors.errors, self._dev_errors.reference], device=self.device)
@@ -170,7 +167,7 @@ class TextLog(Callback):
         if self._echo:
             print(line, flush=True)
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: CtcTraining) -> None:
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Training) -> None:
         if not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics
@@ -181,11 +178,11 @@ class TextLog(Callback):
             f"dev loss {float(metrics['dev_loss']):.4f}  dev error {100 * float(metrics['dev_error']):.2f} %  "
             f"rate {rate:.2e}  {time.monotonic() - self._started:.0f} s"
         )
-        fresh = [text for name, text in module.infeasible.items() if name not in self._named]
-        self._named.update(module.infeasible)
+        fresh = [text for name, text in module.left_out.items() if name not in self._named]
+        self._named.update(module.left_out)
         if fresh:
             shown = "; ".join(fresh[:5]) + (f"; and {len(fresh) - 5} more" if len(fresh) > 5 else "")
-            self.say(f"  {len(fresh)} utterances are too short for their transcripts and were left out: {shown}")
+            self.say(f"  {len(fresh)} items are too short for their labels and were left out: {shown}")
 
 
 class Bar(RichProgressBar):
@@ -208,9 +205,10 @@ def fit(
     load: Load,
     *,
     frame_seconds: float,
-    count_errors: CountErrors,
+    objective: Objective,
     optimizer: OptimizerConfig,
     loop: LoopConfig,
+    latency: LatencyConfig,
     out: Path,
 ) -> Network:
     """Train `network` and return it with the weights of the best interval.
@@ -221,9 +219,10 @@ def fit(
         dev: Items on whose error the best interval is chosen; no speaker of theirs should be in `train`.
         load: Makes an example of an item.
         frame_seconds: Time between two frames, to count a batch's frames.
-        count_errors: What the development error counts.
+        objective: What is minimised, and what the development error counts.
         optimizer: Settings of the optimizer.
         loop: Settings of the run.
+        latency: Latencies to train at.
         out: Folder for checkpoints, `train.log` and TensorBoard's files. A run that stopped there goes on.
     """
     _quieten()
@@ -270,7 +269,13 @@ def fit(
         plan.set_epoch(read(resume)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
         if trainer.is_global_zero:
             log.say(f"going on from {resume}")
-    module = CtcTraining(network, count_errors, optimizer, loop, steps)
+    latencies = Latencies(
+        latency,
+        frame_seconds=frame_seconds,
+        subsampling=network.encoder.config.total_subsampling,
+        seed=loop.seed,
+    )
+    module = Training(network, objective, optimizer, loop, steps, latencies)
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(
@@ -281,6 +286,13 @@ def fit(
         )
     except torch.OutOfMemoryError as error:
         raise ValueError(f"out of memory ({str(error).splitlines()[0]}): lower loop.batch_frames") from error
+    except RuntimeError as error:
+        # What oneDNN says of an LSTM in bfloat16 on a processor without AVX-512.
+        if "primitive descriptor" not in str(error):
+            raise
+        raise ValueError(
+            f"loop.precision is {loop.precision}, which this processor cannot do: choose 32-true"
+        ) from error
     except SystemExit:
         # Lightning ends the program on Ctrl-C and shuts its ears to the next one; what to do is for the caller to say.
         if not trainer.interrupted:

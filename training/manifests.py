@@ -1,7 +1,8 @@
 """Which recordings there are, what is in them, and who produced them.
 
-The manifest is a lhotse CutSet (`.jsonl` or `.jsonl.gz`). A plain folder (`a.wav` beside `a.txt`) and a table
-(TSV with the columns path, text and, if known, speaker) become one too, so that all of them train alike.
+The manifest is a lhotse CutSet (`.jsonl` or `.jsonl.gz`). A plain folder (`a.wav` beside `a.txt`) and a table (TSV with
+the columns path, text and, if known, speaker) become one too, so that all of them train alike. A cut is of a sound file
+or, with the custom field `landmarks`, of a file of landmarks, where each supervision is a gesture with its place.
 """
 
 from __future__ import annotations
@@ -24,11 +25,19 @@ class ManifestError(ValueError):
     """Data that cannot be trained or tested on; the message names the file and says what to do."""
 
 
+class Segment(NamedTuple):
+    """A label and its place in an item, in seconds from the item's start."""
+
+    start: float
+    end: float
+    label: str
+
+
 @dataclass(frozen=True)
 class Item:
     """One utterance or clip: where it lies, how long it is (seconds), what it says, and whose it is.
 
-    `speaker` is the empty string where nobody said whose it is.
+    `speaker` is the empty string where nobody said whose it is. `segments` are the gestures of a clip of landmarks.
     """
 
     id: str
@@ -37,6 +46,12 @@ class Item:
     duration: float
     text: str
     speaker: str = ""
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is one gesture from end to end, to a frame or two."""
+        return len(self.segments) == 1 and self.segments[0].end - self.segments[0].start >= self.duration - 0.1
 
 
 def cut(id: str, path: str | Path, text: str, *, speaker: str | None = None) -> MonoCut:
@@ -62,6 +77,18 @@ def cut_of_length(
     recording = Recording(id, [AudioSource("file", [0], str(path))], rate, frames, duration)
     supervision = SupervisionSegment(id, id, 0.0, duration, text=text, speaker=speaker or None)
     return MonoCut(id, 0.0, duration, channel=0, recording=recording, supervisions=[supervision])
+
+
+def landmark_cut(
+    id: str, path: str | Path, segments: Sequence[Segment], *, duration: float, start: float = 0.0, signer: str = ""
+) -> MonoCut:
+    """A lhotse cut of a file of landmarks, from `start` on (seconds), with its gestures in order."""
+    supervisions = [
+        SupervisionSegment(f"{id}-{k}", id, one.start, one.end - one.start, text=one.label, speaker=signer or None)
+        for k, one in enumerate(segments)
+    ]
+    custom = {"landmarks": str(Path(path).resolve())}
+    return MonoCut(id, start, duration, channel=0, supervisions=supervisions, custom=custom)
 
 
 def write(path: str | Path, cuts: Iterable[MonoCut]) -> Path:
@@ -127,6 +154,8 @@ def _manifest(path: Path) -> list[Item]:
 
 def _item(one: MonoCut) -> Item:
     """The cut as an item, unless more is to be done to the recording than to read it from one time to another."""
+    if isinstance(one, MonoCut) and "landmarks" in (one.custom or {}):
+        return _landmark_item(one)
     if not isinstance(one, MonoCut) or one.recording is None or one.recording.sources[0].type != "file":
         raise ManifestError(f"{one.id}: not a cut from one sound file")
     if one.recording.num_channels > 1:
@@ -136,6 +165,18 @@ def _item(one: MonoCut) -> Item:
     text = " ".join(s.text for s in one.supervisions if s.text)
     speaker = next((s.speaker for s in one.supervisions if s.speaker), "")
     return Item(one.id, one.recording.sources[0].source, one.start, one.duration, text, speaker)
+
+
+def _landmark_item(one: MonoCut) -> Item:
+    segments = tuple(sorted(Segment(s.start, s.end, s.text or "") for s in one.supervisions))
+    for segment in segments:
+        if not segment.label:
+            raise ManifestError(f"{one.id}: a gesture has no label")
+        if segment.start < -0.1 or segment.end > one.duration + 0.1:
+            raise ManifestError(f"{one.id}: {segment.label} from {segment.start:g} to {segment.end:g} s lies outside")
+    signer = next((s.speaker for s in one.supervisions if s.speaker), "")
+    text = " ".join(segment.label for segment in segments)
+    return Item(one.id, one.custom["landmarks"], one.start, one.duration, text, signer, segments)
 
 
 def _kind(transform: object) -> str:

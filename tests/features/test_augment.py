@@ -12,18 +12,15 @@ import pytest
 import torch
 import torchaudio
 
-from features import audio, augment
-from features.augment import (
-    AugmentConfig,
-    AugmentError,
-    WaveformAugmenter,
+from features import audio, effects
+from features.augment import AugmentConfig, AugmentError, WaveformAugmenter, spec_augment
+from features.effects import (
     add_noise,
     coloured_noise,
     gain,
     mu_law,
     narrow_band,
     reverberate,
-    spec_augment,
     speed_perturb,
     synthetic_room,
     telephone_band,
@@ -105,6 +102,40 @@ def test_coloured_noise_falls_as_its_exponent_says(exponent: float) -> None:
 
 def test_gain_is_in_decibels() -> None:
     assert level_db(gain(tone(440), -12.0)) == pytest.approx(level_db(tone(440)) - 12.0, abs=1e-3)
+
+
+def test_padding_puts_faint_pauses_around_the_share_asked_for() -> None:
+    tone_S = 0.5 * np.sin(np.arange(4000, dtype=np.float32))
+    augmenter = WaveformAugmenter(AugmentConfig(pad_probability=0.4, pad_seconds=0.5), RATE)
+    padded = [augmenter(tone_S, np.random.default_rng(seed)) for seed in range(1000)]
+    longer = [one for one in padded if len(one) > 4000]
+    assert np.mean([len(one) > 4000 for one in padded]) == pytest.approx(0.4, abs=0.06)
+    starts = [int(np.argmax(np.correlate(one, tone_S, "valid"))) for one in longer]
+    for one, start in zip(longer, starts, strict=True):
+        np.testing.assert_allclose(one[start : start + 4000], tone_S, atol=1e-6)
+        for pause_S in (one[:start], one[start + 4000 :]):
+            assert len(pause_S) <= 0.5 * RATE
+            assert np.sqrt(np.mean(np.square(pause_S))) < 1.01 * 10 ** (-50 / 20) if len(pause_S) else True
+    assert max(starts) > 0.4 * RATE
+    assert min(starts) < 0.1 * RATE
+
+
+def test_trim_cuts_both_ends_by_what_is_drawn_and_leaves_half() -> None:
+    ramp = np.arange(1, 4001, dtype=np.float32) / 4000
+    augmenter = WaveformAugmenter(AugmentConfig(trim_ms=50), RATE)
+    firsts, lasts = [], []
+    for seed in range(200):
+        trimmed = augmenter(ramp, np.random.default_rng(seed))
+        first, last = np.rint(4000 * trimmed[[0, -1]]).astype(int)
+        np.testing.assert_array_equal(trimmed, ramp[first - 1 : last])
+        firsts.append(first - 1)
+        lasts.append(4000 - last)
+    most = 0.05 * RATE
+    for cut in (firsts, lasts):
+        assert 0 <= min(cut) < 0.1 * most
+        assert 0.9 * most < max(cut) < most
+    assert abs(np.corrcoef(firsts, lasts)[0, 1]) < 0.2
+    assert len(augmenter(ramp[:8], np.random.default_rng(0))) == 4
 
 
 @pytest.mark.parametrize("factor", [0.8, 0.9, 1.1, 1.25])
@@ -321,6 +352,10 @@ def test_a_folder_without_sounds_is_named(setting: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
+        ("trim_ms", -1.0),
+        ("pad_probability", 1.5),
+        ("pad_seconds", -0.1),
+        ("trim_ms", float("nan")),
         ("speed", (1.1, 0.9)),
         ("speed", (0.0, 1.0)),
         ("voice", (1.0, 9.0)),
@@ -361,17 +396,17 @@ def test_augmentation_is_far_faster_than_real_time() -> None:
 
 def test_equalize_weighs_each_octave_as_asked_and_moves_nothing() -> None:
     rate, seconds = 8000, 2.0
-    octaves = augment.equalizer_octaves(rate)
+    octaves = effects.equalizer_octaves(rate)
     assert octaves[0] == 125.0
     assert octaves[-1] == 4000.0
     gains_db = np.array([6.0, -6.0, 3.0, 0.0, -12.0, 9.0])
     time = np.arange(int(rate * seconds)) / rate
     for frequency, gain_db in zip(octaves[:-1], gains_db[:-1], strict=True):
         tone = np.sin(2 * np.pi * frequency * time).astype(np.float32) * np.hanning(len(time)).astype(np.float32)
-        weighed = augment.equalize(tone, rate, gains_db)
+        weighed = effects.equalize(tone, rate, gains_db)
         ratio = float(np.dot(weighed, tone) / np.dot(tone, tone))  # negative or small if the phase had moved
         assert abs(20 * np.log10(ratio) - gain_db) < 0.3
     click = np.zeros(4000, np.float32)
     click[2000] = 1.0
-    assert int(np.argmax(np.abs(augment.equalize(click, rate, gains_db)))) == 2000
-    np.testing.assert_allclose(augment.equalize(click, rate, np.zeros(6)), click, atol=1e-6)
+    assert int(np.argmax(np.abs(effects.equalize(click, rate, gains_db)))) == 2000
+    np.testing.assert_allclose(effects.equalize(click, rate, np.zeros(6)), click, atol=1e-6)

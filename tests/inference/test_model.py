@@ -107,7 +107,7 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
 def test_the_files_are_what_other_programs_know(original: Path) -> None:
     assert (original / LABELS).read_text(encoding="utf-8").splitlines() == list(ALL_LABELS)
     config = yaml.safe_load((original / CONFIG).read_text(encoding="utf-8"))
-    assert list(config) == ["format", "features", "encoder", "tokens"]
+    assert list(config) == ["format", "features", "encoder", "head", "tokens"]
     header_size = int.from_bytes((original / WEIGHTS).read_bytes()[:8], "little")
     assert "head.weight" in json.loads((original / WEIGHTS).read_bytes()[8 : 8 + header_size])
     subprocess.run(["sha256sum", "--check", "--strict", "--quiet", SUMS], cwd=original, check=True)
@@ -227,7 +227,17 @@ def test_files_of_another_model_are_found(directory: Path, tmp_path: Path, name:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"format": 2}, "format 2.*knows 1.*upgrade saywave"),
+        ({"format": 3}, "format 3.*knows up to 2.*upgrade saywave"),
+        ({"head": {"kind": "regression"}}, "head.kind is 'regression'"),
+        ({"head": "ctc"}, "head.kind is missing"),
+        ({"head": {"kind": "class"}}, "head.window_ms is None"),
+        ({"head": {"kind": "class", "window_ms": float("nan"), "hop_ms": 1, "threshold": 0}}, "head.window_ms is nan"),
+        ({"head": {"kind": "class", "window_ms": 9, "hop_ms": "x", "threshold": 0}}, "head.hop_ms is 'x'"),
+        ({"head": {"kind": "class", "window_ms": 9, "hop_ms": 1, "threshold": 2}}, "head.threshold is 2"),
+        (
+            {"head": {"kind": "class", "window_ms": 9, "hop_ms": 1, "threshold": 0}},
+            "<blank> is the first label with CTC, and only there",
+        ),
         ({"format": 0}, "format 0 is not one that saywave ever wrote"),
         ({"format": "new"}, "format 'new' is not"),
         ({"format": None}, "format None is not"),

@@ -30,9 +30,11 @@ from training import loop as training_loop
 from training.checkpoints import BEST, LAST, CheckpointError, Checkpoints
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Buckets, Example, collate
-from training.loop import CtcTraining, DivergedError, fit
+from training.latency import Latencies, LatencyConfig
+from training.loop import DivergedError, Training, fit
 from training.manifests import Item
 from training.metrics import ErrorCounts, align_tokens
+from training.objectives import CtcObjective
 
 WORDS = 3
 FRAME_SECONDS = 0.01
@@ -77,20 +79,22 @@ def network(seed: int = 0, dropout: float = 0.3) -> Network:
 
 FAST = OptimizerConfig(learning_rate=0.03, warmup_steps=4)
 SHORT = LoopConfig(epochs=4, batch_frames=60, workers=0, threads=1, patience=0)
+FULL_CONTEXT = Latencies(LatencyConfig(), frame_seconds=FRAME_SECONDS, subsampling=1, seed=0)
 A_PASS = Buckets([item.duration for item in TRAIN], SHORT.batch_frames * FRAME_SECONDS).batches_a_pass
 
 
 def run(out: Path, loop: LoopConfig = SHORT, *, start: Network | None = None, **changes) -> Network:
-    settings = {"train": TRAIN, "dev": DEV, "load": load, "optimizer": FAST} | changes
+    settings = {"train": TRAIN, "dev": DEV, "load": load, "optimizer": FAST, "latency": LatencyConfig()} | changes
     return fit(
         start or network(),
         settings["train"],
         settings["dev"],
         settings["load"],
         frame_seconds=FRAME_SECONDS,
-        count_errors=count_errors,
+        objective=CtcObjective(count_errors),
         optimizer=settings["optimizer"],
         loop=loop,
+        latency=settings["latency"],
         out=out,
     )
 
@@ -128,14 +132,14 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
 
 
 def record_steps(patch, seen) -> None:
-    step = CtcTraining.training_step
+    step = Training.training_step
 
-    def recording(self: CtcTraining, batch, batch_idx):
+    def recording(self: Training, batch, batch_idx):
         loss = step(self, batch, batch_idx)
         seen((self.global_step, loss.item(), batch.ids))
         return loss
 
-    patch(CtcTraining, "training_step", recording)
+    patch(Training, "training_step", recording)
 
 
 def test_it_learns_and_gives_back_its_best(tmp_path: Path) -> None:
@@ -163,6 +167,7 @@ INTERRUPTED = {
     "less than a pass": replace(SHORT, interval_batches=A_PASS - 2),
     "more than a pass, a worker": replace(SHORT, interval_batches=A_PASS + 3, workers=1),
     "averaged, a worker": replace(SHORT, average=0.9, workers=1),
+    "drawn latencies, a worker": replace(SHORT, workers=1),
     "averaged, clipped by value": replace(SHORT, average=0.9, clip_norm=0.0, clip_value=0.05, interval_batches=5),
 }
 
@@ -170,7 +175,9 @@ INTERRUPTED = {
 @pytest.mark.parametrize("name", INTERRUPTED)
 def test_resumed_is_as_if_never_interrupted(name: str, tmp_path: Path, steps: Steps, monkeypatch) -> None:
     loop = INTERRUPTED[name]
-    uninterrupted = run(tmp_path / "whole", loop)
+    frames = 1000 * FRAME_SECONDS
+    latency = LatencyConfig((2 * frames, 12 * frames)) if "latencies" in name else LatencyConfig()
+    uninterrupted = run(tmp_path / "whole", loop, latency=latency)
     expected = steps.copy()
     assert [number for number, _, _ in expected] == list(range(len(expected)))
     assert len(expected) >= 4 * A_PASS
@@ -178,23 +185,23 @@ def test_resumed_is_as_if_never_interrupted(name: str, tmp_path: Path, steps: St
 
     # Ctrl-C in the middle of an interval, twice, and each time another start, which must not matter.
     interval = loop.interval_batches or A_PASS
-    step = CtcTraining.training_step
+    step = Training.training_step
     for attempt, last in enumerate((interval + 2, 2 * interval + interval // 2)):
 
-        def interrupted(self: CtcTraining, batch, batch_idx, last: int = last):
+        def interrupted(self: Training, batch, batch_idx, last: int = last):
             if self.global_step == last:
                 os.kill(os.getpid(), signal.SIGINT)
             return step(self, batch, batch_idx)
 
-        monkeypatch.setattr(CtcTraining, "training_step", interrupted)
+        monkeypatch.setattr(Training, "training_step", interrupted)
         handler = signal.getsignal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            run(tmp_path / "resumed", loop, start=network(seed=attempt))
+            run(tmp_path / "resumed", loop, start=network(seed=attempt), latency=latency)
         assert signal.getsignal(signal.SIGINT) is handler, "the next Ctrl-C is heard"
         assert steps[-1][0] in (last, last - 1)
-    monkeypatch.setattr(CtcTraining, "training_step", step)
+    monkeypatch.setattr(Training, "training_step", step)
     torch.manual_seed(987)
-    resumed = run(tmp_path / "resumed", loop, start=network(seed=9))
+    resumed = run(tmp_path / "resumed", loop, start=network(seed=9), latency=latency)
 
     # Steps were repeated from the last checkpoint on; all of them are those of the uninterrupted run.
     assert len(steps) > len(expected)
@@ -251,12 +258,12 @@ def die() -> None:
 def die_at(kill: str) -> None:
     """Arrange the end of this process."""
     if kill == "at step 12":
-        step = CtcTraining.training_step
+        step = Training.training_step
 
-        def last_step(self: CtcTraining, batch, batch_idx):
+        def last_step(self: Training, batch, batch_idx):
             return die() if self.global_step == 12 else step(self, batch, batch_idx)
 
-        CtcTraining.training_step = last_step
+        Training.training_step = last_step
         return
     name = kill.split()[-1]
     written = 0
@@ -342,17 +349,17 @@ def test_patience_counts_on_over_an_interruption(tmp_path: Path, monkeypatch) ->
     settings = {"dev": contrary(DEV), "load": load_contrary}
     expected = run(tmp_path / "whole", loop, **settings)
     last = (len(logged(tmp_path / "whole")) - 1) * A_PASS + 1  # in the interval after which it stops
-    step = CtcTraining.training_step
+    step = Training.training_step
 
-    def interrupted(self: CtcTraining, batch, batch_idx):
+    def interrupted(self: Training, batch, batch_idx):
         if self.global_step == last:
             raise KeyboardInterrupt
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(CtcTraining, "training_step", interrupted)
+    monkeypatch.setattr(Training, "training_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "resumed", loop, **settings)
-    monkeypatch.setattr(CtcTraining, "training_step", step)
+    monkeypatch.setattr(Training, "training_step", step)
     assert_same(run(tmp_path / "resumed", loop, **settings), expected)
     assert logged(tmp_path / "resumed") == logged(tmp_path / "whole")
 
@@ -364,32 +371,32 @@ def test_a_folder_that_was_moved_is_gone_on_from_and_its_best_is_remembered(tmp_
     expected = run(tmp_path / "whole", loop, **settings)
     lines = logged(tmp_path / "whole")
     assert min(lines, key=lambda line: (line["dev_error"], line["dev_loss"]))["interval"] < 8
-    step = CtcTraining.training_step
+    step = Training.training_step
 
-    def interrupted(self: CtcTraining, batch, batch_idx):
+    def interrupted(self: Training, batch, batch_idx):
         if self.global_step == 8 * A_PASS + 1:
             raise KeyboardInterrupt
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(CtcTraining, "training_step", interrupted)
+    monkeypatch.setattr(Training, "training_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "before", loop, **settings)
-    monkeypatch.setattr(CtcTraining, "training_step", step)
+    monkeypatch.setattr(Training, "training_step", step)
     (tmp_path / "before").rename(tmp_path / "after")
     assert_same(run(tmp_path / "after", loop, **settings), expected)
 
 
 def test_a_best_checkpoint_that_is_gone_is_written_again(tmp_path: Path, monkeypatch) -> None:
     settings = {"dev": contrary(DEV), "load": load_contrary}
-    step = CtcTraining.training_step
+    step = Training.training_step
 
-    def interrupted(self: CtcTraining, batch, batch_idx):
+    def interrupted(self: Training, batch, batch_idx):
         if self.global_step == 8 * A_PASS + 1:
             raise KeyboardInterrupt
         return step(self, batch, batch_idx)
 
     with monkeypatch.context() as patch:
-        patch.setattr(CtcTraining, "training_step", interrupted)
+        patch.setattr(Training, "training_step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, replace(SHORT, epochs=10), **settings)
     (tmp_path / BEST).unlink()
@@ -487,7 +494,7 @@ def test_gradients_are_clipped(loop: LoopConfig, tmp_path: Path, monkeypatch) ->
 
 def test_the_rate_rises_linearly_and_falls_as_a_cosine() -> None:
     settings = OptimizerConfig(learning_rate=0.5, warmup_steps=10, final_rate=0.1)
-    module = CtcTraining(network(), count_errors, settings, SHORT, steps=110)
+    module = Training(network(), count_errors, settings, SHORT, 110, FULL_CONTEXT)
     made = module.configure_optimizers()
     optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
     rates = []
@@ -502,13 +509,13 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine() -> None:
 
 def test_the_average_of_the_weights_is_what_is_measured_and_given_back(tmp_path: Path, monkeypatch) -> None:
     taken: list[dict[str, torch.Tensor]] = []
-    end = CtcTraining.on_train_batch_end
+    end = Training.on_train_batch_end
 
-    def recording(self: CtcTraining, outputs, batch, batch_idx):
+    def recording(self: Training, outputs, batch, batch_idx):
         taken.append(weights(self.network))
         end(self, outputs, batch, batch_idx)
 
-    monkeypatch.setattr(CtcTraining, "on_train_batch_end", recording)
+    monkeypatch.setattr(Training, "on_train_batch_end", recording)
     start = network(dropout=0.0)
     expected = weights(start)
     averaged = run(tmp_path, replace(SHORT, epochs=3, interval_batches=3 * A_PASS, average=0.8), start=start)
@@ -521,9 +528,24 @@ def test_the_average_of_the_weights_is_what_is_measured_and_given_back(tmp_path:
     assert not torch.allclose(weights(averaged)["head.linear.weight"], taken[-1]["head.linear.weight"])
 
 
+def has_bfloat16() -> bool:
+    """Whether this processor runs an LSTM in bfloat16."""
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            torch.nn.LSTM(2, 2)(torch.zeros(1, 1, 2))
+    except RuntimeError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
 def test_it_learns_in_other_precisions(precision: str, tmp_path: Path) -> None:
-    run(tmp_path, replace(SHORT, epochs=20, precision=precision), start=network(dropout=0.0))
+    settings = replace(SHORT, epochs=20, precision=precision)
+    if precision == "bf16-mixed" and not has_bfloat16():
+        with pytest.raises(ValueError, match="this processor cannot do: choose 32-true"):
+            run(tmp_path, settings, start=network(dropout=0.0))
+        return
+    run(tmp_path, settings, start=network(dropout=0.0))
     assert logged(tmp_path)[-1]["dev_error"] < 20
 
 
@@ -548,7 +570,7 @@ def test_what_is_too_short_for_its_words_is_named_and_counted_and_left_out(worke
     loop = replace(SHORT, epochs=2, workers=workers, batch_frames=20)
     run(tmp_path, loop, train=[*TRAIN, *short])
     log = (tmp_path / "train.log").read_text()
-    assert log.count("2 utterances are too short for their transcripts and were left out") == 1
+    assert log.count("2 items are too short for their labels and were left out") == 1
     assert "too-many: needs 18 frames, has 3" in log
     assert "twice: needs 3 frames, has 2" in log
     assert "just:" not in log
@@ -624,7 +646,7 @@ def test_precision_is_float32_where_there_is_no_gpu(monkeypatch) -> None:
 
 
 def test_only_the_network_that_is_trained_has_gradients() -> None:
-    module = CtcTraining(network(), count_errors, FAST, replace(SHORT, average=0.9), steps=10)
+    module = Training(network(), count_errors, FAST, replace(SHORT, average=0.9), 10, FULL_CONTEXT)
     assert module.evaluated is not module.network
     optimized = {id(p) for group in module.configure_optimizers()["optimizer"].param_groups for p in group["params"]}
     assert optimized == {id(parameter) for parameter in module.network.parameters()}

@@ -1,0 +1,31 @@
+"""Files that are whole or not there: reports and their pictures, transcripts, model cards, notes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8, its lines ended by a line feed, as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file, or leave what was there untouched.
+
+    The content goes to a file beside `path` that takes its name once it is complete, so that neither a full disk nor a
+    crash leaves half a file. Raises `OSError` where the folder does not exist or cannot be written.
+    """
+    path = Path(path)
+    # The name does not contain that of the file, which may be as long as the file system allows.
+    part = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        # The name of the part says nothing to whoever asked for `path`.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,84 @@
+"""How a command ends for whoever typed it: what every command line here has in common."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+def guarded(program: str, run: Callable[[], int]) -> int:
+    """The exit code of `run`; users' mistakes become one line and exit code 2.
+
+    A reader that has gone away is no mistake, and neither is Ctrl-C.
+    """
+    try:
+        return run()
+    except BrokenPipeError:
+        # Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        print(f"{program}: stopped", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        print(f"{program}: {one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def ended(program: str, failed: Sequence[str], *, asked: int) -> int:
+    """Say which of the files asked for failed, on standard error, a line each.
+
+    Returns:
+        0 if none did, 2 if the only file did, 1 if some of several did.
+    """
+    if asked == 1:
+        for line in failed:
+            print(f"{program}: {line}", file=sys.stderr)
+        return 2 if failed else 0
+    if failed:
+        print(f"{program}: {len(failed)} of {asked} files failed:", file=sys.stderr)
+        for line in failed:
+            print(f"  {line}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def count(text: str) -> int:
+    """The value of an option: a whole number that is not negative."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def time(text: str) -> float:
+    """The value of an option: a time such as 400ms or 0.4s, in seconds."""
+    from inference.times import seconds
+
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def typed(program: str) -> str:
+    """How a command of this installation, such as `asr`, can be typed here."""
+    beside = Path(sys.executable).with_name(program)
+    if not beside.is_file():
+        return f"{shown(Path(sys.executable))} -m {program}"
+    found = shutil.which(program)
+    return program if found is not None and Path(found) == beside else shown(beside)
+
+
+def shown(path: Path) -> str:
+    """A path from the current folder where it lies below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,92 @@
+"""What a training minimises and what its development error counts: sequences by CTC, or labelled stretches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from encoders.heads import BLANK, class_loss, ctc_loss, frames_needed, pool
+from training.data import Batch
+from training.metrics import ErrorCounts
+
+# Errors of a hypothesis against its reference, both as labels.
+CountErrors = Callable[[list[int], list[int]], ErrorCounts]
+
+
+class Loss(NamedTuple):
+    """The loss of a batch, over how many items it is a mean, and what had to be left out: a line for each id."""
+
+    loss: Tensor
+    counted: int
+    left_out: dict[str, str]
+
+
+class Objective(Protocol):
+    """What a head is trained for. Scores are those of `Network`, with their lengths (B)."""
+
+    def loss(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> Loss: ...
+
+    def errors(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> ErrorCounts: ...
+
+
+class CtcObjective:
+    """Label sequences without times (Graves et al. 2006); errors are those of the best path.
+
+    Args:
+        count_errors: What the development error counts, such as words.
+    """
+
+    def __init__(self, count_errors: CountErrors):
+        self._count_errors = count_errors
+
+    def loss(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> Loss:
+        result = ctc_loss(scores_BTV, lengths_B, batch.targets_BL, batch.target_lengths_B)
+        left_out = {}
+        if not bool(result.feasible_B.all()):
+            needed_B = frames_needed(batch.targets_BL, batch.target_lengths_B)
+            for index in (~result.feasible_B).nonzero()[:, 0].tolist():
+                needs, has = int(needed_B[index]), int(lengths_B[index])
+                left_out[batch.ids[index]] = f"{batch.ids[index]}: needs {needs} frames, has {has}"
+        return Loss(result.loss, int(result.feasible_B.sum()), left_out)
+
+    def errors(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> ErrorCounts:
+        total = ErrorCounts.zero()
+        best_BT = scores_BTV.argmax(-1)
+        for index in range(len(batch.ids)):
+            hypothesis = torch.unique_consecutive(best_BT[index, : lengths_B[index]]).tolist()
+            reference = batch.targets_BL[index, : batch.target_lengths_B[index]].tolist()
+            total += self._count_errors([label for label in hypothesis if label != BLANK], reference)
+        return total
+
+
+class ClassObjective:
+    """One label for each stretch of frames, pooled by attention; an error is a stretch with another label.
+
+    Args:
+        subsampling: Input frames for each step of scores, to find a stretch's steps.
+        smoothing: Share of the target spread over all labels.
+    """
+
+    def __init__(self, *, subsampling: int, smoothing: float = 0.0):
+        self._subsampling = subsampling
+        self._smoothing = smoothing
+
+    def loss(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> Loss:
+        pooled_BLV = pool(scores_BTV, self._steps(batch))
+        loss = class_loss(pooled_BLV, batch.targets_BL, batch.target_lengths_B, smoothing=self._smoothing)
+        return Loss(loss, int(batch.target_lengths_B.sum()), {})
+
+    def errors(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> ErrorCounts:
+        best_BL = pool(scores_BTV, self._steps(batch)).argmax(-1)
+        counted_BL = torch.arange(best_BL.shape[1], device=best_BL.device) < batch.target_lengths_B[:, None]
+        wrong = int(((best_BL != batch.targets_BL) & counted_BL).sum())
+        return ErrorCounts(wrong, 0, 0, int(counted_BL.sum()))
+
+    def _steps(self, batch: Batch) -> Tensor:
+        """Spans in steps: every step that holds a frame of the stretch."""
+        first_BL, last_BL = batch.spans_BL2[..., 0], batch.spans_BL2[..., 1]
+        factor = self._subsampling
+        return torch.stack([first_BL // factor, (last_BL + factor - 1) // factor], dim=-1)
