@@ -8,9 +8,10 @@ error says why.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
+
+from inference.shell import count, guarded, time
 
 EXAMPLES = """\
 examples:
@@ -18,6 +19,8 @@ examples:
   asr transcribe recordings/ --output texts/      a folder; texts/NAME.txt for each recording
   asr transcribe a.wav b.mp3 --format json        words with times and confidence
   cat a.wav | asr transcribe -                    from standard input
+  asr listen                                      the microphone, while you speak; Ctrl-C ends
+  asr transcribe talk.flac --streaming            a file heard as a live stream, with a report on the delays
   asr train my_data/ --out my_model               a model of your own (a.wav beside a.txt)
   asr evaluate my_test/ --model my_model/model    word and character error rates, with a report
   asr doctor                                      what is installed, what is missing for what
@@ -30,35 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["train"]:
         from asr.train_cli import main as train_main
 
-        return guarded(lambda: train_main(arguments[1:]))
+        return guarded("asr", lambda: train_main(arguments[1:]))
     parsed = _parser().parse_args(arguments)
     if parsed.command is None:
         _parser().print_help()
         return 2
-    return guarded(lambda: parsed.run(parsed))
-
-
-def guarded(run) -> int:
-    """Users' mistakes become one line and exit code 2; a reader that has gone away is no mistake."""
-    try:
-        return run()
-    except BrokenPipeError:
-        # Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except KeyboardInterrupt:
-        print("asr: stopped", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(f"asr: {one_line(error)}", file=sys.stderr)
-        return 2
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an error on one line."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+    return guarded("asr", lambda: parsed.run(parsed))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,7 +64,28 @@ def _parser() -> argparse.ArgumentParser:
         help="txt: the words; json: with times and confidence (default: txt)",
     )
     transcribe.add_argument("--output", metavar="DIR", help="write DIR/NAME.FORMAT for each file instead of printing")
+    transcribe.add_argument(
+        "--streaming", action="store_true", help="hear it as a live stream would be, and report how late words come"
+    )
+    transcribe.add_argument("--realtime", action="store_true", help="with --streaming: at the pace of a microphone")
+    _add_latency(transcribe)
     transcribe.set_defaults(run=_transcribe)
+
+    listen = commands.add_parser(
+        "listen", help="write down what is said into the microphone, while it is said", description=_listen.__doc__
+    )
+    _add_model(listen, beam=False)
+    _add_latency(listen)
+    listen.add_argument("--device", metavar="NAME|N", help="microphone, by a part of its name or by its number")
+    listen.add_argument("--list-devices", action="store_true", help="show the microphones there are, and end")
+    listen.add_argument("--output", metavar="FILE", help="write finished lines to FILE too, as they come")
+    listen.add_argument("--record", metavar="FILE.wav", help="keep the sound")
+    listen.add_argument("--events", action="store_true", help="print each event as a line of JSON, partial ones too")
+    listen.add_argument("--stdin", action="store_true", help="hear raw samples from standard input instead")
+    listen.add_argument("--rate", type=int, metavar="HZ", help="their rate (default: 16000)")
+    listen.add_argument("--dtype", help="their type: int16, int32, float32, uint8 (default: int16)")
+    listen.add_argument("--channels", type=int, metavar="N", help="their channels (default: 1)")
+    listen.set_defaults(run=_listen)
 
     evaluate = commands.add_parser(
         "evaluate", help="count the errors of a model on recordings with known words", description=_evaluate.__doc__
@@ -94,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_model(evaluate)
     evaluate.add_argument("--output", metavar="FILE", help="write a Markdown report with the worst utterances, aligned")
+    evaluate.add_argument(
+        "--chunk", type=time, metavar="TIME", help="hear the recordings as live streams of this chunk, such as 400ms"
+    )
+    evaluate.add_argument("--lookahead", type=time, metavar="TIME", help="... and this look-ahead (default: 200ms)")
     evaluate.set_defaults(run=_evaluate)
 
     commands.add_parser(
@@ -107,14 +112,46 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
-    """A whole number that is not negative."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return int(text)
+# Options of a stream; where one is not given, `asr.stream` and `inference.endpoint` have the default.
+STREAMS = ("chunk", "lookahead", "pause", "silence", "longest", "silence_by")
+RULES = {"pause": "after_text", "silence": "without_text", "longest": "longest"}
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def _add_latency(parser: argparse.ArgumentParser) -> None:
+    streams = parser.add_argument_group("streams", "times such as 400ms or 0.4s; those of the model round up")
+    for name, what in (
+        ("chunk", "how much is recognised at a time (default: 400ms)"),
+        ("lookahead", "how much is heard beyond that first; more is slower and makes fewer errors (default: 200ms)"),
+        ("pause", "silence after words that ends a line (default: 800ms)"),
+        ("silence", "silence without words to start afresh (default: 5s)"),
+        ("longest", "line that a shorter pause ends (default: 20s)"),
+    ):
+        streams.add_argument(f"--{name}", type=time, metavar="TIME", help=what)
+    streams.add_argument(
+        "--silence-by",
+        choices=("decoder", "silero"),
+        help="what tells silence: that no words are recognised, or silero-vad's network too (default: decoder)",
+    )
+
+
+def _streams(parsed: argparse.Namespace) -> dict:
+    """Settings of a stream, with the defaults where nothing was said: chunk, lookahead, rules, silero."""
+    from asr.stream import CHUNK_SECONDS, LOOKAHEAD_SECONDS
+    from inference.endpoint import EndpointRules
+
+    for name in ("chunk", *RULES):
+        if getattr(parsed, name) == 0:
+            raise ValueError(f"--{name} must be more than 0")
+    given = {rule: getattr(parsed, name) for name, rule in RULES.items() if getattr(parsed, name) is not None}
+    return {
+        "chunk": CHUNK_SECONDS if parsed.chunk is None else parsed.chunk,
+        "lookahead": LOOKAHEAD_SECONDS if parsed.lookahead is None else parsed.lookahead,
+        "rules": EndpointRules(**given),
+        "silero": parsed.silence_by == "silero",
+    }
+
+
+def _add_model(parser: argparse.ArgumentParser, *, beam: bool = True) -> None:
     from asr.shipped import DEFAULT, names
 
     shipped = ", ".join(names()) or "none"
@@ -125,11 +162,13 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help=f"shipped model ({shipped}) or model directory (default: {DEFAULT})",
     )
     parser.add_argument(
-        "--threads", type=_count, default=1, metavar="N", help="threads for scoring; 0 takes every core (default: 1)"
+        "--threads", type=count, default=1, metavar="N", help="threads for scoring; 0 takes every core (default: 1)"
     )
+    if not beam:
+        return
     parser.add_argument(
         "--beam",
-        type=_count,
+        type=count,
         default=0,
         metavar="N",
         help="hypotheses kept by the beam search; 0 decodes greedily (default: 0)",
@@ -138,8 +177,14 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _transcribe(parsed: argparse.Namespace) -> int:
     """Write down what is said in sound files. A folder stands for all sound files in it."""
-    from asr.transcribe import transcribe_files
+    from asr.transcribe import InputError, Streaming, transcribe_files
 
+    if not parsed.streaming:
+        asked = [name for name in ("realtime", *STREAMS) if getattr(parsed, name) not in (None, False)]
+        if asked:
+            raise InputError(f"--{asked[0].replace('_', '-')} goes with --streaming; add that, or leave it out")
+    if parsed.streaming and parsed.beam:
+        raise InputError("--streaming decodes greedily; leave --beam out")
     return transcribe_files(
         parsed.files,
         model=parsed.model,
@@ -147,15 +192,49 @@ def _transcribe(parsed: argparse.Namespace) -> int:
         output=parsed.output,
         threads=parsed.threads,
         beam=parsed.beam,
+        streaming=Streaming(realtime=parsed.realtime, **_streams(parsed)) if parsed.streaming else None,
+    )
+
+
+def _listen(parsed: argparse.Namespace) -> int:
+    """Write down what is said while it is said: finished lines with the time at which they began."""
+    from asr.listen import ListenError, Pipe, list_devices, listen_live
+
+    if parsed.list_devices:
+        return list_devices()
+    raw = {name: getattr(parsed, name) for name in ("rate", "dtype", "channels") if getattr(parsed, name) is not None}
+    if raw and not parsed.stdin:
+        raise ListenError(f"--{next(iter(raw))} describes raw samples on standard input; add --stdin, or leave it out")
+    if parsed.stdin and parsed.device is not None:
+        raise ListenError("--device and --stdin are two sources; choose one")
+    return listen_live(
+        model=parsed.model,
+        threads=parsed.threads,
+        **_streams(parsed),
+        device=parsed.device,
+        pipe=Pipe(**raw) if parsed.stdin else None,
+        record=parsed.record,
+        output=parsed.output,
+        every_event=parsed.events,
     )
 
 
 def _evaluate(parsed: argparse.Namespace) -> int:
     """Transcribe recordings whose words are known and count substituted, deleted and inserted words and characters."""
-    from asr.evaluate import evaluate_data
+    from asr.evaluate import EvaluationError, evaluate_data
+    from asr.recognizer import Window
+    from asr.stream import LOOKAHEAD_SECONDS
 
+    if parsed.lookahead is not None and parsed.chunk is None:
+        raise EvaluationError("--lookahead goes with --chunk; add it, or leave both out for full context")
+    lookahead = LOOKAHEAD_SECONDS if parsed.lookahead is None else parsed.lookahead
     return evaluate_data(
-        parsed.data, model=parsed.model, output=parsed.output, threads=parsed.threads, beam=parsed.beam
+        parsed.data,
+        model=parsed.model,
+        output=parsed.output,
+        threads=parsed.threads,
+        beam=parsed.beam,
+        stream=None if parsed.chunk is None else Window(parsed.chunk, lookahead),
     )
 
 

@@ -5,23 +5,33 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import track
 
 import asr
-from asr.cli import one_line
-from asr.formats import write_text
-from asr.recognizer import Recognizer
+from asr.recognizer import WHOLE, Recognizer, Window
 from asr.report import Pair, Report, evaluate_pairs
+from asr.transcript import Transcript
+from features import audio
+from inference.files import write_text
+from inference.shell import one_line
+
+if TYPE_CHECKING:
+    from training.manifests import Item
 
 
 class EvaluationError(ValueError):
     """Nothing can be evaluated; the message says why and what to do."""
 
 
-def evaluate_data(data: str, *, model: str, output: str | None = None, threads: int = 1, beam: int = 0) -> int:
+def evaluate_data(
+    data: str, *, model: str, output: str | None = None, threads: int = 1, beam: int = 0, stream: Window | None = None
+) -> int:
     """Evaluate and print a summary; with `output`, write the Markdown report there.
+
+    With `stream`, the recordings are heard as live streams of this chunk and look-ahead are, endpoints and all.
 
     Returns:
         0 if every recording could be read, 1 if some could not (they are listed and not counted).
@@ -31,7 +41,7 @@ def evaluate_data(data: str, *, model: str, output: str | None = None, threads: 
         raise EvaluationError(f"evaluating needs {', '.join(missing)}: pip install 'saywave[train]'")
     if output is not None and not Path(output).parent.is_dir():
         raise EvaluationError(f"{Path(output).parent}: no such folder; make it, or give another file to --output")
-    report, failed = evaluate(asr.load(model, threads=threads), data, beam=beam)
+    report, failed = evaluate(asr.load(model, threads=threads), data, beam=beam, stream=stream)
     print(report.summary())
     if output is not None:
         write_text(Path(output), report.to_markdown())
@@ -43,8 +53,17 @@ def evaluate_data(data: str, *, model: str, output: str | None = None, threads: 
     return 1 if failed else 0
 
 
-def evaluate(recognizer: Recognizer, data: str | Path, *, beam: int = 0) -> tuple[Report, list[str]]:
+def evaluate(
+    recognizer: Recognizer, data: str | Path, *, beam: int = 0, window: Window = WHOLE, stream: Window | None = None
+) -> tuple[Report, list[str]]:
     """Transcribe every item of a manifest, folder or table and count the errors.
+
+    Args:
+        recognizer: The model.
+        data: The items.
+        beam: Hypotheses of the beam search; 0 is greedy.
+        window: Chunk and look-ahead; see `Recognizer.transcribe`.
+        stream: Hear each item as a live stream of this chunk and look-ahead instead, with endpoints.
 
     Returns:
         The report, and a line for each recording that could not be read.
@@ -56,7 +75,12 @@ def evaluate(recognizer: Recognizer, data: str | Path, *, beam: int = 0) -> tupl
     items, console = read(data, unreadable=failed), Console(stderr=True)
     for item in track(items, description="evaluate", transient=True, console=console, disable=not console.is_terminal):
         try:
-            transcript = recognizer.transcribe(item.path, start=item.start, duration=item.duration, beam=beam)
+            if stream is None:
+                transcript = recognizer.transcribe(
+                    item.path, start=item.start, duration=item.duration, beam=beam, window=window
+                )
+            else:
+                transcript = _heard(recognizer, item, stream)
         except (ValueError, OSError) as error:
             failed.append(one_line(error))
             continue
@@ -64,3 +88,12 @@ def evaluate(recognizer: Recognizer, data: str | Path, *, beam: int = 0) -> tupl
     if not pairs:
         raise EvaluationError(f"{data}: no recording could be read; the first: {failed[0]}")
     return evaluate_pairs(pairs), failed
+
+
+def _heard(recognizer: Recognizer, item: Item, window: Window) -> Transcript:
+    session = recognizer.stream(chunk=window.chunk, lookahead=window.lookahead)
+    events = []
+    for samples_S in audio.blocks(item.path, rate=session.rate, start=item.start, duration=item.duration):
+        events += session.push(samples_S)
+    seconds = session.seconds
+    return session.transcript([*events, *session.flush()], duration=seconds)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from asr.transcript import Transcript
+from inference.files import write_text
 
 
 class FormatError(ValueError):
@@ -51,29 +50,10 @@ WRITERS: dict[str, Callable[[Transcript], str]] = {"txt": to_txt, "json": to_jso
 
 
 def write(transcript: Transcript, path: str | Path, format: str) -> None:
-    """Write a transcript in one of the formats of `WRITERS`; see `write_text` for how.
+    """Write a transcript in one of the formats of `WRITERS`; see `inference.files.write_text` for how.
 
     Raises `FormatError` where there is no such format.
     """
     if format not in WRITERS:
         raise FormatError(f"no format {format!r}: choose one of {', '.join(WRITERS)}")
     write_text(path, WRITERS[format](transcript))
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file in UTF-8, or leave what was there untouched.
-
-    The text goes to a file beside `path` that takes its name once it is complete, so that neither a full disk nor a
-    crash leaves half a file. Raises `OSError` where the folder does not exist or cannot be written.
-    """
-    path = Path(path)
-    # The name does not contain that of the file, which may be as long as the file system allows.
-    part = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(part, path)
-    except OSError as error:
-        # The name of the part says nothing to whoever asked for `path`.
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        part.unlink(missing_ok=True)

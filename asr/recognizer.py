@@ -1,8 +1,8 @@
 """A model and a recording become a transcript, in bounded memory.
 
-Samples, frames and scores flow through in blocks: a recording shorter than WINDOW_SECONDS is seen with full context, a
-longer one in windows of that length with LOOKAHEAD_SECONDS beyond each. The exception is a model that normalises by the
-whole utterance: it can only begin when it has heard the end, and holds the recording until then.
+Samples, frames and scores flow through in blocks: a recording no longer than the chunk of WHOLE is seen with full
+context, a longer one in windows of that length with the look-ahead beyond each. The exception is a model that
+normalises by the whole utterance: it can only begin when it has heard the end, and holds the recording until then.
 """
 
 from __future__ import annotations
@@ -10,18 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from asr.stream import SpeechSession
 from asr.tokens import Tokens
 from asr.transcript import Transcript
 from features import audio
+from features.extractor import FeatureExtractor
 from inference import model as models
 from inference.ctc import Emission, GreedyDecoder, align, prefix_beam
 from inference.scorer import ScoreStream
 
-WINDOW_SECONDS = 30.0
-LOOKAHEAD_SECONDS = 3.0
+
+class Window(NamedTuple):
+    """Chunk and look-ahead in seconds; see `encoders.blstm` for what they are."""
+
+    chunk: float
+    lookahead: float
+
+
+WHOLE = Window(30.0, 3.0)
 # Beam search starts anew after this much of nothing but blanks.
 PAUSE_SECONDS = 0.6
 # ... or after this much without such a pause.
@@ -33,9 +43,14 @@ class Recognizer:
 
     Args:
         model: A loaded model directory.
+
+    Raises:
+        ModelError: the model reads landmarks.
     """
 
     def __init__(self, model: models.Model):
+        if not isinstance(model.extractor, FeatureExtractor):
+            raise models.ModelError(f"{model.directory}: recognises gestures, not speech; use `gestures recognize`")
         self.model = model
         self.tokens = Tokens(model.labels, model.tokens["unit"])
 
@@ -53,6 +68,7 @@ class Recognizer:
         start: float = 0.0,
         duration: float | None = None,
         beam: int = 0,
+        window: Window = WHOLE,
         progress: Callable[[float], None] | None = None,
     ) -> Transcript:
         """Words of a recording with their times in seconds.
@@ -62,6 +78,9 @@ class Recognizer:
             start: Where to begin, in seconds; times in the transcript count from there.
             duration: How much to read; none reads to the end.
             beam: Hypotheses kept by the prefix beam search; 0 decodes greedily, which is faster.
+            window: Chunk and look-ahead in seconds, rounded up to whole steps; by default so long that a recording of
+                half a minute is seen with full context. With those of a stream the scores are the stream's, up to its
+                first endpoint.
             progress: Called with the seconds of sound of each block that has been read.
 
         Raises:
@@ -77,12 +96,21 @@ class Recognizer:
                 if progress is not None:
                     progress(len(samples_S) / self.model.extractor.rate)
 
-        scores = self._scores(blocks())
+        scores = self._scores(blocks(), window)
         emissions = self._search(scores, beam) if beam else self._greedy(scores)
         found = self.tokens.words(emissions, step_seconds=self.model.step_seconds)
         # The last step may reach beyond the last sample.
         words = tuple(replace(word, start=min(word.start, heard), end=min(word.end, heard)) for word in found)
         return Transcript(words=words, duration=heard, text=" ".join(w.text for w in words), model=self.model.name)
+
+    def stream(self, *, rate: int | None = None, **settings) -> SpeechSession:
+        """A session that hears one stream of samples as it comes; `asr.stream.SpeechSession` says with which settings.
+
+        Args:
+            rate: Samples a second of what will be pushed; the model's own if not given.
+            settings: `chunk` and `lookahead` in seconds, `rules` for endpoints, and so on.
+        """
+        return SpeechSession(self.model, rate=rate, **settings)
 
     def _frames(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         extractor = self.model.extractor
@@ -95,13 +123,10 @@ class Recognizer:
             yield stream.push(samples_S)
         yield stream.flush()
 
-    def _scores(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def _scores(self, blocks: Iterable[np.ndarray], window: Window) -> Iterator[np.ndarray]:
         scorer, shift = self.model.scorer, self.model.extractor.shift_seconds
-        stream = ScoreStream(
-            scorer,
-            chunk=scorer.round_up(round(WINDOW_SECONDS / shift)),
-            lookahead=scorer.round_up(round(LOOKAHEAD_SECONDS / shift)),
-        )
+        chunk, lookahead = (scorer.frames(seconds, shift) for seconds in window)
+        stream = ScoreStream(scorer, chunk=chunk, lookahead=lookahead)
         for frames_TF in self._frames(blocks):
             yield from stream.push(frames_TF)
         yield from stream.flush()

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from asr.columns import columns, width
 from asr.text import normalize
+from inference.markdown import escaped, table
 from training.metrics import Alignment, ErrorCounts, align_tokens, bootstrap_interval
 
 LEVEL = 0.95
@@ -167,9 +168,9 @@ class Report:
         """The whole report: totals, speakers, the `confusions` most frequent errors, the `worst` utterances aligned."""
         wrong = sum(one.word_errors.errors > 0 for one in self.utterances)
         parts = [
-            f"# {_escaped(title)}",
+            f"# {escaped(title)}",
             f"{len(self.utterances)} utterances, {wrong} of them with errors. {COMPARED}",
-            _table(
+            table(
                 ["", "rate", "95 % interval", "substitutions", "deletions", "insertions", "in the reference"],
                 [
                     _total_row("words (WER)", self.words, self.word_interval),
@@ -179,18 +180,18 @@ class Report:
             self._interval_note().capitalize() + ".",
         ]
         if any(result.speaker is not None for result in self.speakers):
-            parts += ["## Speakers", _table(*self._speaker_rows())]
+            parts += ["## Speakers", table(*self._speaker_rows())]
         if self.words.errors:
             rows = [
-                [_escaped(reference or "(inserted)"), _escaped(hypothesis or "(deleted)"), str(count)]
+                [escaped(reference or "(inserted)"), escaped(hypothesis or "(deleted)"), str(count)]
                 for reference, hypothesis, count in self.confusions(confusions)
             ]
-            parts += ["## Most frequent errors", _table(["reference", "hypothesis", "times"], rows, text_columns=2)]
+            parts += ["## Most frequent errors", table(["reference", "hypothesis", "times"], rows, text_columns=2)]
             parts.append("## Worst utterances")
             for one in self.worst(worst):
                 errors = one.word_errors
                 parts.append(
-                    f"Utterance {_escaped(one.id)}: {errors.substitutions} substituted, {errors.deletions} deleted, "
+                    f"Utterance {escaped(one.id)}: {errors.substitutions} substituted, {errors.deletions} deleted, "
                     f"{errors.insertions} inserted; {errors.reference} in the reference"
                 )
                 parts.append(f"```text\n{aligned(one.word_alignment)}\n```")  # normalised words hold no backticks
@@ -206,7 +207,7 @@ class Report:
         header = ["speaker", "utterances", "words", "WER", "substitutions", "deletions", "insertions", "CER"]
         rows = [
             [
-                "(not stated)" if result.speaker is None else _escaped(result.speaker),
+                "(not stated)" if result.speaker is None else escaped(result.speaker),
                 str(result.utterances),
                 str(result.words.reference),
                 _percent(result.words),
@@ -254,14 +255,3 @@ def _total(name: str, counts: ErrorCounts, interval: tuple[float, float] | None,
 
 def _total_row(name: str, counts: ErrorCounts, interval: tuple[float, float] | None) -> list[str]:
     return [name, _percent(counts), _range(interval), *_edits(counts), str(counts.reference)]
-
-
-def _table(header: list[str], rows: list[list[str]], *, text_columns: int = 1) -> str:
-    """A Markdown table: the first columns hold text, the others figures, which stand to the right."""
-    rule = ["---"] * text_columns + ["---:"] * (len(header) - text_columns)
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *rows])
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>#|~&" else letter for letter in " ".join(text.split()))

@@ -1,11 +1,10 @@
-"""The models that come with the program, found by name.
-
-`asr --help` names them, so nothing that takes time is imported here.
-"""
+"""The models of speech that come with the program."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from inference import shipped
 
 FOLDER = Path(__file__).parent / "models"
 DEFAULT = "digits"
@@ -13,7 +12,7 @@ DEFAULT = "digits"
 
 def names() -> list[str]:
     """Names of the shipped models."""
-    return sorted(path.parent.name for path in FOLDER.glob("*/config.yaml"))
+    return shipped.names(FOLDER)
 
 
 def find(model: str) -> Path:
@@ -22,10 +21,4 @@ def find(model: str) -> Path:
     Raises:
         ModelError: there is neither.
     """
-    if model in names():
-        return FOLDER / model
-    if Path(model).is_dir():
-        return Path(model)
-    from inference.model import ModelError
-
-    raise ModelError(f"{model}: neither a shipped model ({', '.join(names()) or 'none'}) nor a model directory")
+    return shipped.find(model, FOLDER)

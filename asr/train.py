@@ -6,37 +6,29 @@ and the model that comes back is the exported one.
 
 from __future__ import annotations
 
-import hashlib
-import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
-import yaml
 from rich.progress import track
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
-from asr.formats import write_text
 from asr.tokens import TokenConfig, Tokens
 from encoders.blstm import EncoderConfig
-from encoders.export import export
-from encoders.network import Network
 from features import audio
 from features.augment import AugmentConfig, WaveformAugmenter, spec_augment
 from features.cmvn import CmvnAccumulator
 from features.extractor import FeatureConfig, FeatureExtractor
 from features.filterbank import FbankConfig
 from inference import model as models
-from training.checkpoints import LAST
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Example
-from training.loop import first_process, fit, wait_for_all
+from training.latency import LatencyConfig
 from training.manifests import Item, ManifestError
 from training.metrics import ErrorCounts, align_tokens
+from training.objectives import CtcObjective
+from training.run import Card, as_started, finished_or_noted, train_model
 
 # Utterances that the global mean and deviation of the features are taken from.
 STATISTICS_ITEMS = 2000
@@ -53,6 +45,7 @@ class TrainConfig:
         encoder: The network.
         optimizer: How its weights move.
         loop: How long, in what batches, from which seed.
+        latency: How much of the future a batch sees; for a model that is to hear streams.
     """
 
     features: FeatureConfig = field(default_factory=lambda: FeatureConfig(fbank=FbankConfig()))
@@ -61,6 +54,7 @@ class TrainConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
+    latency: LatencyConfig = field(default_factory=LatencyConfig)
 
 
 class LoadSpeech:
@@ -145,8 +139,8 @@ def train(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     if start_from is not None:
-        config = _as_started(config, start_from)
-    finished = _same_run(out, config, train, dev, start_from)
+        config = as_started(config, start_from)
+    finished = finished_or_noted(out, config, train, dev, start_from)
     if finished is not None:
         return finished
     tokens = Tokens.from_texts([item.text for item in train], config.tokens)
@@ -157,54 +151,20 @@ def train(
         if start_from is not None
         else make_extractor(config.features, train, seed=config.loop.seed)
     )
-    torch.manual_seed(config.loop.seed)
-    network = Network(extractor.num_features, len(tokens.labels), config.encoder)
-    if start_from is not None:
-        arrays = _weights(start_from)
-        network.load_encoder(arrays)
-        shared = {
-            here: start_from.labels.index(label)
-            for here, label in enumerate(tokens.labels)
-            if label in start_from.labels
-        }
-        network.load_head(arrays, rows=shared)
-    network = fit(
-        network,
-        train,
-        dev,
-        LoadSpeech(extractor, tokens, config.augment, cache_mb=config.loop.cache_mb // (config.loop.workers + 1)),
-        frame_seconds=extractor.shift_seconds,
-        count_errors=CountWords(tokens),
-        optimizer=config.optimizer,
-        loop=config.loop,
-        out=out / "run",
+    return train_model(
+        config,
+        extractor=extractor,
+        labels=tokens.labels,
+        head={"kind": models.CTC},
+        tokens={"unit": tokens.unit},
+        load=LoadSpeech(extractor, tokens, config.augment, cache_mb=config.loop.cache_mb // (config.loop.workers + 1)),
+        objective=CtcObjective(CountWords(tokens)),
+        train=train,
+        dev=dev,
+        out=out,
+        start_from=start_from,
+        card=Card(f"CTC over {tokens.unit} labels", command=command, data_note=data_note),
     )
-    if first_process():
-        exported = export(network)
-        models.save(
-            out / "model",
-            graph=exported.graph,
-            weights=exported.weights,
-            extractor=extractor,
-            labels=tokens.labels,
-            encoder={**asdict(config.encoder), "subsampling": list(config.encoder.subsampling)},
-            tokens={"unit": tokens.unit},
-            card=_card(config, train, dev, command=command, data_note=data_note, start_from=start_from),
-        )
-    wait_for_all()
-    return models.load(out / "model")
-
-
-def _as_started(config: TrainConfig, start_from: models.Model) -> TrainConfig:
-    """The settings with features and encoder of the model to start from, but for the dropout, which is training's."""
-    try:
-        encoder = EncoderConfig(**{**start_from.encoder, "dropout": config.encoder.dropout})
-    except (TypeError, ValueError) as error:
-        raise models.ModelError(f"{start_from.directory}: cannot be trained on from: {error}") from error
-    started = replace(config, features=start_from.extractor.config, encoder=encoder)
-    if started != config:
-        print(f"features and encoder are those of {start_from.directory}, whatever the settings say")
-    return started
 
 
 def make_extractor(config: FeatureConfig, items: Sequence[Item], *, seed: int) -> FeatureExtractor:
@@ -218,15 +178,6 @@ def make_extractor(config: FeatureConfig, items: Sequence[Item], *, seed: int) -
     for index in track(sorted(chosen), description="feature statistics", transient=True, disable=not shown):
         statistics.add(plain.raw(_samples(items[index], plain.rate)))
     return FeatureExtractor(config, mean=statistics.mean, std=statistics.std)
-
-
-def _weights(model: models.Model) -> dict[str, np.ndarray]:
-    try:
-        return load_file(model.directory / models.WEIGHTS)
-    except SafetensorError as error:
-        raise models.ModelError(
-            f"{model.directory}: {models.WEIGHTS} is damaged ({error}); fetch the model anew"
-        ) from error
 
 
 def _samples(item: Item, rate: int) -> np.ndarray:
@@ -248,93 +199,3 @@ def _sayable(items: Sequence[Item], tokens: Tokens, part: str) -> list[Item]:
     if not kept:
         raise ManifestError(f"no {part} utterance is left: every text holds something that has no label")
     return kept
-
-
-def _same_run(
-    out: Path, config: TrainConfig, train: Sequence[Item], dev: Sequence[Item], start_from: models.Model | None
-) -> models.Model | None:
-    """Note what this run is, or hold it against the note that is there; the model, if the run is finished."""
-    data = hashlib.sha256()
-    for item in (*train, *dev):
-        data.update(repr((item.id, item.start, item.duration, item.text, item.speaker)).encode())
-    settings = asdict(config)
-    # How the work is done may change between a run and its resumption; what is done may not.
-    for name in ("workers", "cache_mb", "threads", "devices", "strategy"):
-        del settings["loop"][name]
-    settings = yaml.safe_load(yaml.safe_dump(_plain({**settings, "data": data.hexdigest()})))
-    if start_from is not None:
-        settings["start_from"] = hashlib.sha256((start_from.directory / models.WEIGHTS).read_bytes()).hexdigest()
-    note = out / "settings.yaml"
-    if (out / "run" / LAST).exists() or (out / "model").is_dir():
-        before = _noted(note)
-        if before != settings:
-            changed = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
-            raise ManifestError(
-                f"{out}: holds a run with other settings ({', '.join(changed)}); give another --out, or remove it"
-            )
-        if (out / "model").is_dir():
-            print(f"{out / 'model'}: already trained with these settings")
-            return models.load(out / "model")
-    else:
-        write_text(note, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
-    return None
-
-
-def _noted(note: Path) -> dict:
-    try:
-        noted = yaml.safe_load(note.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        noted = None
-    if not isinstance(noted, dict):
-        raise ManifestError(f"{note}: is gone or damaged; give another --out, or remove {note.parent}")
-    return noted
-
-
-def _plain(value: object) -> object:
-    """Tuples as lists, paths as strings, so that what YAML gives back equals what went in."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def _card(
-    config: TrainConfig,
-    train: Sequence[Item],
-    dev: Sequence[Item],
-    *,
-    command: str,
-    data_note: str,
-    start_from: models.Model | None,
-) -> str:
-    def part(items: Sequence[Item]) -> str:
-        speakers = len({item.speaker for item in items if item.speaker})
-        hours = sum(item.duration for item in items) / 3600
-        return f"{len(items)} utterances, {hours:.2f} h, {speakers or 'unknown'} speakers"
-
-    encoder = config.encoder
-    both = "bidirectional " if encoder.bidirectional else ""
-    lines = [
-        "# Model card",
-        "",
-        f"- Network: {encoder.layers} {both}{encoder.cell.upper()} layers of {encoder.hidden_size} units a direction, "
-        f"{encoder.total_subsampling} frames a step, CTC over {config.tokens.unit} labels",
-        f"- Trained on: {part(train)}",
-        f"- Best weights chosen on: {part(dev)}",
-        f"- Seed: {config.loop.seed}",
-    ]
-    if start_from is not None:
-        lines.append(f"- Trained on from: {start_from.name}")
-    if data_note:
-        lines.append(f"- Data: {data_note}")
-    else:
-        lines.append("- Data and licence: not stated; say here what it was trained on and under which terms")
-    if command:
-        lines += ["", "Made with:", "", f"    {command}"]
-    return "\n".join(lines) + "\n"
-
-
-def shell_command(arguments: Sequence[str]) -> str:
-    """Arguments as a line that can be typed again."""
-    return shlex.join(arguments)

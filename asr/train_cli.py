@@ -32,9 +32,10 @@ def main(arguments: Sequence[str]) -> int:
     ]
     if missing:
         raise MissingPackagesError(f"training needs {', '.join(missing)}: pip install 'saywave[train]'")
-    from asr.train import TrainConfig, shell_command, train
+    from asr.train import TrainConfig, train
     from training.config import parse
     from training.manifests import read, split_by_speaker
+    from training.run import shell_command
 
     config, options = parse(
         TrainConfig,

@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import asr
-from asr.cli import one_line
 from asr.formats import WRITERS, write
+from asr.listen import BLOCK_SECONDS, Stopwatch, listen, paced, warn_of_latency
+from asr.recognizer import Recognizer
+from asr.stream import SpeechEvent, SpeechSession
+from asr.transcript import Transcript
+from asr.vad import SileroVad
 from features import audio
+from features.microphone import Block
+from inference.endpoint import EndpointRules
+from inference.outputs import keep_originals, make_folder, output_names
+from inference.shell import ended, one_line
 
 
 class InputError(ValueError):
     """Nothing to transcribe; the message says what was looked for."""
 
 
+class Streaming(NamedTuple):
+    """How files are heard as streams: seconds of chunk and look-ahead, and whether at the pace of a microphone."""
+
+    chunk: float
+    lookahead: float
+    realtime: bool
+    rules: EndpointRules
+    silero: bool = False
+
+
 def transcribe_files(
-    files: Sequence[str], *, model: str, format: str = "txt", output: str | None = None, threads: int = 1, beam: int = 0
+    files: Sequence[str],
+    *,
+    model: str,
+    format: str = "txt",
+    output: str | None = None,
+    threads: int = 1,
+    beam: int = 0,
+    streaming: Streaming | None = None,
 ) -> int:
     """Transcribe files and folders, to standard output or to `output/NAME.FORMAT`.
 
@@ -35,7 +62,12 @@ def transcribe_files(
     asked = len(sources) + len(failed)
     names = output_names(sources)
     if output is not None:
-        _check_output(Path(output), {source: f"{names[source]}.{format}" for source in sources})
+        make_folder(Path(output))
+        keep_originals(
+            Path(output),
+            {source: f"{names[source]}.{format}" for source in sources},
+            what="the recording, and may be its transcript",
+        )
     recognizer = asr.load(model, threads=threads)
     console = Console(stderr=True)
     # Only the bar needs lengths, and asking for them opens every file.
@@ -53,9 +85,11 @@ def transcribe_files(
         for source in sources:
             progress.update(task, description=Path(source).name)
             try:
-                transcript = recognizer.transcribe(
-                    source, beam=beam, progress=lambda heard: progress.advance(task, heard)
-                )
+                advance = partial(progress.advance, task)
+                if streaming is None:
+                    transcript = recognizer.transcribe(source, beam=beam, progress=advance)
+                else:
+                    transcript = hear(recognizer, source, streaming, progress=advance)
                 if output is not None:
                     write(transcript, Path(output) / f"{names[source]}.{format}", format)
                 else:
@@ -66,15 +100,46 @@ def transcribe_files(
                 if isinstance(error, BrokenPipeError):
                     raise
                 failed.append(one_line(error))
-    if asked == 1:
-        for line in failed:
-            print(f"asr: {line}", file=sys.stderr)
-        return 2 if failed else 0
-    if failed:
-        print(f"asr: {len(failed)} of {asked} files failed:", file=sys.stderr)
-        for line in failed:
-            print(f"  {line}", file=sys.stderr)
-    return 1 if failed else 0
+    return ended("asr", failed, asked=asked)
+
+
+def hear(recognizer: Recognizer, source: str, streaming: Streaming, *, progress: Callable[[float], None]) -> Transcript:
+    """Transcribe a file as if it were a live stream, and report on standard error how long words took to be shown."""
+    rate = recognizer.model.extractor.rate
+    session = SpeechSession(
+        recognizer.model,
+        chunk=streaming.chunk,
+        lookahead=streaming.lookahead,
+        rules=streaming.rules,
+        activity=SileroVad(rate) if streaming.silero else None,
+    )
+    clock = Stopwatch() if streaming.realtime else None
+    blocks = audio.blocks(source, rate=rate, block_seconds=BLOCK_SECONDS)
+    heard = paced(blocks, rate=rate, clock=clock) if clock else (Block(samples_S) for samples_S in blocks)
+    collected = Collected(progress)
+    warn_of_latency(recognizer.model, session, collected)
+    log = listen(heard, session, collected, clock=clock)
+    print(f"{source}: {log.report(chunk=session.chunk, lookahead=session.lookahead)}", file=sys.stderr)
+    return session.transcript(collected.all, duration=log.heard)
+
+
+class Collected:
+    """A display that keeps the events, shows nothing and warns on standard error."""
+
+    def __init__(self, progress: Callable[[float], None]):
+        self.all: list[SpeechEvent] = []
+        self._progress = progress
+        self._seconds = 0.0
+
+    def events(self, events: list[SpeechEvent]) -> None:
+        self.all += [event for event in events if event.final]
+
+    def level(self, samples_S: np.ndarray, seconds: float) -> None:
+        self._progress(seconds - self._seconds)
+        self._seconds = seconds
+
+    def warn(self, line: str) -> None:
+        print(f"asr: {line}", file=sys.stderr)
 
 
 def expand(files: Sequence[str], failed: list[str]) -> list[str]:
@@ -92,43 +157,6 @@ def expand(files: Sequence[str], failed: list[str]) -> list[str]:
             failed.append(f"{name}: no sound files in this folder (looked for {', '.join(sorted(audio.SUFFIXES))})")
         found.update(dict.fromkeys(inside))
     return list(found)
-
-
-def _check_output(folder: Path, names: dict[str, str]) -> None:
-    """Make the output folder and refuse what would only fail, or do harm, once the work is done.
-
-    Raises:
-        InputError: it is a file, cannot be written, or a transcript of ours would replace a text beside its recording.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise InputError(f"{folder}: is a file; give a folder to --output") from None
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"{folder}: cannot be written; give another folder to --output, or change its permissions")
-    for source, name in names.items():
-        if source != "-" and (folder / name).exists() and Path(source).resolve().parent == folder.resolve():
-            raise InputError(
-                f"{folder / name}: is there already, beside the recording, and may be its transcript; "
-                "give another folder to --output"
-            )
-
-
-def output_names(sources: Sequence[str]) -> dict[str, str]:
-    """A name for each transcript: the stem of its source or, where stems clash, the whole name or path."""
-    names = {source: "stdin" if source == "-" else Path(source).stem for source in sources}
-    for rename in (
-        lambda path: path.name,
-        lambda path: "_".join(path.with_suffix("").parts[-2:]) + path.suffix,
-        lambda path: "_".join(path.parts).strip("/_"),
-    ):
-        taken: dict[str, list[str]] = {}
-        for source, name in names.items():
-            taken.setdefault(name, []).append(source)
-        for clashing in taken.values():
-            if len(clashing) > 1:
-                names.update({source: rename(Path(source)) for source in clashing})
-    return names
 
 
 def _seconds(source: str) -> float:

@@ -5,15 +5,14 @@ This is the first thing a newcomer sees, so that it prints the very commands tha
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from pathlib import Path
 
 import asr
-from asr.cli import guarded
 from asr.shipped import DEFAULT
 from asr.transcript import Transcript
+from inference.shell import guarded, shown, typed
 
 RECORDING = Path(__file__).with_name("digits.flac")
 IN_CLONE = Path("asr", "demo", "digits.flac")
@@ -35,7 +34,7 @@ def main() -> int:
     print(f"transcribed with the model `{DEFAULT}` in {seconds:.2f} s, on one thread and offline\n")
     print(table(transcript))
     print(f"\nall words: {transcript.text}\n")
-    print(next_steps(command(), recording))
+    print(next_steps(typed("asr"), recording))
     return 0
 
 
@@ -51,7 +50,9 @@ def next_steps(asr_command: str, recording: str) -> str:
     """Commands to go on with."""
     steps = (
         ("the same with times, as JSON", f"transcribe {recording} --format json"),
+        ("the same as it would be heard live", f"transcribe {recording} --streaming --realtime"),
         ("your own voice, saying digits in English", "transcribe FILE.wav"),
+        ("your voice while you speak (needs the extra mic, see README)", "listen"),
         ("what is installed, what is missing for what", "doctor"),
         ("all commands; `train` makes a model for other words", "--help"),
     )
@@ -59,19 +60,5 @@ def next_steps(asr_command: str, recording: str) -> str:
     return "\n".join(["Try next:", *(f"  {asr_command} {arguments:{width}}   {what}" for what, arguments in steps)])
 
 
-def command() -> str:
-    """How the command `asr` of this interpreter can be typed here."""
-    beside = Path(sys.executable).with_name("asr")
-    if not beside.is_file():
-        return f"{shown(Path(sys.executable))} -m asr"
-    found = shutil.which("asr")
-    return "asr" if found is not None and Path(found) == beside else shown(beside)
-
-
-def shown(path: Path) -> str:
-    """A path from the current folder where it lies below it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(guarded("asr", main))

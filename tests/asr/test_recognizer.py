@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import asr
-from asr.recognizer import LOOKAHEAD_SECONDS, WINDOW_SECONDS, Recognizer, split_at_pauses
+from asr.recognizer import WHOLE, Recognizer, Window, split_at_pauses
 from asr.tokens import SPACE
 from features import audio
 from inference import ctc
@@ -116,7 +116,7 @@ def test_noise_and_clipping_do_no_harm(tone_recognizer: Recognizer) -> None:
 def test_a_long_recording_is_heard_in_windows_as_if_they_were_one(tone_recognizer: Recognizer, speak) -> None:
     spoken = np.random.default_rng(5).choice(["la", "mi", "so"], size=400).tolist()
     samples = speak(spoken, seed=5, pause=0.15)
-    assert len(samples) / RATE > 4 * WINDOW_SECONDS
+    assert len(samples) / RATE > 4 * WHOLE.chunk
     transcript = tone_recognizer.transcribe((samples, RATE))
     assert words_of(transcript) == spoken
     starts = [word.start for word in transcript.words]
@@ -127,16 +127,17 @@ def test_a_long_recording_is_heard_in_windows_as_if_they_were_one(tone_recognize
 def test_shorter_than_a_window_is_full_context(tone_recognizer: Recognizer, speak) -> None:
     model = tone_recognizer.model
     samples = speak(["la", "mi", "so"] * 20)
-    assert len(samples) / RATE < WINDOW_SECONDS
-    scores = np.concatenate(list(tone_recognizer._scores([samples[:5000], samples[5000:]])))
+    assert len(samples) / RATE < WHOLE.chunk
+    scores = np.concatenate(list(tone_recognizer._scores([samples[:5000], samples[5000:]], WHOLE)))
     np.testing.assert_array_equal(scores, model.scorer.full(model.extractor(samples)))
 
 
-def test_longer_than_a_window_is_windows_with_lookahead(tone_recognizer: Recognizer) -> None:
+@pytest.mark.parametrize("window", [WHOLE, Window(0.4, 0.2)], ids=["whole", "stream"])
+def test_longer_than_a_window_is_windows_with_lookahead(tone_recognizer: Recognizer, window: Window) -> None:
     model = tone_recognizer.model
     samples = 0.1 * np.random.default_rng(0).standard_normal(70 * RATE).astype(np.float32)
-    scores = np.concatenate(list(tone_recognizer._scores(np.split(samples, 7))))
-    chunk, lookahead = round(WINDOW_SECONDS * 100), round(LOOKAHEAD_SECONDS * 100)
+    scores = np.concatenate(list(tone_recognizer._scores(np.split(samples, 7), window)))
+    chunk, lookahead = (model.scorer.round_up(round(seconds * 100)) for seconds in window)
     expected = model.scorer.windowed([model.extractor(samples)], chunk=chunk, lookahead=lookahead)
     np.testing.assert_array_equal(scores, expected)
 
@@ -161,7 +162,7 @@ def test_memory_does_not_grow_with_the_recording(tone_recognizer: Recognizer, sp
     transcript = tone_recognizer.transcribe("whatever", beam=beam)
     assert sum(asked) > 200
     assert len(transcript.words) == 12 * len(asked)
-    assert max(ahead - at for at, ahead in seen) < 2 * WINDOW_SECONDS + LOOKAHEAD_SECONDS + 20
+    assert max(ahead - at for at, ahead in seen) < 2 * WHOLE.chunk + WHOLE.lookahead + 20
 
 
 def count(asked: list[float], block: np.ndarray):
@@ -273,3 +274,10 @@ def test_opening_checks_the_whole_model(tone_model: Path, tmp_path: Path) -> Non
 def test_any_sequence_of_words(tone_recognizer: Recognizer, speak, spoken: list[str], seed: int) -> None:
     transcript = tone_recognizer.transcribe((speak(spoken, seed=seed + 10_000, pause=0.15), RATE))
     assert transcript.text == " ".join(spoken)
+
+
+def test_a_model_of_gestures_is_refused() -> None:
+    from gestures.shipped import find
+
+    with pytest.raises(ModelError, match="recognises gestures, not speech; use `gestures recognize`"):
+        Recognizer.open(find("hands"))

@@ -29,7 +29,7 @@ from features.filterbank import FbankConfig
 from inference import model as models
 from inference.model import BLANK, ModelError
 from training.config import OptimizerConfig
-from training.loop import CtcTraining
+from training.loop import Training
 from training.manifests import Item, ManifestError, read
 
 AUGMENT = AugmentConfig(
@@ -90,7 +90,7 @@ def test_the_card_names_the_command_the_data_and_the_model_that_it_started_from(
         command="asr train data",
         data_note="Tones, CC0",
     )
-    for said in ("    asr train data", "Tones, CC0", "Trained on from: model"):
+    for said in ("    asr train data", "Tones, CC0", f"Trained on from: {tone_model.parent.name}/model"):
         assert said in made.card
 
 
@@ -224,18 +224,18 @@ def test_resumed_it_is_the_same_model_to_the_bit(workers: int, items, short, tmp
     )
     data = {"train": items["train"][:40], "dev": items["dev"]}
     whole = train(config, **data, out=tmp_path / "whole")
-    step = CtcTraining.training_step
+    step = Training.training_step
     passes = [int(n) for n in re.findall(r"step +(\d+)", (tmp_path / "whole" / "run" / "train.log").read_text())]
 
-    def interrupted(self: CtcTraining, batch, batch_idx):
+    def interrupted(self: Training, batch, batch_idx):
         if self.global_step == passes[0] + 1:
             raise KeyboardInterrupt
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(CtcTraining, "training_step", interrupted)
+    monkeypatch.setattr(Training, "training_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(config, **data, out=tmp_path / "resumed")
-    monkeypatch.setattr(CtcTraining, "training_step", step)
+    monkeypatch.setattr(Training, "training_step", step)
     assert not (tmp_path / "resumed" / "model").exists()
     # How the work is done may be another way: more or fewer workers.
     other = replace(config, loop=replace(config.loop, workers=1 - workers, cache_mb=0))
@@ -411,7 +411,10 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tones: Path, tmp_path: Path) -> None:
                 break
         said = running.stderr.read()
     assert running.returncode == 130
-    assert said.strip() == "asr: stopped"
+    # The fixture's speakers stand on both sides, which is said first.
+    warning, stopped = said.strip().splitlines()
+    assert "speakers are in both DATA and --dev" in warning
+    assert stopped == "asr: stopped"
     assert not (tmp_path / "stopped" / "model").exists()
     ended = subprocess.run(command(tones, tmp_path / "stopped", "--loop.epochs=6"), capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

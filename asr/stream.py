@@ -1,0 +1,184 @@
+"""Speech as it comes: samples of any rate in blocks of any size in, partial and final texts with times out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from asr.tokens import SPACE, Tokens
+from asr.transcript import Transcript, Word
+from features.audio import Resampler, mono
+from inference.ctc import Emission
+from inference.endpoint import EndpointRules
+from inference.model import Model, ModelError
+from inference.session import Activity, Event, LabelSession, Update
+
+CHUNK_SECONDS = 0.4
+LOOKAHEAD_SECONDS = 0.2
+# Labels without a space that are taken for more than one word.
+LONGEST_WORD = 60
+# A cut is made in the quietest stretch of this length: longer than the silence in a "k" or "t", shorter than a pause.
+QUIET_SECONDS = 0.15
+QUIET_HOP = 0.01
+
+
+@dataclass(frozen=True)
+class SpeechEvent(Event):
+    """An event with the words that its text consists of."""
+
+    words: tuple[Word, ...] = ()
+
+
+class SpeechSession:
+    """Transcribes one stream with one model.
+
+    Text that is `stable` and events that are `final` never change. Events are the same however the samples are cut into
+    blocks. After an endpoint what follows is recognised as if it came alone.
+
+    Args:
+        model: A loaded model directory, trained for streams if the errors are to be few.
+        rate: Samples a second of what is pushed.
+        chunk: Seconds by which the recogniser advances at a time; rounded up to whole steps of the model.
+        lookahead: Seconds that it sees beyond them; rounded up likewise.
+        rules: When a segment ends.
+        activity: A second judge of silence, such as `asr.vad.SileroVad`; it gets samples at the model's rate.
+
+    Attributes:
+        rate: Samples a second of what is pushed.
+        chunk: The chunk in use, in seconds.
+        lookahead: The look-ahead in use, in seconds.
+
+    Raises:
+        ModelError: the model normalises by the whole utterance and cannot hear a stream.
+        ValueError: chunk or look-ahead is out of range.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        rate: int | None = None,
+        chunk: float = CHUNK_SECONDS,
+        lookahead: float = LOOKAHEAD_SECONDS,
+        rules: EndpointRules | None = None,
+        activity: Activity | None = None,
+    ):
+        extractor = model.extractor
+        if not extractor.streams:
+            raise ModelError(
+                f"{model.directory}: normalises by the whole utterance and cannot hear a stream; train with "
+                "features.normalization global or running"
+            )
+        chunk_frames = model.scorer.frames(chunk, extractor.shift_seconds)
+        lookahead_frames = model.scorer.frames(lookahead, extractor.shift_seconds)
+        self._tokens = Tokens(model.labels, model.tokens["unit"])
+        self._step_seconds = model.step_seconds
+        self._model_rate = extractor.rate
+        self.rate = extractor.rate if rate is None else rate
+        self._model_name = model.name
+        self.chunk = chunk_frames * extractor.shift_seconds
+        self.lookahead = lookahead_frames * extractor.shift_seconds
+        self._session = LabelSession(
+            model.scorer,
+            extractor.stream,
+            shift=round(extractor.shift_seconds * extractor.rate),
+            input_seconds=1 / extractor.rate,
+            chunk=chunk_frames,
+            lookahead=lookahead_frames,
+            rules=rules or EndpointRules(),
+            complete=self._complete,
+            activity=activity,
+            quietest=self._quietest,
+        )
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything without a word; what is pushed afterwards is a new stream, from time 0."""
+        self._session.reset()
+        self._resampler = Resampler(self.rate, self._model_rate)
+        self._pushed = 0
+        self._shown = ("", "")
+
+    @property
+    def seconds(self) -> float:
+        """How much of the stream has been pushed."""
+        return self._pushed / self.rate
+
+    def push(self, samples: np.ndarray) -> list[SpeechEvent]:
+        """Take the next samples, (S,) or (S, channels), any number of them; the events that they lead to.
+
+        Raises:
+            AudioError: they are not finite, or not samples at all. They are left out, the session is as before.
+        """
+        samples_S = mono(samples, self.rate, first_frame=self._pushed)
+        self._pushed += len(samples_S)
+        return self._events(self._session.push(self._resampler.push(samples_S)))
+
+    def flush(self) -> list[SpeechEvent]:
+        """The stream has ended: the last events. What is pushed afterwards is a new stream, from time 0."""
+        updates = self._session.push(self._resampler.flush())
+        events = self._events(updates + self._session.flush())
+        self.reset()
+        return events
+
+    def transcript(self, events: Sequence[SpeechEvent], *, duration: float) -> Transcript:
+        """The final events of a stream of so many seconds as one transcript."""
+        words = tuple(word for event in events if event.final for word in event.words)
+        return Transcript(words, duration, " ".join(word.text for word in words), self._model_name)
+
+    def _events(self, updates: Sequence[Update]) -> list[SpeechEvent]:
+        events = []
+        for update in updates:
+            event = self._event(update)
+            if not event.final and (event.text, event.stable) != self._shown:
+                events.append(event)
+                self._shown = (event.text, event.stable)
+            elif event.final:
+                if event.text:
+                    events.append(event)
+                elif self._shown[0]:
+                    # What was shown for the time being has come to nothing.
+                    events.append(replace(event, final=False))
+                self._shown = ("", "")
+        return events
+
+    def _event(self, update: Update) -> SpeechEvent:
+        words = tuple(self._words(update.settled + update.tentative, update.origin))
+        text = " ".join(word.text for word in words)
+        stable = text if update.final else self._tokens.decode(emission.label for emission in update.settled)
+        assert text.startswith(stable), "what is stable begins the text"
+        # Not how much was pushed: that must not show in an event.
+        start, end = (words[0].start, words[-1].end) if words else 2 * (update.origin / self._model_rate,)
+        confidence = sum(word.confidence for word in words) / len(words) if words else 0.0
+        return SpeechEvent(start, end, text, confidence, update.final, stable, words)
+
+    def _words(self, emissions: Sequence[Emission], origin: int) -> Iterator[Word]:
+        """Words with times of the stream; the last step may reach beyond the last sample."""
+        begin, heard = origin / self._model_rate, self.seconds
+        for word in self._tokens.words(emissions, step_seconds=self._step_seconds):
+            yield replace(word, start=min(begin + word.start, heard), end=min(begin + word.end, heard))
+
+    def _complete(self, emissions: Sequence[Emission]) -> int:
+        """Emissions up to the end of the last whole word, the space after it included; spaces alone are no word."""
+        if self._tokens.unit == "word" or SPACE not in self._tokens.labels:
+            return len(emissions)
+        whole, letters = 0, False
+        for k, emission in enumerate(emissions):
+            space = self._tokens.labels[emission.label] == SPACE
+            letters = letters or not space
+            if space and letters:
+                whole = k + 1
+        return len(emissions) if len(emissions) - whole > LONGEST_WORD else whole
+
+    def _quietest(self, samples_S: np.ndarray) -> int:
+        """The middle of the quietest stretch; of several, as in digital silence, the one in the middle."""
+        hop, size = round(QUIET_HOP * self._model_rate), round(QUIET_SECONDS / QUIET_HOP)
+        hops = len(samples_S) // hop
+        if hops < size:
+            return len(samples_S) // 2
+        power = np.square(samples_S[: hops * hop].reshape(hops, hop), dtype=np.float64).sum(axis=1)
+        stretches = np.lib.stride_tricks.sliding_window_view(power, size).sum(axis=1)
+        quietest = np.flatnonzero(stretches == stretches.min())
+        return int(quietest[len(quietest) // 2]) * hop + size * hop // 2
