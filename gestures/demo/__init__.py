@@ -1,0 +1,1 @@
+"""A hand made by arithmetic, and what the shipped model sees in it."""

@@ -1,0 +1,82 @@
+"""The command `gestures evaluate`: a model and clips whose gestures are known, to figures and a report."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import tempfile
+from pathlib import Path
+
+import gestures
+from gestures.clips import load
+from gestures.recognize import Watching
+from inference.files import write_text
+from inference.outputs import make_folder
+
+
+class EvaluationError(ValueError):
+    """Nothing can be evaluated; the message says why and what to do."""
+
+
+def evaluate_data(
+    data: str,
+    *,
+    model: str,
+    output: str | None = None,
+    threads: int = 1,
+    jobs: int | None = None,
+    models: str | None = None,
+    mirrored: bool = False,
+    watching: Watching | None = None,
+) -> int:
+    """Evaluate and print a summary; with `output`, write the Markdown report and its picture there.
+
+    Args:
+        data: Folder of clips or manifest.
+        model: Shipped model or model directory.
+        output: A file that ends in `.md`, or a folder that gets `report.md`.
+        threads: Threads for scoring.
+        jobs: Videos whose landmarks are found at the same time.
+        models: Folder of the landmarker's models.
+        mirrored: Whether videos are mirrored.
+        watching: How gestures are looked for in items that are longer than one; none is with full context.
+
+    Returns:
+        0 if every clip could be read, 1 if some could not (they are listed and not counted).
+    """
+    missing = [name for name in ("jiwer", "lhotse") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EvaluationError(f"evaluating needs {', '.join(missing)}: pip install 'saywave[train]'")
+    page = None if output is None else _page(Path(output))
+    recognizer = gestures.load(model, threads=threads)
+    with tempfile.TemporaryDirectory(prefix="saywave-") as landmarks:
+        clips = load(data, landmarks, jobs=jobs, models=models, mirrored=mirrored)
+        if not clips.items:
+            raise EvaluationError(f"{data}: no clip could be read; the first: {clips.failed[0]}")
+        from gestures.evaluate import evaluate
+
+        report = evaluate(recognizer, clips.items, **({} if watching is None else watching._asdict()))
+    print(report.summary())
+    if page is not None:
+        picture = page.with_suffix(".png")
+        drawable = importlib.util.find_spec("matplotlib") is not None
+        drawn = drawable and report.draw(picture, title=recognizer.model.name)
+        write_text(page, report.to_markdown(picture=picture.name if drawn else None))
+        print(f"report: {page}" + (f" and {picture}" if drawn else ""), file=sys.stderr)
+        if not drawable:
+            print("gestures: the confusion matrix is not drawn: pip install matplotlib", file=sys.stderr)
+    if clips.failed:
+        print(f"gestures: {len(clips.failed)} clips could not be read and are not counted:", file=sys.stderr)
+        for line in clips.failed:
+            print(f"  {line}", file=sys.stderr)
+    return 1 if clips.failed else 0
+
+
+def _page(output: Path) -> Path:
+    """The report's file; its folder is there and can be written."""
+    if output.suffix != ".md":
+        make_folder(output)
+        return output / "report.md"
+    if not output.parent.is_dir():
+        raise EvaluationError(f"{output.parent}: no such folder; make it, or give another file to --output")
+    return output

@@ -1,0 +1,24 @@
+"""The models of gestures that come with the program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inference import shipped
+
+FOLDER = Path(__file__).parent / "models"
+DEFAULT = "hands"
+
+
+def names() -> list[str]:
+    """Names of the shipped models."""
+    return shipped.names(FOLDER)
+
+
+def find(model: str) -> Path:
+    """The directory of a shipped model or, where `model` is no such name, of the model at that path.
+
+    Raises:
+        ModelError: there is neither.
+    """
+    return shipped.find(model, FOLDER)

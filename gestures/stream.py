@@ -1,0 +1,203 @@
+"""Gestures as they are made: landmarks of any frame rate, in any groups of frames, in; events with times out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from features.landmarks import Landmarks
+from features.normalize import LandmarkExtractor
+from gestures.spotting import NONE, SpotRules, Spotter
+from inference.endpoint import EndpointRules
+from inference.model import CLASS, Model, ModelError
+from inference.pooling import PoolStream, in_steps
+from inference.scorer import ScoreStream
+from inference.session import Event, LabelSession, Update
+
+CHUNK_SECONDS = 0.2
+LOOKAHEAD_SECONDS = 0.1
+
+
+class GestureSession:
+    """Recognises the gestures of one stream with one model.
+
+    A model with the label `none` spots: the last moments are judged every hop, and `gestures.spotting` makes events of
+    the probabilities. A model of sequences (CTC) gives an event for each sign when it can no longer change. Either way
+    a final event never changes, and events are the same however the frames are grouped.
+
+    Args:
+        model: A loaded model directory, trained for streams if it is to be right.
+        chunk: Seconds by which the recogniser advances at a time; rounded up to whole steps of the model.
+        lookahead: Seconds that it sees beyond them; rounded up likewise.
+        rules: When a gesture counts as made, for a model that spots: all rules, or some by name, such as
+            `{"enter": 0.8}`, in the place of the model's own.
+
+    Attributes:
+        chunk: The chunk in use, in seconds.
+        lookahead: The look-ahead in use, in seconds.
+        delay: Seconds from a frame to when it is judged at the latest: chunk, look-ahead, the repair of gaps, and the
+            hop to the next judgement.
+
+    Raises:
+        ModelError: the model does not read landmarks, or knows gestures but not what is none.
+        ValueError: chunk or look-ahead is out of range.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        chunk: float = CHUNK_SECONDS,
+        lookahead: float = LOOKAHEAD_SECONDS,
+        rules: SpotRules | Mapping[str, float] | None = None,
+    ):
+        extractor = landmark_extractor(model)
+        chunk_frames, lookahead_frames = (
+            model.scorer.frames(seconds, extractor.shift_seconds) for seconds in (chunk, lookahead)
+        )
+        self.chunk, self.lookahead = (count * extractor.shift_seconds for count in (chunk_frames, lookahead_frames))
+        self.delay = self.chunk + self.lookahead + extractor.delay_seconds
+        self._extractor = extractor
+        self._resampler = extractor.resampler()
+        if model.head["kind"] == CLASS:
+            scores = ScoreStream(model.scorer, chunk=chunk_frames, lookahead=lookahead_frames)
+            self.delay += (in_steps(model.head, model.step_seconds)[1] - 1) * model.step_seconds
+            self._way: _Spotting | _Sequence = _Spotting(model, extractor, scores, rules_of(model, rules))
+        else:
+            self._way = _Sequence(model, extractor, chunk_frames, lookahead_frames)
+
+    def reset(self) -> None:
+        """Forget everything without a word; what is pushed afterwards is a new stream."""
+        self._resampler = self._extractor.resampler()
+        self._way.reset()
+
+    def push(self, landmarks: Landmarks) -> list[Event]:
+        """Take the next frames, any number of them; the events that they lead to.
+
+        Raises:
+            LandmarkError: time goes backwards.
+        """
+        points_TKC = self._resampler.push(landmarks)
+        if self._resampler.start is not None:
+            self._way.start = self._resampler.start
+        return self._way.push(points_TKC)
+
+    def flush(self) -> list[Event]:
+        """The stream has ended: the last events. What is pushed afterwards is a new stream."""
+        points_TKC = self._resampler.flush()
+        events = [*self._way.push(points_TKC), *self._way.flush()]
+        self.reset()
+        return events
+
+
+def landmark_extractor(model: Model) -> LandmarkExtractor:
+    """The extractor of a model that reads landmarks.
+
+    Raises:
+        ModelError: it reads sound.
+    """
+    if not isinstance(model.extractor, LandmarkExtractor):
+        raise ModelError(f"{model.directory}: recognises speech, not gestures; use `asr transcribe`")
+    return model.extractor
+
+
+def rules_of(model: Model, given: SpotRules | Mapping[str, float] | None = None) -> SpotRules:
+    """The spotting rules to go by: those that the model was trained with, but for the ones given.
+
+    Raises:
+        ModelError: the model's own are damaged.
+        SpotError: a rule that was given is out of range, or they do not go together.
+    """
+    if isinstance(given, SpotRules):
+        return given
+    try:
+        own = SpotRules(**model.head.get("rules", {}))
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{model.directory}: head.rules cannot be ({error}); fetch the model anew") from error
+    return replace(own, **(given or {}))
+
+
+class _Spotting:
+    """Points to probabilities of the last moments, to events."""
+
+    def __init__(self, model: Model, extractor: LandmarkExtractor, scores: ScoreStream, rules: SpotRules):
+        if model.labels[0] != NONE:
+            raise ModelError(
+                f"{model.directory}: knows gestures but not what is none, so it can name clips, not watch a stream; "
+                "train with --head.none true and --join.share 0.8"
+            )
+        step = model.step_seconds
+        window, hop = in_steps(model.head, step)
+        self._step = step
+        self._extractor = extractor
+        self._scores = scores
+        self._pool = PoolStream(labels=len(model.labels), window=window, hop=hop)
+        self._spotter = Spotter(rules, model.labels)
+        self.reset()
+
+    def reset(self) -> None:
+        self.start = 0.0
+        self._frames = self._extractor.stream()
+        self._scores.reset()
+        self._pool.reset()
+        self._spotter.reset()
+
+    def push(self, points_TKC: np.ndarray) -> list[Event]:
+        return self._judge(self._scores.push(self._frames.push(points_TKC)))
+
+    def flush(self) -> list[Event]:
+        events = self._judge(self._scores.push(self._frames.flush()))
+        events += self._judge(self._scores.flush())
+        return events + self._spotter.flush()
+
+    def _judge(self, pieces: Sequence[np.ndarray]) -> list[Event]:
+        events: list[Event] = []
+        for evidence_TE in pieces:
+            ends_N, probabilities_NV = self._pool.push(evidence_TE)
+            events += self._spotter.push(self.start + ends_N * self._step, probabilities_NV)
+        return events
+
+
+class _Sequence:
+    """Points to a sequence of signs, each an event of its own, by CTC."""
+
+    def __init__(self, model: Model, extractor: LandmarkExtractor, chunk: int, lookahead: int):
+        self._labels = model.labels
+        self._shift = extractor.shift_seconds
+        self._step = model.step_seconds
+        self._session = LabelSession(
+            model.scorer,
+            extractor.stream,
+            shift=1,
+            input_seconds=extractor.shift_seconds,
+            chunk=chunk,
+            lookahead=lookahead,
+            rules=EndpointRules(),
+        )
+        self.reset()
+
+    def reset(self) -> None:
+        self.start = 0.0
+        self._session.reset()
+        self._told = 0
+
+    def push(self, points_TKC: np.ndarray) -> list[Event]:
+        return self._events(self._session.push(points_TKC))
+
+    def flush(self) -> list[Event]:
+        return self._events(self._session.flush())
+
+    def _events(self, updates: Sequence[Update]) -> list[Event]:
+        events = []
+        for update in updates:
+            origin = self.start + update.origin * self._shift
+            # The last of the settled ones may be going on; it has its label, but not its end.
+            sure = update.settled if update.final else update.settled[:-1]
+            for one in sure[self._told :]:
+                label = self._labels[one.label]
+                begin, end = (origin + step * self._step for step in (one.start, one.end))
+                events.append(Event(begin, end, label, one.score, True, label))
+            self._told = 0 if update.final else max(self._told, len(sure))
+        return events
