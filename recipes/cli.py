@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from inference.shell import one_line
+
 FOLDER = Path(__file__).parent
 PACKAGES = ("torch", "lightning", "lhotse", "onnx", "jiwer")
 
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(start(name, arguments[1:]))
     except (ValueError, OSError) as error:
-        print(f"recipes {name}: {error}", file=sys.stderr)
+        print(f"recipes {name}: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"recipes {name}: stopped; the same command goes on from here", file=sys.stderr)

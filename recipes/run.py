@@ -1,8 +1,8 @@
 """The stages that all recipes share: prepare, train, evaluate, report.
 
 A recipe is a folder with `prepare.py` (a function `prepare(data, out, ...)` that writes the manifests `train`, `dev`
-and `test` to `out/manifests`, and RESULT, the name of its figure), `config.yaml` and `README.md`. There may be several
-test manifests, `test_` and a name each; all of them are evaluated.
+and `test` to `out/manifests`; RESULT, the name of its figure or figures; and KIND, if it is `gestures`), `config.yaml`
+and `README.md`. There may be several test manifests, `test_` and a name each; all of them are evaluated.
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from asr.evaluate import evaluate as evaluate_items
-from asr.formats import write_text
-from asr.recognizer import Recognizer
-from asr.report import Report
-from asr.train import TrainConfig, shell_command, train
+from inference.files import write_text
 from inference.model import CARD, Model
+from recipes.measured import shown
 from training.config import LoopConfig, parse
 from training.manifests import ManifestError, read
+from training.run import Settings, shell_command
 
 Stage = Literal["prepare", "train", "evaluate"]
 
@@ -39,7 +37,7 @@ def start(name: str, arguments: Sequence[str]) -> str:
     """
     recipe = importlib.import_module(f"recipes.{name}.prepare")
     config, options = parse(
-        TrainConfig,
+        kind_of(recipe).TrainConfig,
         arguments=list(arguments),
         default_file=Path(__file__).parent / name / "config.yaml",
         extras={
@@ -72,8 +70,9 @@ def start(name: str, arguments: Sequence[str]) -> str:
     return run(recipe, name, config, options, command=shell_command(["python", "-m", "recipes", name, *arguments]))
 
 
-def run(recipe: ModuleType, name: str, config: TrainConfig, options, *, command: str) -> str:
+def run(recipe: ModuleType, name: str, config: Settings, options, *, command: str) -> str:
     """Run the stages asked for; returns the line that says the result."""
+    kind = kind_of(recipe)
     out, manifests = Path(options.out), Path(options.out) / "manifests"
     if "prepare" in options.stages:
         say(f"prepare: {options.data} -> {manifests}")
@@ -84,7 +83,7 @@ def run(recipe: ModuleType, name: str, config: TrainConfig, options, *, command:
         start_from = _pretrained(recipe, name, config.loop, out, command=command)
         for seed, folder in folders.items():
             say(f"train: seed {seed} -> {folder / 'model'}")
-            train(
+            kind.train(
                 replace(config, loop=replace(config.loop, seed=seed)),
                 train=read(manifests / "train.jsonl.gz"),
                 dev=read(manifests / "dev.jsonl.gz"),
@@ -95,20 +94,24 @@ def run(recipe: ModuleType, name: str, config: TrainConfig, options, *, command:
             )
     if "evaluate" not in options.stages:
         return f"{name}: {', '.join(options.stages)} done in {out}"
+    if options.beam and kind.__name__ != "recipes.of_speech":
+        raise ValueError("--beam is for recipes of speech")
     tests = sorted(manifests.glob("test*.jsonl.gz"))
     if not tests:
         raise ManifestError(f"{manifests}: no test manifest; run the stage prepare first")
     lines = []
     for manifest in tests:
         part = manifest.name.removesuffix(".jsonl.gz").replace("_", " ")
-        figures = []
+        figures: dict[str, list[float]] = {}
         for folder in folders.values():
-            report = evaluate(folder / "model", manifest, beam=options.beam)
-            write_text(folder / f"{part.replace(' ', '_')}.md", report.to_markdown())
-            print(f"{folder / 'model'} on {manifest.name}:\n{report.summary()}")
-            note_in_card(folder / "model", part, report)
-            figures.append(recipe_figure(recipe, report))
-        lines.append(result_line(part, recipe.RESULT, figures))
+            measured = kind.measure(folder / "model", manifest, beam=options.beam)
+            write_text(folder / f"{part.replace(' ', '_')}.md", measured.report)
+            print(f"{folder / 'model'} on {manifest.name}:\n{measured.summary}")
+            note_in_card(folder / "model", part, measured.summary)
+            for figure, value in measured.figures.items():
+                figures.setdefault(figure, []).append(value)
+        wanted = [recipe.RESULT] if isinstance(recipe.RESULT, str) else recipe.RESULT
+        lines += [result_line(part, figure, figures[figure]) for figure in wanted if figure in figures]
     return "\n".join(lines)
 
 
@@ -121,9 +124,10 @@ def _pretrained(recipe: ModuleType, name: str, loop: LoopConfig, out: Path, *, c
     if not settings.exists():
         return None
     say(f"pretrain: {out / 'pretrain' / 'model'}")
-    config, _ = parse(TrainConfig, arguments=[], default_file=settings, prog=f"python -m recipes {name}")
+    kind = kind_of(recipe)
+    config, _ = parse(kind.TrainConfig, arguments=[], default_file=settings, prog=f"python -m recipes {name}")
     machine = {name: getattr(loop, name) for name in ("workers", "cache_mb", "threads", "devices", "strategy")}
-    return train(
+    return kind.train(
         replace(config, loop=replace(config.loop, **machine)),
         train=read(out / "manifests" / "pretrain.jsonl.gz"),
         dev=read(out / "manifests" / "pretrain_dev.jsonl.gz"),
@@ -133,35 +137,19 @@ def _pretrained(recipe: ModuleType, name: str, loop: LoopConfig, out: Path, *, c
     )
 
 
-def evaluate(model: Path, manifest: Path, *, beam: int = 0) -> Report:
-    """Transcribe every item of a manifest with the exported model and count the errors.
-
-    Raises:
-        ManifestError: a recording cannot be read; a figure over the others would be another figure.
-    """
-    report, failed = evaluate_items(Recognizer.open(model), manifest, beam=beam)
-    if failed:
-        raise ManifestError(f"{manifest}: {len(failed)} recordings cannot be read, the first: {failed[0]}")
-    return report
-
-
-def note_in_card(model: Path, part: str, report: Report) -> None:
+def note_in_card(model: Path, part: str, summary: str) -> None:
     """Write what was measured into the model card, in the place of what was measured on the same part before."""
     card = model / CARD
     heading = f"\n## Measured on {part}\n"
     before, _, after = card.read_text(encoding="utf-8").partition(heading)
     _, next_heading, rest = after.partition("\n## ")
-    section = "".join(f"\n- {line}" for line in report.summary().splitlines())
+    section = "".join(f"\n- {line}" for line in summary.splitlines())
     write_text(card, f"{before}{heading}{section}\n{next_heading}{rest}")
 
 
-def recipe_figure(recipe: ModuleType, report: Report) -> float:
-    """The recipe's figure: the word error rate, or the share of items that are right as a whole."""
-    if recipe.RESULT == "WER":
-        return report.words.rate
-    assert recipe.RESULT == "accuracy", "a recipe's RESULT is WER or accuracy"
-    right = sum(one.word_errors.errors == 0 for one in report.utterances)
-    return right / len(report.utterances)
+def kind_of(recipe: ModuleType) -> ModuleType:
+    """How the recipe is trained and measured: what its KIND names."""
+    return importlib.import_module(f"recipes.of_{getattr(recipe, 'KIND', 'speech')}")
 
 
 def say(line: str) -> None:
@@ -175,10 +163,8 @@ def result_line(part: str, figure: str, values: list[float]) -> str:
     The standard deviation is that of a sample (n - 1).
     """
 
-    def text(value: float) -> str:
-        return f"{100 * value:.2f} %" if figure == "WER" else f"{value:.4f}"
-
     if len(values) == 1:
-        return f"{part} {figure} {text(values[0])}"
-    spread = f"{text(min(values))} to {text(max(values))}, standard deviation {text(float(np.std(values, ddof=1)))}"
-    return f"{part} {figure} {text(float(np.mean(values)))} (mean of {len(values)} seeds; {spread})"
+        return f"{part} {figure} {shown(figure, values[0])}"
+    low, high, deviation = (shown(figure, f) for f in (min(values), max(values), float(np.std(values, ddof=1))))
+    spread = f"{low} to {high}, standard deviation {deviation}"
+    return f"{part} {figure} {shown(figure, float(np.mean(values)))} (mean of {len(values)} seeds; {spread})"

@@ -1,19 +1,25 @@
 """Sentences as phones: what the digits model learns before it learns digits.
 
 Digit sentences of real speakers are few; the other sentences of speechocean762's training part are by the same kind of
-speakers, with their phones noted by annotators. A network that has learned to hear phones in them, and in synthetic
-digits, knows more voices than those that say digits.
+speakers, with their phones noted by annotators. Those of Common Voice come from as many microphones and rooms as it has
+speakers; flite says which phones their words have. A network that has learned to hear phones in them, and in synthetic
+digits, knows more voices and channels than those that say digits.
 """
 
 from __future__ import annotations
 
+import csv
 import re
+import subprocess
+import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from lhotse import MonoCut
 from lhotse.utils import fastcopy
+from rich.progress import track
 
 from training.manifests import ManifestError, cut
 
@@ -30,6 +36,8 @@ PRONUNCIATIONS = {
     "eight": "ey t",
     "nine": "n ay n",
 }
+# flite tells the unstressed "a" of "about" from the "u" of "cut"; speechocean762's annotators do not.
+FLITE_TO_ANNOTATED = {"ax": "ah", "pau": ""}
 # Sentences on which the phone error is measured after each pass.
 DEV_SENTENCES = 150
 
@@ -73,6 +81,46 @@ def annotated_phones(path: Path) -> dict[str, str]:
         plain = [re.sub(r"\d*(_[BIES])?$", "", phone).lower() for phone in phones if not phone.startswith("<")]
         words.setdefault(id, {})[int(number)] = " ".join(plain)
     return {id: " ".join(said[number] for number in sorted(said) if said[number]) for id, said in words.items()}
+
+
+def common_voice_cuts(corpus: Path) -> list[MonoCut]:
+    """Cuts of Common Voice's validated clips, with the phones that flite gives their sentences as text.
+
+    Args:
+        corpus: One language's folder, with `validated.tsv` and `clips`; the sentences are English.
+    """
+    table = corpus / "validated.tsv"
+    if not table.is_file():
+        raise ManifestError(f"{table}: missing; unpack the archive of Common Voice here")
+    with open(table, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return [
+        cut(
+            f"commonvoice-{Path(row['path']).stem}",
+            corpus / "clips" / row["path"],
+            sentence_phones(row["sentence"]),
+            speaker=f"commonvoice-{row['client_id']}",
+        )
+        for row in track(rows, description="Phones of sentences", transient=True, disable=not sys.stdout.isatty())
+    ]
+
+
+def sentence_phones(sentence: str) -> str:
+    """Phones of an English sentence by flite's dictionary and letter-to-sound rules, in ARPAbet without stress.
+
+    Raises:
+        ManifestError: flite is missing or fails.
+    """
+    # In ASCII: flite reads bytes, and spells what it does not know.
+    plain = unicodedata.normalize("NFKD", sentence.replace("\u2019", "'")).encode("ascii", "ignore").decode()
+    command = ["flite", "-ps", "-t", f" {plain}", "-o", "none"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ManifestError(
+            f"flite gives no phones for {plain!r} ({error}); on Debian: apt-get install flite"
+        ) from None
+    return " ".join(" ".join(FLITE_TO_ANNOTATED.get(phone, phone) for phone in said.stdout.split()).split())
 
 
 def as_phones(cuts: Sequence[MonoCut], count: int, *, seed: int) -> list[MonoCut]:

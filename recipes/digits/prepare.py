@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from lhotse import MonoCut
 
-from recipes.digits.phones import as_phones, phone_cuts
+from recipes.digits.phones import as_phones, common_voice_cuts, phone_cuts
 from recipes.digits.synthesize import SynthesisError, synthesize
 from recipes.fsdd.prepare import WORDS, check_speaker, clips, held_out_part
 from recipes.fsdd_connected.prepare import joined
@@ -26,9 +26,12 @@ RESULT = "WER"
 DATA_NOTE = (
     "Free Spoken Digit Dataset (Jackson et al.), CC BY-SA 4.0; speechocean762's training part (Zhang et al. 2021), "
     "free for commercial and non-commercial purposes: the phones of all its sentences first, then its digit sentences; "
+    "phones of validated clips of Common Voice English, CC0, where they were there; "
     "synthetic speech of flite and espeak-ng, made by this project"
 )
 DEV_SHARE = 1 / 3  # of the speakers with digit sentences
+# Cut off either end of FSDD's clips that train, at most: speakers differ in how tightly theirs were cut.
+TRIM_MS = 60.0
 PHONE_CLIPS = 1200  # synthetic clips among those whose phones are learned first
 
 
@@ -56,7 +59,8 @@ def prepare(
     The manifests `pretrain` and `pretrain_dev` hold sentences with their phones, on which the network starts.
 
     Args:
-        data: Folder that holds `fsdd` and `speechocean762`, each as its publisher lays it out.
+        data: Folder that holds `fsdd`, `speechocean762` and, if it is there, `commonvoice-en`, each as its publisher
+            lays it out.
         out: Where sound and manifests go; sound that is there already is kept.
         repeat_real: How often each sentence of speechocean762 stands in the training manifest; augmentation makes it
             another one each time.
@@ -77,14 +81,14 @@ def prepare(
     fsdd = {
         part: [clip for clip in found if held_out_part(clip, held_out) == part] for part in ("train", "dev", "test")
     }
-    strings = {part: joined(chosen, part, out, seed=seed) for part, chosen in fsdd.items()}
+    strings = {part: joined(chosen, part, out, trim_ms=TRIM_MS, seed=seed) for part, chosen in fsdd.items()}
     spoken = _synthetic(out, synthetic, seed=seed)
     real = [sentence for sentence in sentences if sentence.speaker not in chosen_for_dev]
     repeated = [_cut(sentence, f"{sentence.id}-{time}") for sentence in real for time in range(repeat_real)]
     tables = {name: _table(corpus / "train" / name) for name in ("wav.scp", "utt2spk")}
     phones, phones_dev = phone_cuts(corpus, tables, chosen_for_dev)
     parts = {
-        "pretrain": phones + as_phones(spoken, PHONE_CLIPS, seed=seed),
+        "pretrain": phones + _common_voice(data) + as_phones(spoken, PHONE_CLIPS, seed=seed),
         "pretrain_dev": phones_dev,
         "train": strings["train"] + repeated + spoken,
         "dev": strings["dev"]
@@ -127,6 +131,14 @@ def dev_speakers(sentences: Sequence[Sentence], *, seed: int) -> set[str]:
     """A third of the speakers, whom no training manifest then holds."""
     names = sorted({sentence.speaker for sentence in sentences})
     return set(np.random.default_rng(seed).permutation(names)[: round(DEV_SHARE * len(names))].tolist())
+
+
+def _common_voice(data: Path) -> list[MonoCut]:
+    corpus = data / "commonvoice-en"
+    if not corpus.is_dir():
+        print(f"digits: {corpus} is not there; goes on without it, for a poorer model", file=sys.stderr, flush=True)
+        return []
+    return common_voice_cuts(corpus)
 
 
 def _synthetic(out: Path, count: int, *, seed: int) -> list[MonoCut]:

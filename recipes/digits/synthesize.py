@@ -20,8 +20,8 @@ import numpy as np
 from jsonargparse import CLI
 from rich.progress import track
 
-from asr.formats import write_text
 from features import audio
+from inference.files import write_text
 from recipes.fsdd.prepare import WORDS as DIGITS
 
 RATE = 16000  # of what is written, in Hz

@@ -14,8 +14,9 @@ import numpy as np
 from lhotse import MonoCut
 from rich.progress import track
 
-from asr.formats import write_text
 from features import audio
+from features.effects import trim
+from inference.files import write_text
 from recipes.fsdd.prepare import DATA_NOTE as DATA_NOTE
 from recipes.fsdd.prepare import WORDS, Clip, check_speaker, clips, held_out_part
 from training.manifests import cut, write
@@ -27,38 +28,43 @@ LONGEST = 7
 ROUNDS = {"train": 6, "dev": 2, "test": 4}
 
 
-def prepare(data: Path, out: Path, *, held_out: str | None = None, seed: int = 0) -> None:
+def prepare(data: Path, out: Path, *, held_out: str | None = None, trim_ms: float = 0.0, seed: int = 0) -> None:
     """Write strings to `out/audio` and the manifests `train`, `dev` and `test` to `out/manifests`.
 
     Args:
         data: The Free Spoken Digit Dataset.
         out: Where sound and manifests go; strings that are there already are kept.
         held_out: Test on strings of this speaker and train on the other speakers, instead of the official split.
+        trim_ms: Longest stretch that is cut off either end of a clip that trains, drawn for each.
         seed: What the strings and gaps are drawn from.
     """
     found = clips(data)
     check_speaker(found, held_out)
     for part in ROUNDS:
         chosen = [clip for clip in found if held_out_part(clip, held_out) == part]
-        write(out / "manifests" / f"{part}.jsonl.gz", joined(chosen, part, out, seed=seed))
+        write(out / "manifests" / f"{part}.jsonl.gz", joined(chosen, part, out, trim_ms=trim_ms, seed=seed))
 
 
-def joined(chosen: Sequence[Clip], part: str, out: Path, *, seed: int) -> list[MonoCut]:
+def joined(chosen: Sequence[Clip], part: str, out: Path, *, trim_ms: float = 0.0, seed: int) -> list[MonoCut]:
     """Cuts of strings of these clips, whose sound is in `out/audio/part`; it is made where it is not there already.
+
+    Clips of the part `train` are trimmed at random; the others stay as they were recorded.
 
     A table beside the sound says which clips each string joins; sound of other clips than it says is made anew.
     """
     strings = draw_strings(chosen, rounds=ROUNDS[part], rng=np.random.default_rng([seed, list(ROUNDS).index(part)]))
     names = [f"{part}-{string[0].speaker}-{number:05d}" for number, string in enumerate(strings)]
     clips_of = {name: " ".join(clip.path.stem for clip in string) for name, string in zip(names, strings, strict=True)}
+    trim_seconds = trim_ms / 1000 if part == "train" else 0.0
     folder = out / "audio" / part
     folder.mkdir(parents=True, exist_ok=True)
-    _drop_others(folder, [f"{name}\t{seed}\t{clips}" for name, clips in clips_of.items()])
+    _drop_others(folder, [f"{name}\t{seed}\t{clips}\t{trim_seconds:g}" for name, clips in clips_of.items()])
     cuts = []
     for number, string in enumerate(track(strings, description=f"join {part}", transient=True)):
         path = folder / f"{names[number]}.wav"
         if not path.exists():
-            audio.write(path, join(string, rng=np.random.default_rng([seed, number, len(part)])), RATE)
+            rng = np.random.default_rng([seed, number, len(part)])
+            audio.write(path, join(string, rng=rng, trim_seconds=trim_seconds), RATE)
         cuts.append(cut(names[number], path, " ".join(WORDS[clip.digit] for clip in string), speaker=string[0].speaker))
     return cuts
 
@@ -66,7 +72,7 @@ def joined(chosen: Sequence[Clip], part: str, out: Path, *, seed: int) -> list[M
 def _drop_others(folder: Path, rows: list[str]) -> None:
     """Remove sound made by other rows, then note the rows; in this order, so that an interruption does no harm."""
     table = folder / "strings.tsv"
-    text = "\n".join(["name\tseed\tclips", *rows]) + "\n"
+    text = "\n".join(["name\tseed\tclips\ttrim_seconds", *rows]) + "\n"
     before = table.read_text(encoding="utf-8") if table.exists() else ""
     if before == text:
         return
@@ -91,20 +97,31 @@ def draw_strings(found: Sequence[Clip], *, rounds: int, rng: np.random.Generator
     return strings
 
 
-def join(string: Sequence[Clip], *, rng: np.random.Generator) -> np.ndarray:
+def join(string: Sequence[Clip], *, rng: np.random.Generator, trim_seconds: float = 0.0) -> np.ndarray:
     """Samples at 8 kHz of clips one after another, with gaps between, before and after them."""
+    return np.concatenate(pieces(string, rng=rng, trim_seconds=trim_seconds))
+
+
+def pieces(string: Sequence[Clip], *, rng: np.random.Generator, trim_seconds: float = 0.0) -> list[np.ndarray]:
+    """What a string is joined of, in turns: a gap, the first clip, a gap, the second clip, ..., two gaps.
+
+    Up to `trim_seconds` are cut off either end of a clip: each speaker's clips are cut more or less tightly, and a
+    network that has learned how tightly takes the next speaker's for other words.
+    """
     parts = [audio.read(clip.path, rate=RATE)[0] for clip in string]
     floor = float(np.median([quietest(samples_S) for samples_S in parts]))
 
     def gap(low: float, high: float) -> np.ndarray:
         return rng.normal(0.0, floor, int(rng.uniform(low, high) * RATE)).astype(np.float32)
 
-    pieces = [gap(0.1, 0.5)]
+    found = [gap(0.1, 0.5)]
     for samples_S in parts:
+        if trim_seconds:
+            samples_S = trim(samples_S, *rng.uniform(0.0, trim_seconds * RATE, 2))
         # A third of the joints are close, as in fluent speech, the others a short pause.
-        pieces += [samples_S, gap(0.0, 0.04) if rng.random() < 1 / 3 else gap(0.04, 0.35)]
-    pieces.append(gap(0.1, 0.4))
-    return np.concatenate(pieces)
+        found += [samples_S, gap(0.0, 0.04) if rng.random() < 1 / 3 else gap(0.04, 0.35)]
+    found.append(gap(0.1, 0.4))
+    return found
 
 
 def quietest(samples_S: np.ndarray, *, window: int = 160) -> float:

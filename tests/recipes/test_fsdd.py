@@ -25,7 +25,7 @@ def parts(out: Path) -> dict[str, list[Item]]:
 def joined_clips(out: Path, part: str) -> dict[str, list[str]]:
     """Names of the clips in each string, as the table beside the sound says."""
     _, *rows = (out / "audio" / part / "strings.tsv").read_text(encoding="utf-8").splitlines()
-    return {name: clips.split() for name, _, clips in (row.split("\t") for row in rows)}
+    return {name: clips.split() for name, _, clips, _ in (row.split("\t") for row in rows)}
 
 
 def test_isolated_digits_keep_the_official_split(small_fsdd: Path, tmp_path: Path) -> None:
@@ -115,6 +115,28 @@ def test_sound_of_a_string_is_that_of_its_clips_in_order(small_fsdd: Path, tmp_p
             np.testing.assert_allclose(whole[start : start + len(samples)], samples, atol=1e-4)
             assert start >= end, "clips lie one after another"
             end = start + len(samples)
+
+
+def test_clips_that_train_are_trimmed_and_no_others(small_fsdd: Path, tmp_path: Path) -> None:
+    connected.prepare(small_fsdd, tmp_path / "whole")
+    connected.prepare(small_fsdd, tmp_path / "trimmed", trim_ms=20)
+    found = {part: parts(tmp_path / part) for part in ("whole", "trimmed")}
+    for name in ("dev", "test"):
+        for one in (tmp_path / "whole" / "audio" / name).glob("*.wav"):
+            assert one.read_bytes() == (tmp_path / "trimmed" / "audio" / name / one.name).read_bytes()
+    assert [item.id for item in found["whole"]["train"]] == [item.id for item in found["trimmed"]["train"]]
+    strings = draw_strings(isolated.clips(small_fsdd), rounds=1, rng=np.random.default_rng(0))
+    removed = 0
+    for string in strings[:10]:
+        trimmed = connected.pieces(string, rng=np.random.default_rng(0), trim_seconds=0.02)[1::2]
+        for clip, part in zip(string, trimmed, strict=False):
+            whole, _ = audio.read(clip.path)
+            start = int(np.argmax(np.correlate(whole, part, "valid")))
+            np.testing.assert_array_equal(whole[start : start + len(part)], part)
+            assert start <= 160
+            assert len(whole) - start - len(part) <= 160
+            removed += len(whole) - len(part)
+    assert removed > 0
 
 
 def test_a_second_preparation_writes_no_sound_and_the_same_manifests(small_fsdd: Path, tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""A training step of the latency-controlled encoder against the same encoder with full context, in turns.
+
+    OMP_NUM_THREADS=1 python benchmarks/latency_training.py
+
+Prints a Markdown table: forward and backward of one batch, chunk and look-ahead in milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import torch
+
+from encoders.blstm import Blstm, EncoderConfig
+from encoders.windows import Latency
+
+FRAME_MS = 10
+LATENCIES_MS = [None, (1600, 800), (800, 400), (400, 200), (200, 100), (100, 50)]
+
+
+def main() -> None:
+    """Time every latency once in each round, so that what else the machine does falls on all of them alike."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--hidden", type=int, default=320)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--frames", type=int, default=800)
+    parser.add_argument("--plain", action="store_true", help="time the plain form, window by window, as well")
+    options = parser.parse_args()
+    config = EncoderConfig(layers=options.layers, hidden_size=options.hidden, subsampling=[3], dropout=0.0)
+    torch.manual_seed(0)
+    encoder = Blstm(80, config)
+    frames = torch.randn(options.batch, options.frames, 80)
+    lengths = torch.full((options.batch,), options.frames)
+    forms = {("full context", ""): lambda: encoder(frames, lengths)}
+    for latency_ms in LATENCIES_MS[1:]:
+        latency = Latency(*(-(-ms // (3 * FRAME_MS)) * 3 for ms in latency_ms))
+        name = "+".join(map(str, latency_ms))
+        forms[name, "fast"] = lambda latency=latency: encoder(frames, lengths, latency)
+        if options.plain:
+            forms[name, "plain"] = lambda latency=latency: encoder.window_by_window(frames, lengths, latency)
+    times: dict[tuple[str, str], list[float]] = {name: [] for name in forms}
+    for round in range(options.rounds + 1):
+        for name, run in forms.items():
+            encoder.zero_grad()
+            started = time.perf_counter()
+            run()[0].square().mean().backward()
+            if round:  # the first warms up
+                times[name].append(time.perf_counter() - started)
+    whole = times["full context", ""]
+    print(f"{config.layers} x {config.hidden_size}, batch {options.batch}, {options.frames} frames, "
+          f"{torch.get_num_threads()} threads, torch {torch.__version__}\n")  # fmt: skip
+    print("| chunk + look-ahead, ms | form | median ms | times full context |\n| --- | --- | ---: | ---: |")
+    for (name, form), taken in times.items():
+        ratio = statistics.median(mine / its for mine, its in zip(taken, whole, strict=True))
+        print(f"| {name} | {form} | {1000 * statistics.median(taken):.0f} | {ratio:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

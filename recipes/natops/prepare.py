@@ -1,0 +1,93 @@
+"""natops: six signals of aircraft handling, hands and arms followed by sensors, 180 clips to train and 180 to test on.
+
+The corpus as the UEA archive of time series distributes it: `NATOPS_TRAIN.ts` and `NATOPS_TEST.ts`, 24 coordinates of
+eight points in 51 frames a clip, official split. Who made a signal is not told. Of each class, every sixth
+clip to train on, in an order drawn once, is taken out to choose the best weights on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from features.landmark_files import write as write_landmarks
+from features.landmarks import Landmarks
+from training.manifests import ManifestError, Segment, landmark_cut, write
+
+KIND = "gestures"
+RESULT = "accuracy"
+DATA_NOTE = "NATOPS (Ghouaiel et al., UEA archive); its terms are not stated, so a model of it is not shipped"
+POINTS = tuple(
+    f"{side}_{part}" for part in ("hand_tip", "elbow", "wrist", "hand_thumb_tip") for side in ("left", "right")
+)
+LABELS = ("i_have_command", "all_clear", "not_clear", "spread_wings", "fold_wings", "lock_wings")
+NAMES = {f"{number}.0": label for number, label in enumerate(LABELS, start=1)}
+FPS = 20  # of the recordings; the clips were all brought to 51 frames
+DEV_EVERY = 6
+SPLIT_SEED = 0
+
+
+def prepare(data: Path, out: Path) -> None:
+    """Write the landmarks to `out/landmarks` and the manifests `train`, `dev` and `test` to `out/manifests`.
+
+    Args:
+        data: Folder with the two `.ts` files.
+        out: Where landmarks and manifests go.
+
+    Raises:
+        ManifestError: a file is missing or damaged.
+    """
+    manifests = out / "manifests"
+    (out / "landmarks").mkdir(parents=True, exist_ok=True)
+    cuts = {}
+    for part in ("train", "test"):
+        cuts[part] = []
+        for number, (landmarks, label) in enumerate(clips(data / f"NATOPS_{part.upper()}.ts")):
+            path = out / "landmarks" / f"{part}-{number:03d}.npz"
+            write_landmarks(path, landmarks)
+            place = Segment(0.0, landmarks.duration, label)
+            cuts[part].append(landmark_cut(path.stem, path, [place], duration=landmarks.duration))
+    dev = held_out([one.supervisions[0].text for one in cuts["train"]])
+    write(manifests / "train.jsonl.gz", [one for k, one in enumerate(cuts["train"]) if k not in dev])
+    write(manifests / "dev.jsonl.gz", [one for k, one in enumerate(cuts["train"]) if k in dev])
+    write(manifests / "test.jsonl.gz", cuts["test"])
+
+
+def held_out(labels: list[str]) -> set[int]:
+    """Indices of the development clips: of each label one in `DEV_EVERY`."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
+    chosen: set[int] = set()
+    for label in sorted(set(labels)):
+        chosen.update([int(k) for k in order if labels[k] == label][::DEV_EVERY])
+    return chosen
+
+
+def clips(path: Path) -> Iterator[tuple[Landmarks, str]]:
+    """The clips of a `.ts` file with their labels. The corpus counts y upwards, landmarks count it downwards.
+
+    Raises:
+        ManifestError: the file is not there, or a line is not a clip.
+    """
+    if not path.is_file():
+        raise ManifestError(f"{path}: no such file; unpack NATOPS of the UEA archive here")
+    lines = path.read_text(encoding="latin-1").splitlines()
+    starts = [number for number, line in enumerate(lines, start=1) if line.strip().lower() == "@data"]
+    if not starts:
+        raise ManifestError(f"{path}: no line says @data; fetch the file anew")
+    for number, line in enumerate(lines[starts[0] :], start=starts[0] + 1):
+        if not line.strip():
+            continue
+        *dimensions, label = line.strip().split(":")
+        try:
+            values_DT = np.array([dimension.split(",") for dimension in dimensions], dtype=np.float32)
+            name = NAMES[label.strip()]
+        except (ValueError, KeyError) as error:
+            raise ManifestError(f"{path}: line {number} is not a clip of NATOPS; fetch the file anew") from error
+        if values_DT.ndim != 2 or len(values_DT) != 3 * len(POINTS):
+            raise ManifestError(f"{path}: line {number} has {len(dimensions)} dimensions, not {3 * len(POINTS)}")
+        coordinates_TKC = values_DT.T.reshape(-1, len(POINTS), 3) * np.array([1, -1, 1], dtype=np.float32)
+        frames = len(coordinates_TKC)
+        presence_TK = np.ones((frames, len(POINTS)), dtype=np.float32)
+        yield Landmarks(coordinates_TKC, presence_TK, np.arange(frames) / FPS, POINTS), name
