@@ -6,30 +6,33 @@ ARGS ?=
 
 DEMO := .venv
 TEST := .venv-test
-PACKAGES := features encoders inference training asr recipes
+PACKAGES := features encoders inference training asr gestures recipes
 PIP := -m pip install --quiet --disable-pip-version-check
-# Synthesisers that tests of synthetic speech call.
-VOICES := flite espeak-ng
+# Debian packages that some tests call: synthesisers, for synthetic speech; PortAudio, and what makes a microphone of a
+# recording, for listening; what MediaPipe loads, for landmarks; a screen and keys for the windows.
+PROGRAMS := flite espeak-ng libportaudio2 pulseaudio libasound2-plugins libegl1 libgles2 libgl1 libglib2.0-0 xvfb xauth xdotool
 
 # An environment is made anew for another Python; Saywave is installed anew when a file has changed, come or gone.
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 FILES := $(shell find $(PACKAGES) -type f ! -name '*.pyc' | LC_ALL=C sort)
 INSTALLED := .installed-$(VERSION)-$(shell echo $(FILES) | cksum | cut -d ' ' -f 1)
 
-.PHONY: help demo test test-all voices clean
+.PHONY: help demo test test-all programs clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo      transcribe the recording that comes with Saywave (light install into $(DEMO), no PyTorch)"
+	@echo "make demo      a recording and a hand that come with Saywave, recognised (light install into $(DEMO), no PyTorch)"
 	@echo "make test      style, import rules and the quick tests (full install into $(TEST), several GB)"
 	@echo "make test-all  the same with the slow tests"
 	@echo "make clean     remove both environments"
 
 demo: $(DEMO)/$(INSTALLED)
 	@$(DEMO)/bin/python -P -m asr.demo
+	@echo
+	@$(DEMO)/bin/python -P -m gestures.demo
 
 test: CHOICE := -m "not slow"
-test test-all: $(TEST)/$(INSTALLED) voices
+test test-all: $(TEST)/$(INSTALLED) programs
 	@echo "Checking the style ..."
 	@$(TEST)/bin/python -m ruff check --quiet .
 	@$(TEST)/bin/python -m ruff format --quiet --check .
@@ -62,14 +65,17 @@ $(TEST)/$(INSTALLED): $(TEST)/.python-$(VERSION) $(FILES) pyproject.toml README.
 	  || { echo "$(PYTHON) cannot make environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@touch $@
 
-voices:
-	@missing=; for program in $(VOICES); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+# A program may be there without its package. `--no-remove`: a desktop's own sound server stays.
+programs:
+	@missing=; for package in $(PROGRAMS); do \
+	  command -v $$package >/dev/null || dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q ' installed$$' || missing="$$missing $$package"; \
+	done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing$$missing with apt-get ..."; \
-	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $$missing; } >/dev/null 2>&1 && exit 0; \
+	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends --no-remove $$missing; } >/dev/null 2>&1 && exit 0; \
 	fi; \
-	echo "Not installed:$$missing. Tests of synthetic speech are skipped; on Debian and Ubuntu: apt-get install$$missing"
+	echo "Not installed:$$missing. Tests that need them are skipped; on Debian and Ubuntu: apt-get install$$missing"
 
 clean:
 	rm -rf $(DEMO) $(TEST) build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -15,21 +16,24 @@ import numpy as np
 import pytest
 
 import asr
-from asr import cli
+from asr import cli as asr_cli
 from features import audio
+from gestures import cli as gestures_cli
 from recipes import cli as recipes_cli
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     path
-    for pattern in ("*.md", "recipes/*/README.md", "asr/demo/*.md", "asr/models/*/*.md")
+    for pattern in ("*.md", "recipes/*/README.md", "*/demo/*.md", "*/models/*/*.md")
     for path in REPOSITORY.glob(pattern)
 )
 README = REPOSITORY / "README.md"
 RECORDING = REPOSITORY / "asr" / "demo" / "digits.flac"
+LANDMARKS = REPOSITORY / "gestures" / "demo" / "hand.pose"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-INLINE = re.compile(r"`((?:asr|make|python -m recipes) [^`\n]+)`")
-INDENTED = re.compile(r"^ {4}((?:asr|make|python -m recipes) .+)$", re.MULTILINE)
+PROGRAMS = {"asr": asr_cli, "gestures": gestures_cli}
+INLINE = re.compile(r"`((?:asr|gestures|make|python -m recipes) [^`\n]+)`")
+INDENTED = re.compile(r"^ {4}((?:asr|gestures|make|python -m recipes) .+)$", re.MULTILINE)
 ENDS = {"&&", "||", "|", ";", ">", "2>"}
 
 
@@ -52,7 +56,9 @@ def commands(text: str) -> list[tuple[str, ...]]:
     lines += INLINE.findall(rest) + INDENTED.findall(rest)
     found = [command for line in lines for command in split(line.removeprefix("$ "))]
     ours = [
-        command for command in found if command[:1] in (["asr"], ["make"]) or command[:3] == ["python", "-m", "recipes"]
+        command
+        for command in found
+        if {*command[:1]} & {*PROGRAMS, "make"} or command[:3] == ["python", "-m", "recipes"]
     ]
     return list(dict.fromkeys(tuple(command) for command in ours))
 
@@ -64,14 +70,14 @@ EVERY = [
 ]
 
 
-def exit_code(arguments: list[str]) -> int | str | None:
-    """How `asr` or, after `recipes`, a recipe ends, where it parses and then shows instead of running."""
+def exit_code(program: str, arguments: list[str]) -> int | str | None:
+    """How a program ends, where it parses and then shows instead of running."""
     try:
-        if arguments[0] == "recipes":
-            return recipes_cli.main(arguments[1:])
+        if program == "recipes":
+            return recipes_cli.main(arguments)
         if arguments[0] == "train":
-            return cli.main(arguments)
-        cli._parser().parse_args(arguments)
+            return PROGRAMS[program].main(arguments)
+        PROGRAMS[program]._parser().parse_args(arguments)
         return 0
     except SystemExit as ended:
         return ended.code
@@ -93,14 +99,20 @@ def accepted(command: tuple[str, ...]) -> bool:
     program, *arguments = command
     if program == "make":
         return dry_run(arguments) == 0
-    if program == "asr":
+    # Paths are those of a clone, where commands are typed.
+    with contextlib.chdir(REPOSITORY):
+        return _accepted(program, arguments)
+
+
+def _accepted(program: str, arguments: list[str]) -> bool:
+    if program in PROGRAMS:
         if len(arguments) == 1:
             arguments = [*arguments, "--help"]
-        return exit_code([*arguments, "--print_config"] if arguments[0] == "train" else arguments) == 0
-    recipe = ["recipes", *arguments[2:]]
-    if len(recipe) < 2 or "--help" in recipe:
-        return exit_code(recipe) == 0
-    return {"--data", "--out"} <= set(recipe) and exit_code([*recipe, "--print_config"]) == 0
+        return exit_code(program, [*arguments, "--print_config"] if arguments[0] == "train" else arguments) == 0
+    recipe = arguments[2:]
+    if not recipe or "--help" in recipe:
+        return exit_code("recipes", recipe) == 0
+    return {"--data", "--out"} <= set(recipe) and exit_code("recipes", [*recipe, "--print_config"]) == 0
 
 
 @pytest.mark.parametrize("command", EVERY)
@@ -116,6 +128,9 @@ def test_command_parses(command: tuple[str, ...]) -> None:
         "asr write a.wav",
         "asr train data --out model --loop.passes 3",
         "asr train data --out model --loop.epochs many",
+        "gestures recognise a.mp4",
+        "gestures record wave hello",
+        "gestures train clips --out model --head.kind regression",
         "make tset",
         "python -m recipes fsdd --data a",
         "python -m recipes fsdd --data a --out b --seeds one",
@@ -126,7 +141,7 @@ def test_wrong_commands_would_be_noticed(line: str) -> None:
     command = tuple(shlex.split(line))
     if line == "asr transcribe":
         with pytest.raises(SystemExit):
-            cli._parser().parse_args(list(command[1:]))
+            asr_cli._parser().parse_args(list(command[1:]))
     else:
         assert not accepted(command)
 
@@ -154,14 +169,33 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
 
 
-def test_readme_python_runs(tmp_path: Path) -> None:
-    (code,) = (block for language, block in FENCE.findall(README.read_text(encoding="utf-8")) if language == "python")
+def run_block(number: int, folder: Path) -> list[str]:
+    """Lines that the README's Python of this number prints where `a.wav` and `hand.pose` are what ships."""
+    text = README.read_text(encoding="utf-8")
+    code = [block for language, block in FENCE.findall(text) if language == "python"][number]
     samples_S, rate = audio.read(RECORDING)
-    audio.write(tmp_path / "a.wav", samples_S, rate)
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    audio.write(folder / "a.wav", samples_S, rate)
+    shutil.copy(LANDMARKS, folder)
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    text, *words = done.stdout.splitlines()
+    return done.stdout.splitlines()
+
+
+def test_readme_python_runs(tmp_path: Path) -> None:
+    text, *words = run_block(0, tmp_path)
     assert text == " ".join(line.split()[0] for line in words)
     assert text == asr.load("digits").transcribe(RECORDING).text
     times = [float(time) for line in words for time in line.split()[1:]]
     assert np.all(np.diff(times) >= 0)
+
+
+def test_readme_python_of_a_stream_runs(tmp_path: Path) -> None:
+    lines = [line.split(maxsplit=3) for line in run_block(1, tmp_path)]
+    finals = [line for line in lines if line[2] == "True"]
+    assert finals
+    assert len(lines) > len(finals), "partial events come before"
+    assert lines[-1] == finals[-1]
+
+
+def test_readme_python_of_gestures_runs(tmp_path: Path) -> None:
+    assert [line.split()[0] for line in run_block(2, tmp_path)] == ["open", "close", "point", "clockwise"]
