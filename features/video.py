@@ -1,28 +1,24 @@
 """Pictures with their times, wherever they come from: a video file, a network stream, or a camera.
 
-`open_video` hides which of them it is. A file gives every frame, however long each takes; a camera and a live stream
-give the newest one, so that who is slow misses frames but never falls behind. A file may be played as a camera would
-deliver it, so whatever is done with a camera can be tried on a file.
+`open_video` hides which of them it is. A file gives every frame, however long each takes, the next ones being decoded
+meanwhile; a camera and a live stream give the newest one, so that who is slow misses frames but never falls behind. A
+file may be played as a camera would deliver it, so whatever is done with a camera can be tried on a file.
 """
 
 from __future__ import annotations
 
 import re
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from features.video_file import SUFFIXES, FileSource, is_address
 from features.video_frame import Frame, Source, VideoError
+from features.video_reader import Reader
 
 __all__ = ["SUFFIXES", "Frame", "Video", "VideoError", "open_video"]
 
 # Seconds without a picture after which a camera or a live stream counts as gone.
 SILENT_AFTER = 10.0
-
-# Seconds that closing waits for a camera that does not answer.
-_CLOSING = 2.0
 
 
 def open_video(source: str | int | Path, *, realtime: bool = False) -> Video:
@@ -76,8 +72,7 @@ class Video:
         self._source = source
         self.name, self.size, self.rate, self.duration = source.name, source.size, source.rate, source.duration
         self.live = live
-        self._newest = _Newest(source, paced=paced, patience=patience if live else None) if live or paced else None
-        self._frames: Iterator[Frame] = source.frames() if self._newest is None else self._newest
+        self._reader = Reader(source, newest=live or paced, paced=paced, patience=patience if live else None)
         self._end = 0.0
         self._closed = False
 
@@ -93,13 +88,13 @@ class Video:
     def __next__(self) -> Frame:
         if self._closed:
             raise StopIteration
-        frame = next(self._frames)
+        frame = next(self._reader)
         self._end = frame.time
         return frame
 
     @property
     def dropped(self) -> int:
-        return 0 if self._newest is None else self._newest.dropped
+        return self._reader.dropped
 
     @property
     def truncated(self) -> bool:
@@ -119,85 +114,7 @@ class Video:
         """Let the source go. Closing twice is no mistake."""
         if not self._closed:
             self._closed = True
-            if self._newest is None:
-                self._source.close()
-            else:
-                self._newest.close()
-
-
-class _Newest:
-    """Reads a source in a thread of its own and keeps only the newest frame.
-
-    Args:
-        paced: Hand out each frame when its time has come, counted from the first call of `next`.
-        patience: Seconds without a frame after which the source counts as gone; None waits for ever.
-    """
-
-    def __init__(self, source: Source, *, paced: bool, patience: float | None) -> None:
-        self._source, self._paced, self._patience = source, paced, patience
-        self._changed = threading.Condition()
-        self._stop = threading.Event()
-        self._frame: Frame | None = None
-        self._error: Exception | None = None
-        self._ended = False
-        self.dropped = 0
-        # A daemon: a camera that hangs must not keep the program from ending.
-        self._thread = threading.Thread(target=self._read, name=source.name, daemon=True)
-        self._started = False
-
-    def __iter__(self) -> Iterator[Frame]:
-        return self
-
-    def __next__(self) -> Frame:
-        if not self._started:
-            self._started = True
-            self._thread.start()
-        waited = 0.0
-        with self._changed:
-            while self._frame is None and not self._ended:
-                if self._patience is not None and waited >= self._patience:
-                    raise VideoError(
-                        f"{self._source.name}: no picture has come for {self._patience:g} s: "
-                        "check that it is connected, and start again"
-                    )
-                # Short waits: on Windows a long one would not see Ctrl-C. They are counted, and no clock is asked,
-                # because that goes on while the process is suspended.
-                self._changed.wait(0.1)
-                waited += 0.1
-            frame, self._frame = self._frame, None
-        if frame is not None:
-            return frame
-        if self._error is not None:
-            raise self._error
-        raise StopIteration
-
-    def close(self) -> None:
-        """Stop reading. The thread closes the source, since nobody else may while it reads."""
-        self._stop.set()
-        if self._started:
-            self._thread.join(_CLOSING)
-        else:
-            self._source.close()
-
-    def _read(self) -> None:
-        try:
-            begun = time.monotonic()
-            for frame in self._source.frames():
-                if self._paced:
-                    self._stop.wait(max(0.0, begun + frame.time - time.monotonic()))
-                if self._stop.is_set():
-                    break
-                with self._changed:
-                    self.dropped += self._frame is not None
-                    self._frame = frame
-                    self._changed.notify()
-        except Exception as error:  # of whatever kind: it is raised again where the frames are taken
-            self._error = error
-        finally:
-            with self._changed:
-                self._ended = True
-                self._changed.notify()
-            self._source.close()
+            self._reader.close()
 
 
 def _camera(source: str | int | Path) -> int | str | None:

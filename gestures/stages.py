@@ -14,8 +14,9 @@ from inference.model import Model
 from inference.scorer import Scored, Scorer, State
 
 DECODE, WAIT, LANDMARKS, ENCODER, EVENTS, WINDOW = "decode", "wait", "landmarks", "encoder", "events", "window"
-"""Stages: a picture is decoded, or waited for where another thread decodes; its landmarks are found; the network scores
-them; all before and behind it, features and rules, makes events; and a window shows it."""
+"""Stages: a picture is got, which of a file is the part of decoding that is not done while we work on other pictures,
+and of a camera is waiting; its landmarks are found; the network scores them; all before and behind it, features and
+rules, makes events; and a window shows it."""
 
 _ORDER = (DECODE, WAIT, LANDMARKS, ENCODER, EVENTS, WINDOW)
 
@@ -67,8 +68,8 @@ class StageTimes:
 
         Args:
             video: An opened video.
-            waits: Whether another thread decodes, and this one waits for it: so it is with cameras, and with files at
-                the pace of a camera.
+            waits: Whether the pictures come at a pace of their own, and this thread waits for them: so it is with
+                cameras, and with files at the pace of a camera.
         """
         name = WAIT if waits else DECODE
         try:

@@ -110,6 +110,7 @@ def train(
             config.join,
             (train, dev),
             subsampling=config.encoder.total_subsampling,
+            cache_mb=config.loop.cache_mb // (config.loop.workers + 1),
         ),
         objective=_objective(config, labels),
         train=train,

@@ -74,6 +74,7 @@ class LoadGestures:
         join: How clips are joined.
         parts: The items of training and of development.
         subsampling: Frames for each step of scores, in which windows are counted.
+        cache_mb: Megabytes of landmarks to keep from pass to pass.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class LoadGestures:
         parts: tuple[Sequence[Item], Sequence[Item]],
         *,
         subsampling: int = 1,
+        cache_mb: int = 500,
     ):
         self._extractor = extractor
         self._numbers = {label: number for number, label in enumerate(labels)}
@@ -96,7 +98,7 @@ class LoadGestures:
         self._still = replace(augment, trim_ms=0.0, speed=(1.0, 1.0), time_warp=0.0)
         self._join = join
         self._parts = parts
-        self._read = ReadClips()
+        self._read = ReadClips(cache_mb)
 
     def __call__(self, item: Item, rng: np.random.Generator | None) -> Example:
         draws = rng or np.random.default_rng(zlib.crc32(item.id.encode()))
@@ -136,6 +138,12 @@ class LoadGestures:
         chosen = [item, *(part[int(k)] for k in rng.integers(len(part), size=rng.integers(least, most + 1) - 1))]
         chosen = [chosen[int(k)] for k in rng.permutation(len(chosen))]
         clips = [self._clip(one, rng, training=training) for one in chosen]
+        for one, (landmarks, _) in zip(chosen, clips, strict=True):
+            if landmarks.points != clips[0][0].points:
+                raise LandmarkError(
+                    f"{one.path}: has other points than {chosen[0].path}, and clips are joined to streams: "
+                    "extract both anew with the same landmarker"
+                )
         pauses = rng.uniform(*self._join.pause_ms, size=len(clips) + 1) / 1000
         landmarks, places = join_clips([landmarks for landmarks, _ in clips], pauses, rng)
         segments = [

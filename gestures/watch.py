@@ -140,7 +140,7 @@ def watch(
         lines: Takes the events.
         times: Where the time is counted; a new one if not given.
         window: Where pictures are shown.
-        waits: Whether another thread decodes, as with a camera and a file at the pace of one.
+        waits: Whether the pictures come at a pace of their own, as from a camera and a file at the pace of one.
         mirrored: Whether the video shows a mirror image.
         stop: Ends it after the frame at hand.
 

@@ -47,6 +47,8 @@ class LoopConfig:
             is a batch of its own.
         interval_batches: Batches between two looks at the development set, with a checkpoint each; none is a whole
             pass.
+        keep: Which weights become the model: those of the interval with the least development error, or the last ones;
+            `last` is for development data that are too few, or too easy, to choose on.
         patience: Intervals without a better development error after which training stops; 0 never stops early.
         clip_norm: Clip the gradient to this norm; 0 does not.
         clip_value: Clip each component of the gradient to this size; 0 does not. Only one of the two may be set.
@@ -64,6 +66,7 @@ class LoopConfig:
     epochs: int = 40
     batch_frames: int = 12000
     interval_batches: int | None = None
+    keep: Literal["best", "last"] = "best"
     patience: int = 10
     clip_norm: float = 5.0
     clip_value: float = 0.0

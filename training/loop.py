@@ -211,7 +211,7 @@ def fit(
     latency: LatencyConfig,
     out: Path,
 ) -> Network:
-    """Train `network` and return it with the weights of the best interval.
+    """Train `network` and return it with the weights of the best interval, or of the last if `loop.keep` says so.
 
     Args:
         network: Fresh, or with the weights to start from.
@@ -302,7 +302,7 @@ def fit(
     finally:
         # An error that comes out of the development data leaves the training data's workers running.
         trainer.fit_loop.teardown()
-    module.load_state_dict(read(out / BEST)["state_dict"])
+    module.load_state_dict(read(out / (BEST if loop.keep == "best" else LAST))["state_dict"])
     return module.evaluated.cpu().eval()
 
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from encoders.blstm import EncoderConfig
+from features import landmark_files
 from features.landmark_augment import LandmarkAugmentConfig
-from features.landmarks import LandmarkError
+from features.landmarks import RIGHT_HAND, LandmarkError
 from gestures.clips import read_clips
 from gestures.joining import JoinConfig
 from gestures.reading import ReadClips
@@ -194,6 +195,15 @@ def test_a_file_that_is_gone_is_named(items, config, tmp_path: Path) -> None:
     beyond = replace(items[3], start=60.0)
     with pytest.raises(LandmarkError, match="no frames from 60 s on"):
         ReadClips()(beyond)
+
+
+def test_clips_of_other_points_are_named(items, config, clip: Callable, tmp_path: Path) -> None:
+    few = tmp_path / "few.npz"
+    landmark_files.write(few, clip("wave").select(RIGHT_HAND))
+    mixed = [replace(item, path=str(few)) if item is items[4] else item for item in items]
+    config = replace(config, join=replace(config.join, share=1.0, clips=(3, 3)))
+    with pytest.raises(LandmarkError, match=r"has other points than .*: extract both anew with the same landmarker"):
+        train(config, train=mixed, dev=mixed, out=tmp_path / "out")
 
 
 def test_both_heads_learn_the_moves(items, config, clip: Callable, tmp_path: Path) -> None:

@@ -162,6 +162,24 @@ def test_it_learns_and_gives_back_its_best(tmp_path: Path) -> None:
         assert " ".join(map(str, labels)) == item.text
 
 
+def test_it_gives_back_its_last_where_the_settings_say_so(tmp_path: Path) -> None:
+    """The best comes early (contrary development data)."""
+    settings = {"dev": contrary(DEV), "load": load_contrary}
+    best = run(tmp_path / "best", replace(SHORT, epochs=10), **settings)
+    last = run(tmp_path / "last", replace(SHORT, epochs=10, keep="last"), **settings)
+    lines = logged(tmp_path / "last")
+    assert lines == logged(tmp_path / "best")  # what is kept changes nothing of the run
+    batch = collate([(item.id, load_contrary(item, None)) for item in contrary(DEV)])
+    for trained, line in (
+        (best, min(lines, key=lambda line: (line["dev_error"], line["dev_loss"]))),
+        (last, lines[-1]),
+    ):
+        with torch.no_grad():
+            scores, lengths = trained(batch.frames_BTF, batch.lengths_B)
+        loss = float(ctc_loss(scores, lengths, batch.targets_BL, batch.target_lengths_B).loss)
+        assert loss == pytest.approx(line["dev_loss"], abs=6e-5)
+
+
 INTERRUPTED = {
     "a pass": SHORT,
     "less than a pass": replace(SHORT, interval_batches=A_PASS - 2),
