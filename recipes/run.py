@@ -99,7 +99,8 @@ def run(recipe: ModuleType, name: str, config: Settings, options, *, command: st
     tests = sorted(manifests.glob("test*.jsonl.gz"))
     if not tests:
         raise ManifestError(f"{manifests}: no test manifest; run the stage prepare first")
-    lines = []
+    wanted = [recipe.RESULT] if isinstance(recipe.RESULT, str) else recipe.RESULT
+    lines, met = [], set()
     for manifest in tests:
         part = manifest.name.removesuffix(".jsonl.gz").replace("_", " ")
         figures: dict[str, list[float]] = {}
@@ -110,8 +111,9 @@ def run(recipe: ModuleType, name: str, config: Settings, options, *, command: st
             note_in_card(folder / "model", part, measured.summary)
             for figure, value in measured.figures.items():
                 figures.setdefault(figure, []).append(value)
-        wanted = [recipe.RESULT] if isinstance(recipe.RESULT, str) else recipe.RESULT
         lines += [result_line(part, figure, figures[figure]) for figure in wanted if figure in figures]
+        met |= figures.keys()
+    assert met >= set(wanted), f"RESULT of {name} names what no test set has: {sorted(set(wanted) - met)}"
     return "\n".join(lines)
 
 

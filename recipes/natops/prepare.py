@@ -25,6 +25,7 @@ POINTS = tuple(
 LABELS = ("i_have_command", "all_clear", "not_clear", "spread_wings", "fold_wings", "lock_wings")
 NAMES = {f"{number}.0": label for number, label in enumerate(LABELS, start=1)}
 FPS = 20  # of the recordings; the clips were all brought to 51 frames
+CLIPS = {"TRAIN": 180, "TEST": 180}
 DEV_EVERY = 6
 SPLIT_SEED = 0
 
@@ -44,7 +45,7 @@ def prepare(data: Path, out: Path) -> None:
     cuts = {}
     for part in ("train", "test"):
         cuts[part] = []
-        for number, (landmarks, label) in enumerate(clips(data / f"NATOPS_{part.upper()}.ts")):
+        for number, (landmarks, label) in enumerate(all_clips(data, part.upper())):
             path = out / "landmarks" / f"{part}-{number:03d}.npz"
             write_landmarks(path, landmarks)
             place = Segment(0.0, landmarks.duration, label)
@@ -62,6 +63,19 @@ def held_out(labels: list[str]) -> set[int]:
     for label in sorted(set(labels)):
         chosen.update([int(k) for k in order if labels[k] == label][::DEV_EVERY])
     return chosen
+
+
+def all_clips(data: Path, part: str) -> list[tuple[Landmarks, str]]:
+    """The clips of `NATOPS_{part}.ts`, every one, as `clips` gives them.
+
+    Raises:
+        ManifestError: the file is missing or damaged, or has not all of its clips.
+    """
+    path = data / f"NATOPS_{part}.ts"
+    found = list(clips(path))
+    if len(found) != CLIPS[part]:
+        raise ManifestError(f"{path}: has {len(found)} clips, not {CLIPS[part]}; fetch the file anew")
+    return found
 
 
 def clips(path: Path) -> Iterator[tuple[Landmarks, str]]:

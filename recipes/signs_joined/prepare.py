@@ -19,7 +19,7 @@ from lhotse import MonoCut
 from features.landmark_files import write as write_landmarks
 from features.landmarks import Landmarks
 from gestures.joining import join_clips
-from recipes.natops.prepare import DATA_NOTE, clips, held_out
+from recipes.natops.prepare import DATA_NOTE, all_clips, held_out
 from training.manifests import Segment, landmark_cut, write
 
 __all__ = ["DATA_NOTE", "KIND", "RESULT", "prepare"]
@@ -48,8 +48,8 @@ def prepare(data: Path, out: Path, *, signs: int = 6, dev_rounds: int = 3) -> No
     """
     folder = out / "landmarks"
     folder.mkdir(parents=True, exist_ok=True)
-    train = list(clips(data / "NATOPS_TRAIN.ts"))
-    test = list(clips(data / "NATOPS_TEST.ts"))
+    train = all_clips(data, "TRAIN")
+    test = all_clips(data, "TEST")
     dev = held_out([label for _, label in train])
     cuts = []
     for number, (landmarks, label) in enumerate(train):

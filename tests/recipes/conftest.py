@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from recipes.natops import prepare as natops
+
 SPEAKERS = ("anna", "boris")
 
 
@@ -36,8 +38,7 @@ def small_fsdd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_natops(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve clips of each of the six signals to train on, and two to test on, of eight frames."""
+def natops_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("natops")
     rng = np.random.default_rng(0)
     for part, count in (("TRAIN", 12), ("TEST", 2)):
@@ -49,6 +50,13 @@ def small_natops(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lines.append(":".join([*dimensions, f"{label}.0"]))
         (folder / f"NATOPS_{part}.ts").write_text("\n".join(lines) + "\n", encoding="latin-1")
     return folder
+
+
+@pytest.fixture
+def small_natops(natops_files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twelve clips of each of the six signals to train on, and two to test on, of eight frames."""
+    monkeypatch.setattr(natops, "CLIPS", {"TRAIN": 72, "TEST": 12})
+    return natops_files
 
 
 @pytest.fixture(scope="session")
