@@ -1,16 +1,19 @@
 """natops: six signals of aircraft handling, hands and arms followed by sensors, 180 clips to train and 180 to test on.
 
 The corpus as the UEA archive of time series distributes it: `NATOPS_TRAIN.ts` and `NATOPS_TEST.ts`, 24 coordinates of
-eight points in 51 frames a clip, official split. Who made a signal is not told. Of each class, every sixth
-clip to train on, in an order drawn once, is taken out to choose the best weights on.
+eight points in 51 frames a clip, official split. Who made a signal is not told. All clips of the training part train,
+the weights at the end are kept, and the development part, a sixth of the same clips, is only there to be watched.
+Settings are chosen with `--prepare.held_out_group` 1 to 5: clips that begin with the arms in like places, which
+are those of a few people, are taken out of training and make the development part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from lhotse import MonoCut
 
 from features.landmark_files import write as write_landmarks
 from features.landmarks import Landmarks
@@ -28,31 +31,44 @@ FPS = 20  # of the recordings; the clips were all brought to 51 frames
 CLIPS = {"TRAIN": 180, "TEST": 180}
 DEV_EVERY = 6
 SPLIT_SEED = 0
+ARMS = tuple(POINTS.index(f"{side}_{part}") for part in ("elbow", "wrist") for side in ("left", "right"))
+GROUPS = 5
+STRAGGLERS = 4  # clips at most of a cluster that is no group
 
 
-def prepare(data: Path, out: Path) -> None:
+def prepare(data: Path, out: Path, *, held_out_group: int = 0) -> None:
     """Write the landmarks to `out/landmarks` and the manifests `train`, `dev` and `test` to `out/manifests`.
 
     Args:
         data: Folder with the two `.ts` files.
         out: Where landmarks and manifests go.
+        held_out_group: 1 to 5: which group of like bodies is the development part; 0 trains on all.
 
     Raises:
-        ManifestError: a file is missing or damaged.
+        ManifestError: a file is missing or damaged, or there is no such group.
     """
     manifests = out / "manifests"
     (out / "landmarks").mkdir(parents=True, exist_ok=True)
-    cuts = {}
-    for part in ("train", "test"):
+    if not 0 <= held_out_group <= GROUPS:
+        raise ManifestError(f"prepare.held_out_group is {held_out_group}; give 1 to {GROUPS}, or 0 to train on all")
+    clips_of = {part: all_clips(data, part.upper()) for part in ("train", "test")}
+    cuts: dict[str, list[MonoCut]] = {}
+    for part, labelled in clips_of.items():
         cuts[part] = []
-        for number, (landmarks, label) in enumerate(all_clips(data, part.upper())):
+        for number, (landmarks, label) in enumerate(labelled):
             path = out / "landmarks" / f"{part}-{number:03d}.npz"
             write_landmarks(path, landmarks)
             place = Segment(0.0, landmarks.duration, label)
             cuts[part].append(landmark_cut(path.stem, path, [place], duration=landmarks.duration))
-    dev = held_out([one.supervisions[0].text for one in cuts["train"]])
-    write(manifests / "train.jsonl.gz", [one for k, one in enumerate(cuts["train"]) if k not in dev])
-    write(manifests / "dev.jsonl.gz", [one for k, one in enumerate(cuts["train"]) if k in dev])
+    if held_out_group:
+        group_N = groups(clips_of["train"])
+        train = [one for one, group in zip(cuts["train"], group_N, strict=True) if group != held_out_group]
+        dev = [one for one, group in zip(cuts["train"], group_N, strict=True) if group == held_out_group]
+    else:
+        train = cuts["train"]
+        dev = [train[k] for k in sorted(held_out([one.supervisions[0].text for one in train]))]
+    write(manifests / "train.jsonl.gz", train)
+    write(manifests / "dev.jsonl.gz", dev)
     write(manifests / "test.jsonl.gz", cuts["test"])
 
 
@@ -63,6 +79,26 @@ def held_out(labels: list[str]) -> set[int]:
     for label in sorted(set(labels)):
         chosen.update([int(k) for k in order if labels[k] == label][::DEV_EVERY])
     return chosen
+
+
+def groups(labelled: Sequence[tuple[Landmarks, str]]) -> np.ndarray:
+    """Group of each clip, 1 to 5 from few clips to many, by where the arms are at the beginning; 0 for stragglers.
+
+    Ward's clustering of elbows and wrists. The numbers of clips, and that each signal is there about as often as any
+    other, say that a group is one person or a few: with 18 clips of each of ten people, 36 are two.
+    """
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    arms_NF = np.stack([clip.coordinates_TKC[:3, ARMS].mean(axis=0).ravel() for clip, _ in labelled])
+    tree = linkage(arms_NF, "ward")
+    for clusters in range(GROUPS, len(labelled) + 1):
+        cluster_N = fcluster(tree, clusters, "maxclust")
+        sizes = np.bincount(cluster_N)
+        large = [int(k) for k in np.argsort(sizes, kind="stable") if sizes[k] > STRAGGLERS]
+        if len(large) >= GROUPS:
+            break
+    number = {cluster: place for place, cluster in enumerate(large, start=1)}
+    return np.array([number.get(int(cluster), 0) for cluster in cluster_N])
 
 
 def all_clips(data: Path, part: str) -> list[tuple[Landmarks, str]]:
