@@ -1,8 +1,9 @@
 """utd_mhad: 27 actions of eight people, skeletons of 20 joints by a Kinect; odd people train, even ones test.
 
 The corpus as its publisher distributes the skeletons: `a{action}_s{subject}_t{trial}_skeleton.mat`, 861 files. The
-split is the usual one across subjects (Chen et al. 2015). Of the four who train, one is taken out to choose the best
-weights on.
+split is the usual one across subjects (Chen et al. 2015). All four odd subjects train, the weights at the end are kept,
+and the development part, a trial of each action by each of them, is only there to be watched. Settings are chosen with
+`--prepare.dev_subjects '[7]'`, which takes a subject out of training.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ LABELS = (
 )  # fmt: skip
 
 
-def prepare(data: Path, out: Path, *, dev_subjects: tuple[int, ...] = (7,)) -> None:
+def prepare(data: Path, out: Path, *, dev_subjects: tuple[int, ...] = ()) -> None:
     """Write the landmarks to `out/landmarks` and the manifests `train`, `dev` and `test` to `out/manifests`.
 
     Args:
         data: Folder with the skeleton files, in subfolders or not.
         out: Where landmarks and manifests go.
-        dev_subjects: Which of the subjects 1, 3, 5 and 7 the best weights are chosen on.
+        dev_subjects: Which of the subjects 1, 3, 5 and 7 are the development part; none trains on all four.
 
     Raises:
         ManifestError: files are missing or damaged, or no one is left to train on.
@@ -55,13 +56,15 @@ def prepare(data: Path, out: Path, *, dev_subjects: tuple[int, ...] = (7,)) -> N
     (out / "landmarks").mkdir(parents=True, exist_ok=True)
     cuts = {"train": [], "dev": [], "test": []}
     for name in sorted(paths):
-        action, subject, _ = (int(number) for number in NAME.fullmatch(name).groups())
+        action, subject, trial = (int(number) for number in NAME.fullmatch(name).groups())
         landmarks = skeleton(paths[name])
         path = out / "landmarks" / f"{name.removesuffix('_skeleton.mat')}.npz"
         write_landmarks(path, landmarks)
         place = Segment(0.0, landmarks.duration, LABELS[action - 1])
         part = "test" if subject % 2 == 0 else "dev" if subject in dev_subjects else "train"
         cuts[part].append(landmark_cut(path.stem, path, [place], duration=landmarks.duration, signer=f"s{subject}"))
+        if part == "train" and not dev_subjects and trial == 1:
+            cuts["dev"].append(cuts["train"][-1])
     for part, some in cuts.items():
         write(out / "manifests" / f"{part}.jsonl.gz", some)
 

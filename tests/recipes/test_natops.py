@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from features import landmark_files
+from features.landmarks import Landmarks
 from recipes.cli import main
-from recipes.natops.prepare import LABELS, POINTS, clips, prepare
+from recipes.natops.prepare import LABELS, POINTS, clips, groups, prepare
 from recipes.signs_joined.prepare import prepare as prepare_joined
 from training.manifests import ManifestError, read
 
@@ -28,11 +29,39 @@ def manifest(out: Path, part: str):
     return read(out / "manifests" / f"{part}.jsonl.gz")
 
 
-def test_the_official_split_and_a_development_part_of_each_class(small_natops: Path, tmp_path: Path) -> None:
+def test_the_official_split(small_natops: Path, tmp_path: Path) -> None:
     prepare(small_natops, tmp_path)
     counts = {part: Counter(item.text for item in manifest(tmp_path, part)) for part in ("train", "dev", "test")}
-    assert counts == {part: dict.fromkeys(LABELS, many) for part, many in (("train", 10), ("dev", 2), ("test", 2))}
-    assert not {item.id for item in manifest(tmp_path, "train")} & {item.id for item in manifest(tmp_path, "dev")}
+    assert counts == {part: dict.fromkeys(LABELS, many) for part, many in (("train", 12), ("dev", 2), ("test", 2))}
+    assert set(manifest(tmp_path, "dev")) < set(manifest(tmp_path, "train"))
+
+
+def test_a_group_that_is_held_out_does_not_train(shared_data: Path, tmp_path: Path) -> None:
+    sizes = []
+    for group in range(1, 6):
+        prepare(shared_data / "natops", tmp_path, held_out_group=group)
+        train, dev = (set(manifest(tmp_path, part)) for part in ("train", "dev"))
+        assert not train & dev
+        assert len(train | dev) == 180
+        assert {item.text for item in dev} == set(LABELS)
+        sizes.append(len(dev))
+    assert sizes == sorted(sizes)
+    assert 175 <= sum(sizes) <= 180
+    with pytest.raises(ManifestError, match=r"prepare\.held_out_group is 6; give 1 to 5"):
+        prepare(shared_data / "natops", tmp_path, held_out_group=6)
+
+
+def test_groups_are_of_like_bodies() -> None:
+    """Five people whose arms hang elsewhere, whatever they signal, and one clip that is like nobody's."""
+    rng = np.random.default_rng(0)
+    people = [k for k, clips in enumerate((5, 6, 8, 10, 12)) for _ in range(clips)]
+    bodies_PKC = rng.normal(0, 1, (5, len(POINTS), 3))
+    places_NKC = [bodies_PKC[person] + 0.02 * rng.standard_normal((len(POINTS), 3)) for person in people]
+    labelled = [
+        (Landmarks(np.tile(place_KC, (4, 1, 1)), np.ones((4, len(POINTS))), np.arange(4) / 20, POINTS), "all_clear")
+        for place_KC in (*places_NKC, np.full((len(POINTS), 3), 9.0))
+    ]
+    assert groups(labelled).tolist() == [person + 1 for person in people] + [0]
 
 
 def test_coordinates_are_those_of_the_file_with_y_downwards(small_natops: Path, tmp_path: Path) -> None:

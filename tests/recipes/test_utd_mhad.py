@@ -1,4 +1,4 @@
-"""utd_mhad: odd people train, even ones test, and one who trains is left out to choose on."""
+"""utd_mhad: odd people train, even ones test, and whoever is asked for is left out to choose on."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ from training.manifests import ManifestError, read
 
 
 def test_nobody_is_on_two_sides(small_utd_mhad: Path, tmp_path: Path) -> None:
-    prepare(small_utd_mhad, tmp_path)
+    prepare(small_utd_mhad, tmp_path, dev_subjects=(7,))
     parts = {part: read(tmp_path / "manifests" / f"{part}.jsonl.gz") for part in ("train", "dev", "test")}
     signers = {part: sorted({item.speaker for item in items}) for part, items in parts.items()}
     assert signers == {"train": ["s1", "s3", "s5"], "dev": ["s7"], "test": ["s2", "s4", "s6", "s8"]}
     assert sum(map(len, parts.values())) == 861
     assert {item.text for item in parts["train"]} == set(LABELS)
+
+
+def test_all_four_train_unless_asked(small_utd_mhad: Path, tmp_path: Path) -> None:
+    prepare(small_utd_mhad, tmp_path)
+    train, dev, test = (read(tmp_path / "manifests" / f"{part}.jsonl.gz") for part in ("train", "dev", "test"))
+    assert {item.speaker for item in train} == {item.speaker for item in dev} == {"s1", "s3", "s5", "s7"}
+    assert len(train) + len(test) == 861
+    assert set(dev) < set(train)
+    assert len(dev) == 4 * len(LABELS)
 
 
 def test_labels_and_joints_are_the_publishers(shared_data: Path, tmp_path: Path) -> None:
