@@ -49,8 +49,6 @@ def prepare(data: Path, out: Path, *, held_out_group: int = 0) -> None:
     """
     manifests = out / "manifests"
     (out / "landmarks").mkdir(parents=True, exist_ok=True)
-    if not 0 <= held_out_group <= GROUPS:
-        raise ManifestError(f"prepare.held_out_group is {held_out_group}; give 1 to {GROUPS}, or 0 to train on all")
     clips_of = {part: all_clips(data, part.upper()) for part in ("train", "test")}
     cuts: dict[str, list[MonoCut]] = {}
     for part, labelled in clips_of.items():
@@ -60,20 +58,24 @@ def prepare(data: Path, out: Path, *, held_out_group: int = 0) -> None:
             write_landmarks(path, landmarks)
             place = Segment(0.0, landmarks.duration, label)
             cuts[part].append(landmark_cut(path.stem, path, [place], duration=landmarks.duration))
-    if held_out_group:
-        group_N = groups(clips_of["train"])
-        train = [one for one, group in zip(cuts["train"], group_N, strict=True) if group != held_out_group]
-        dev = [one for one, group in zip(cuts["train"], group_N, strict=True) if group == held_out_group]
-    else:
-        train = cuts["train"]
-        dev = [train[k] for k in sorted(held_out([one.supervisions[0].text for one in train]))]
-    write(manifests / "train.jsonl.gz", train)
-    write(manifests / "dev.jsonl.gz", dev)
+    dev = held_out(clips_of["train"], held_out_group)
+    away = dev if held_out_group else ()
+    write(manifests / "train.jsonl.gz", [one for k, one in enumerate(cuts["train"]) if k not in away])
+    write(manifests / "dev.jsonl.gz", [cuts["train"][k] for k in sorted(dev)])
     write(manifests / "test.jsonl.gz", cuts["test"])
 
 
-def held_out(labels: list[str]) -> set[int]:
-    """Indices of the development clips: of each label one in `DEV_EVERY`."""
+def held_out(labelled: Sequence[tuple[Landmarks, str]], group: int = 0) -> set[int]:
+    """Indices of the development clips: those of a group of like bodies; for 0, of each label one in `DEV_EVERY`.
+
+    Raises:
+        ManifestError: there is no such group.
+    """
+    if not 0 <= group <= GROUPS:
+        raise ManifestError(f"prepare.held_out_group is {group}; give 1 to {GROUPS}, or 0 for none")
+    if group:
+        return {int(k) for k in np.flatnonzero(groups(labelled) == group)}
+    labels = [label for _, label in labelled]
     order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
     chosen: set[int] = set()
     for label in sorted(set(labels)):

@@ -32,7 +32,7 @@ NONE_STREAM_SECONDS = 60.0
 BEGUN = 0.2
 
 
-def prepare(data: Path, out: Path, *, signs: int = 6, dev_rounds: int = 3) -> None:
+def prepare(data: Path, out: Path, *, signs: int = 6, dev_rounds: int = 3, held_out_group: int = 0) -> None:
     """Write the landmarks to `out/landmarks` and the manifests to `out/manifests`.
 
     These are `train`, of clips; `dev` and `test_streams`, of joined clips; and `test_none`.
@@ -42,15 +42,17 @@ def prepare(data: Path, out: Path, *, signs: int = 6, dev_rounds: int = 3) -> No
         out: Where landmarks and manifests go.
         signs: Clips in a stream.
         dev_rounds: How often each development clip stands in a stream.
+        held_out_group: 1 to 5: which group of like bodies the development streams are made of, as in natops; 0 makes
+            them of a sixth of the clips, of whoever they are.
 
     Raises:
-        ManifestError: a file is missing or damaged.
+        ManifestError: a file is missing or damaged, or there is no such group.
     """
     folder = out / "landmarks"
     folder.mkdir(parents=True, exist_ok=True)
     train = all_clips(data, "TRAIN")
     test = all_clips(data, "TEST")
-    dev = held_out([label for _, label in train])
+    dev = held_out(train, held_out_group)
     cuts = []
     for number, (landmarks, label) in enumerate(train):
         if number not in dev:
