@@ -20,7 +20,8 @@ from asr.transcript import Transcript
 from features import audio
 from features.extractor import FeatureExtractor
 from inference import model as models
-from inference.ctc import Emission, GreedyDecoder, align, prefix_beam
+from inference.beam import prefix_beam
+from inference.ctc import Emission, GreedyDecoder, align
 from inference.scorer import ScoreStream
 
 

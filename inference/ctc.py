@@ -1,12 +1,11 @@
-"""From CTC scores to labels and their times: greedy search, prefix beam search, and the alignment of known labels.
+"""From CTC scores to labels and their times: greedy search, and the alignment of known labels.
 
 A CTC path names one label or the blank for every frame; merging repeats and then dropping blanks gives the labelling
-(Graves et al. 2006). Greedy search follows the most probable path, prefix beam search sums over the paths of each
-labelling, and alignment finds the best path of a labelling that is already known. All three read log probabilities
-(the output of a log-softmax) and count in frames; whoever knows the length of a frame turns them into seconds.
+(Graves et al. 2006). Greedy search follows the most probable path, and alignment finds the best path of a labelling
+that is already known; `inference.beam` sums over the paths of each labelling. All read log probabilities (the output of
+a log-softmax) and count in frames; whoever knows the length of a frame turns them into seconds.
 
-Shapes: T frames, V labels (the blank among them), K prefixes in the beam, C labels considered in a frame, L labels of
-a labelling, N states of its alignment (2 L + 1).
+Shapes: T frames, V labels (the blank among them), L labels of a labelling, N states of its alignment (2 L + 1).
 """
 
 from __future__ import annotations
@@ -44,14 +43,6 @@ class Emission:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Hypothesis:
-    """A labelling and its log probability, summed over all its paths that the search has kept."""
-
-    labels: tuple[int, ...]
-    score: float
-
-
 def greedy(log_probs_TV: np.ndarray, *, blank: int = 0) -> list[Emission]:
     """Labels of the single most probable path, with their frames and scores.
 
@@ -80,7 +71,7 @@ class GreedyDecoder:
 
     def push(self, log_probs_TV: np.ndarray) -> list[Emission]:
         """Take the next frames (any number, none too); return the emissions that they have finished."""
-        scores_TV = _checked(log_probs_TV, self._blank)
+        scores_TV = checked(log_probs_TV, self._blank)
         best_T = scores_TV.argmax(axis=1)
         best_scores_T = np.take_along_axis(scores_TV, best_T[:, None], axis=1)[:, 0]
         finished: list[Emission] = []
@@ -114,95 +105,6 @@ class GreedyDecoder:
         return [Emission(self._label, self._start, self._frame, score)]
 
 
-class _PrefixTree:
-    """Prefixes as nodes with a parent; the same prefix is always the same node, also after it left the beam."""
-
-    def __init__(self) -> None:
-        self.parents = [-1]
-        self.labels = [-1]
-        self._children: dict[tuple[int, int], int] = {}
-
-    def child(self, node: int, label: int) -> int:
-        found = self._children.setdefault((node, label), len(self.parents))
-        if found == len(self.parents):
-            self.parents.append(node)
-            self.labels.append(label)
-        return found
-
-    def path(self, node: int) -> tuple[int, ...]:
-        labels = []
-        while node:
-            labels.append(self.labels[node])
-            node = self.parents[node]
-        return tuple(reversed(labels))
-
-
-def prefix_beam(
-    log_probs_TV: np.ndarray, *, beam: int = 16, blank: int = 0, nbest: int = 1, prune: float = 10.0
-) -> list[Hypothesis]:
-    """The most probable labellings, best first: at most `nbest`, fewer where fewer have a probability above 0.
-
-    Prefix beam search (Graves 2012, section 7.5; Hannun et al. 2014, algorithm 1), in log domain and float64. For
-    each prefix it keeps apart the paths that end in a blank and those that end in its last label, since only after a
-    blank may that label be emitted anew. `beam` prefixes survive a frame. In each frame, labels that are more than
-    `prune` nats less probable than the best one extend no prefix; `math.inf` considers them all. With a `beam` that
-    no frame fills and `prune=math.inf` the scores are the exact log posteriors; otherwise they are lower bounds.
-    `align` gives the times of a hypothesis.
-
-    Raises `ScoresError` as `greedy` does, and `ValueError` where `1 <= nbest <= beam` or `prune >= 0` does not hold.
-    """
-    if not 1 <= nbest <= beam:
-        raise ValueError(f"nbest is {nbest} and beam is {beam}: give 1 <= nbest <= beam")
-    if not prune >= 0:
-        raise ValueError(f"prune is {prune}: give a number of nats from 0 on, or inf to prune nothing")
-    scores_TV = _checked(log_probs_TV, blank).astype(np.float64)
-    labels = np.delete(np.arange(scores_TV.shape[1]), blank)
-
-    tree = _PrefixTree()
-    nodes_K = np.zeros(1, dtype=np.int64)
-    last_K = np.full(1, blank)  # the empty prefix has no last label; the blank never extends, so it can stand here
-    after_blank_K = np.zeros(1)
-    after_label_K = np.full(1, NEVER)
-    for frame_V in scores_TV:
-        labels_C = labels[frame_V[labels] >= frame_V.max() - prune]
-        total_K = np.logaddexp(after_blank_K, after_label_K)
-        stay_blank_K = total_K + frame_V[blank]
-        stay_label_K = after_label_K + frame_V[last_K]
-        if not labels_C.size:
-            after_blank_K, after_label_K = stay_blank_K, stay_label_K
-            continue
-
-        grown_KC = total_K[:, None] + frame_V[labels_C]
-        column_V = np.full(frame_V.shape, -1)
-        column_V[labels_C] = np.arange(labels_C.size)
-        column_K = column_V[last_K]
-        repeats = np.flatnonzero(column_K >= 0)
-        grown_KC[repeats, column_K[repeats]] = after_blank_K[repeats] + frame_V[last_K[repeats]]
-        # Where a prefix and its parent are both in the beam, the parent grows into a prefix that is already there.
-        row = {node: k for k, node in enumerate(nodes_K.tolist())}
-        parent_K = np.array([row.get(tree.parents[node], -1) for node in row])
-        met = np.flatnonzero((parent_K >= 0) & (column_K >= 0))
-        source = parent_K[met], column_K[met]
-        stay_label_K[met] = np.logaddexp(stay_label_K[met], grown_KC[source])
-        grown_KC[source] = NEVER
-
-        candidates = np.concatenate([np.logaddexp(stay_blank_K, stay_label_K), grown_KC.ravel()])
-        kept = _largest(candidates, beam)
-        stayed = kept[kept < nodes_K.size]
-        parents, columns = np.divmod(kept[kept >= nodes_K.size] - nodes_K.size, labels_C.size)
-        born_labels = labels_C[columns]
-        born = [tree.child(*pair) for pair in zip(nodes_K[parents].tolist(), born_labels.tolist(), strict=True)]
-        nodes_K = np.concatenate([nodes_K[stayed], np.array(born, dtype=np.int64)])
-        last_K = np.concatenate([last_K[stayed], born_labels])
-        after_blank_K = np.concatenate([stay_blank_K[stayed], np.full(len(born), NEVER)])
-        after_label_K = np.concatenate([stay_label_K[stayed], grown_KC[parents, columns]])
-
-    total_K = np.logaddexp(after_blank_K, after_label_K)
-    best = _largest(total_K, nbest)
-    best = best[np.argsort(-total_K[best], kind="stable")]
-    return [Hypothesis(tree.path(int(nodes_K[k])), float(total_K[k])) for k in best]
-
-
 def align(log_probs_TV: np.ndarray, labels: Sequence[int], *, blank: int = 0) -> list[Emission]:
     """Best path of the given labels (Viterbi): one emission for each of them, in order.
 
@@ -212,7 +114,7 @@ def align(log_probs_TV: np.ndarray, labels: Sequence[int], *, blank: int = 0) ->
     Raises `ScoresError` as `greedy` does, and `AlignmentError` where a label is no label of the scores, where there
     are fewer frames than labels and adjacent repeats together, or where the labels have probability 0.
     """
-    scores_TV = _checked(log_probs_TV, blank)
+    scores_TV = checked(log_probs_TV, blank)
     labels_L = np.asarray(labels, dtype=np.int64)
     num_frames, num_labels = scores_TV.shape
     if not labels_L.size:
@@ -257,7 +159,8 @@ def align(log_probs_TV: np.ndarray, labels: Sequence[int], *, blank: int = 0) ->
     ]
 
 
-def _checked(log_probs_TV: np.ndarray, blank: int) -> np.ndarray:
+def checked(log_probs_TV: np.ndarray, blank: int) -> np.ndarray:
+    """The scores as an array; raises `ScoresError` where they are not (T, V) with a finite best label in each frame."""
     scores_TV = np.asarray(log_probs_TV)
     if scores_TV.ndim != 2 or not 0 <= blank < scores_TV.shape[1]:
         raise ScoresError(f"scores have shape {scores_TV.shape}: give (frames, labels) with the blank, {blank}, in it")
@@ -266,9 +169,3 @@ def _checked(log_probs_TV: np.ndarray, blank: int) -> np.ndarray:
         frame = int(np.flatnonzero(~np.isfinite(best_T))[0])
         raise ScoresError(f"the best score of frame {frame} is {best_T[frame]}: the model's output is not usable")
     return scores_TV
-
-
-def _largest(values: np.ndarray, count: int) -> np.ndarray:
-    """Indices of the `count` largest values, those of probability 0 left out, in no particular order."""
-    chosen = np.arange(values.size) if values.size <= count else np.argpartition(-values, count - 1)[:count]
-    return chosen[values[chosen] > NEVER]

@@ -14,7 +14,7 @@ import asr
 from asr.recognizer import WHOLE, Recognizer, Window, split_at_pauses
 from asr.tokens import SPACE
 from features import audio
-from inference import ctc
+from inference import beam, ctc
 from inference import model as models
 from inference.model import BLANK, ModelError
 
@@ -242,7 +242,7 @@ def test_beam_search_is_that_of_each_stretch(untrained) -> None:
     labels = [
         label
         for stretch in split_at_pauses([scores], pause=pause, longest=10**6)
-        for label in ctc.prefix_beam(stretch, beam=5)[0].labels
+        for label in beam.prefix_beam(stretch, beam=5)[0].labels
     ]
     assert transcript.text == recognizer.tokens.decode(labels)
 

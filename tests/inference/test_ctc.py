@@ -12,7 +12,8 @@ import torchaudio
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from inference.ctc import AlignmentError, Emission, GreedyDecoder, ScoresError, align, greedy, prefix_beam
+from inference.beam import prefix_beam
+from inference.ctc import AlignmentError, Emission, GreedyDecoder, ScoresError, align, greedy
 
 SIZES = {"frames": st.integers(0, 6), "size": st.integers(2, 4), "seed": st.integers(0, 2**32 - 1)}
 

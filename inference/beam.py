@@ -1,0 +1,335 @@
+"""Prefix beam search over CTC scores, on a stream too, with what is known beside the scores.
+
+Prefix beam search (Graves 2012, section 7.5; Hannun et al. 2014, algorithm 1) sums over the paths of each labelling, in
+log domain and float64. For each prefix it keeps apart the paths that end in a blank and those that end in its last
+label, since only after a blank may that label be emitted anew. A language model or hot words, a `Fusion`, add their
+gains to a prefix when it grows.
+
+On a stream the prefixes in the beam come to agree on how they begin. Labels that they agree on are settled: they are
+given out with their times and forgotten, so that a push costs the same however long the stream has run.
+
+Shapes: T frames, V labels (the blank among them), K prefixes in the beam, C labels considered in a frame, N pairs of
+prefix and label.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from inference.ctc import NEVER, Emission, align, checked
+
+SETTLE_FRAMES = 16
+"""Frames from one look at what is settled to the next; counted over the stream, so that pushes do not matter."""
+
+LONGEST_OPEN = 400
+"""Frames with open labels after which the best prefix wins: the beam never agrees on, say, a hum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A labelling and its score: the log probability, summed over all its paths that the search has kept, and gains."""
+
+    labels: tuple[int, ...]
+    score: float
+
+
+class Fusion(Protocol):
+    """What a search knows beside the scores, as gains in nats; states are small integers, those of equal future equal.
+
+    Gains are added when a label is appended, whenever that happens: they depend on the labels alone.
+    """
+
+    def begin(self) -> int:
+        """The state of the empty prefix."""
+        ...
+
+    def extend(self, states_N: np.ndarray, labels_N: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
+        """Gains (N) and new states (N) of appending a label each."""
+        ...
+
+    def finish(self, states_N: np.ndarray, /) -> np.ndarray:
+        """Gains (N) of ending there."""
+        ...
+
+
+class BeamDecoder:
+    """Prefix beam search on a stream of scores: however the frames are cut into pushes, the emissions are the same.
+
+    An emission comes out once all prefixes in the beam agree on its label; `flush` gives the rest and makes the decoder
+    fresh again, so that the next frame pushed is frame 0. Times are those of the best path of the labels.
+
+    Args:
+        blank: Label of the blank.
+        beam: Prefixes that survive a frame.
+        prune: In each frame, labels that are so many nats less probable than the best one extend no prefix; `math.inf`
+            considers them all.
+        fusion: What is known beside the scores.
+
+    Raises:
+        ValueError: beam or prune is out of range.
+    """
+
+    def __init__(self, *, blank: int = 0, beam: int = 16, prune: float = 10.0, fusion: Fusion | None = None) -> None:
+        if beam < 1:
+            raise ValueError(f"beam is {beam}: give at least 1")
+        if not prune >= 0:
+            raise ValueError(f"prune is {prune}: give a number of nats from 0 on, or inf to prune nothing")
+        self._blank, self._beam, self._prune, self._fusion = blank, beam, prune, fusion
+        self._reset()
+
+    def _reset(self) -> None:
+        self._frame = 0
+        self._tree = _PrefixTree()
+        self._node_K = np.zeros(1, dtype=np.int64)
+        # The empty prefix has no last label; the blank never extends, so it can stand here.
+        self._last_K = np.full(1, self._blank)
+        self._after_blank_K = np.zeros(1)
+        self._after_label_K = np.full(1, NEVER)
+        self._gain_K = np.zeros(1)
+        self._state_K = np.full(1, 0 if self._fusion is None else self._fusion.begin(), dtype=np.int64)
+        # Scores from `_open_from` on: frames of the labels that are open and, before them, of the last settled one.
+        self._open: list[np.ndarray] = []
+        self._open_from = 0
+        self._anchor: int | None = None
+        self._settled_to = 0
+
+    def push(self, log_probs_TV: np.ndarray) -> list[Emission]:
+        """Take the next frames (any number, none too); return the emissions that they have settled.
+
+        Raises:
+            ScoresError: the scores are not an array (T, V) with a finite best label in each frame.
+        """
+        scores_TV = checked(log_probs_TV, self._blank).astype(np.float64)
+        settled: list[Emission] = []
+        while len(scores_TV):
+            left = SETTLE_FRAMES - self._frame % SETTLE_FRAMES
+            piece_TV, scores_TV = scores_TV[:left], scores_TV[left:]
+            self._open.append(piece_TV)
+            self._search(piece_TV)
+            self._frame += len(piece_TV)
+            if self._frame % SETTLE_FRAMES == 0:
+                settled += self._settle()
+        return settled
+
+    def flush(self) -> list[Emission]:
+        """The emissions that are left, and start anew."""
+        rest = self._rest()
+        self._reset()
+        return rest
+
+    def peek(self, log_probs_TV: np.ndarray | None = None) -> list[Emission]:
+        """What the stream would still say if it ended here, or after these scores; nothing changes by asking."""
+        other = copy.copy(self)
+        other._open = list(self._open)
+        other._tree = copy.deepcopy(self._tree)
+        settled = [] if log_probs_TV is None else other.push(log_probs_TV)
+        return settled + other._rest()
+
+    def hypotheses(self, count: int = 1) -> list[Hypothesis]:
+        """The best labellings if the stream ended here, best first; fewer than asked where fewer are in the beam.
+
+        Of a stream they begin with the first label that is not settled.
+        """
+        score_K = self._final_scores()
+        best = largest(score_K, count)
+        best = best[np.argsort(-score_K[best], kind="stable")]
+        return [Hypothesis(self._tree.path(int(self._node_K[k])), float(score_K[k])) for k in best]
+
+    def _final_scores(self) -> np.ndarray:
+        score_K = np.logaddexp(self._after_blank_K, self._after_label_K) + self._gain_K
+        return score_K if self._fusion is None else score_K + self._fusion.finish(self._state_K)
+
+    def _rest(self) -> list[Emission]:
+        return self._aligned(self.hypotheses()[0].labels)
+
+    def _aligned(self, labels: Sequence[int]) -> list[Emission]:
+        """The emissions of these open labels, in frames of the stream."""
+        if not labels:
+            return []
+        anchor = () if self._anchor is None else (self._anchor,)
+        found = align(np.concatenate(self._open), (*anchor, *labels), blank=self._blank)[len(anchor) :]
+        emissions, reached = [], self._settled_to
+        for one in found:
+            # Where the best path is not what it was when the labels before were settled.
+            start = max(one.start + self._open_from, reached)
+            reached = max(one.end + self._open_from, start + 1)
+            emissions.append(replace(one, start=start, end=reached))
+        return emissions
+
+    def _settle(self) -> list[Emission]:
+        """Emissions of the labels that all prefixes have gone beyond; they and their frames are forgotten."""
+        total_K = np.logaddexp(self._after_blank_K, self._after_label_K) + self._gain_K
+        paths = [self._tree.path(node) for node in self._node_K.tolist()]
+        best = paths[int(total_K.argmax())]
+        if self._frame - self._open_from > LONGEST_OPEN and len(best) > 1:
+            # Half of what is open is settled.
+            begun = best[: (len(best) + 1) // 2]
+            kept = [k for k, path in enumerate(paths) if path[: len(begun)] == begun and len(path) > len(begun)]
+            self._keep(np.array(kept))
+            paths = [paths[k] for k in kept]
+        # The last label of a prefix may go on.
+        count = _common([path[:-1] for path in paths])
+        emissions = self._aligned(best)[:count]
+        births = self._tree.births(int(self._node_K[0]))
+        self._tree, nodes = self._tree.beyond(self._node_K.tolist(), count)
+        self._node_K = np.array(nodes)
+        if count:
+            self._anchor = best[count - 1]
+            self._settled_to = emissions[-1].end
+            # No path of a prefix that is kept has this label before.
+            self._forget(before=births[count - 1])
+        return emissions
+
+    def _keep(self, chosen: np.ndarray) -> None:
+        self._node_K, self._last_K = self._node_K[chosen], self._last_K[chosen]
+        self._after_blank_K, self._after_label_K = self._after_blank_K[chosen], self._after_label_K[chosen]
+        self._gain_K, self._state_K = self._gain_K[chosen], self._state_K[chosen]
+
+    def _forget(self, *, before: int) -> None:
+        open_TV = np.concatenate(self._open)
+        # A copy, so that what is forgotten is freed.
+        self._open = [open_TV[before - self._open_from :].copy()]
+        self._open_from = before
+
+    def _search(self, scores_TV: np.ndarray) -> None:
+        blank, fusion, tree = self._blank, self._fusion, self._tree
+        labels = np.delete(np.arange(scores_TV.shape[1]), blank)
+        node_K, last_K, gain_K, state_K = self._node_K, self._last_K, self._gain_K, self._state_K
+        after_blank_K, after_label_K = self._after_blank_K, self._after_label_K
+        for frame, frame_V in enumerate(scores_TV, start=self._frame):
+            labels_C = labels[frame_V[labels] >= frame_V.max() - self._prune]
+            total_K = np.logaddexp(after_blank_K, after_label_K)
+            stay_blank_K = total_K + frame_V[blank]
+            stay_label_K = after_label_K + frame_V[last_K]
+            if not labels_C.size:
+                after_blank_K, after_label_K = stay_blank_K, stay_label_K
+                continue
+
+            grown_KC = total_K[:, None] + frame_V[labels_C]
+            column_V = np.full(frame_V.shape, -1)
+            column_V[labels_C] = np.arange(labels_C.size)
+            column_K = column_V[last_K]
+            repeats = np.flatnonzero(column_K >= 0)
+            grown_KC[repeats, column_K[repeats]] = after_blank_K[repeats] + frame_V[last_K[repeats]]
+            # Where a prefix and its parent are both in the beam, the parent grows into a prefix that is already there.
+            row = {node: k for k, node in enumerate(node_K.tolist())}
+            parent_K = np.array([row.get(tree.parents[node], -1) for node in row])
+            met = np.flatnonzero((parent_K >= 0) & (column_K >= 0))
+            source = parent_K[met], column_K[met]
+            stay_label_K[met] = np.logaddexp(stay_label_K[met], grown_KC[source])
+            grown_KC[source] = NEVER
+
+            stayed_K = np.logaddexp(stay_blank_K, stay_label_K)
+            if fusion is None:
+                ranked = np.concatenate([stayed_K, grown_KC.ravel()])
+            else:
+                states_N, labels_N = np.repeat(state_K, labels_C.size), np.tile(labels_C, state_K.size)
+                gains_N, states_N = fusion.extend(states_N, labels_N)
+                gains_N = gains_N + np.repeat(gain_K, labels_C.size)
+                ranked = np.concatenate([stayed_K + gain_K, grown_KC.ravel() + gains_N])
+            kept = largest(ranked, self._beam)
+            stayed, grown = kept[kept < node_K.size], kept[kept >= node_K.size] - node_K.size
+            parents, columns = np.divmod(grown, labels_C.size)
+            born_labels = labels_C[columns]
+            born = [
+                tree.child(*pair, frame) for pair in zip(node_K[parents].tolist(), born_labels.tolist(), strict=True)
+            ]
+            node_K = np.concatenate([node_K[stayed], np.array(born, dtype=np.int64)])
+            last_K = np.concatenate([last_K[stayed], born_labels])
+            after_blank_K = np.concatenate([stay_blank_K[stayed], np.full(len(born), NEVER)])
+            after_label_K = np.concatenate([stay_label_K[stayed], grown_KC.ravel()[grown]])
+            if fusion is not None:
+                gain_K = np.concatenate([gain_K[stayed], gains_N[grown]])
+                state_K = np.concatenate([state_K[stayed], states_N[grown]])
+        if fusion is None:
+            gain_K, state_K = np.zeros(node_K.size), np.zeros(node_K.size, dtype=np.int64)
+        self._node_K, self._last_K, self._gain_K, self._state_K = node_K, last_K, gain_K, state_K
+        self._after_blank_K, self._after_label_K = after_blank_K, after_label_K
+
+
+class _PrefixTree:
+    """Prefixes as nodes with a parent; the same prefix is always the same node, also after it left the beam."""
+
+    def __init__(self) -> None:
+        self.parents = [-1]
+        self.labels = [-1]
+        self._births = [-1]
+        self._children: dict[tuple[int, int], int] = {}
+
+    def child(self, node: int, label: int, frame: int) -> int:
+        """The prefix with one label more; a new one is born in this frame."""
+        found = self._children.setdefault((node, label), len(self.parents))
+        if found == len(self.parents):
+            self.parents.append(node)
+            self.labels.append(label)
+            self._births.append(frame)
+        return found
+
+    def path(self, node: int) -> tuple[int, ...]:
+        """The labels of a prefix."""
+        return tuple(self.labels[node] for node in self._line(node))
+
+    def births(self, node: int) -> tuple[int, ...]:
+        """The frame in which the beam first had each label of a prefix."""
+        return tuple(self._births[node] for node in self._line(node))
+
+    def beyond(self, nodes: Sequence[int], count: int) -> tuple[_PrefixTree, list[int]]:
+        """A tree of these prefixes alone, their first `count` labels left out, and their nodes in it."""
+        tree, found = _PrefixTree(), []
+        for node in nodes:
+            new = 0
+            for old in self._line(node)[count:]:
+                new = tree.child(new, self.labels[old], self._births[old])
+            found.append(new)
+        return tree, found
+
+    def _line(self, node: int) -> list[int]:
+        line = []
+        while node:
+            line.append(node)
+            node = self.parents[node]
+        return line[::-1]
+
+
+def prefix_beam(
+    log_probs_TV: np.ndarray,
+    *,
+    beam: int = 16,
+    blank: int = 0,
+    nbest: int = 1,
+    prune: float = 10.0,
+    fusion: Fusion | None = None,
+) -> list[Hypothesis]:
+    """The best labellings of a whole, best first: at most `nbest`, fewer where fewer have a probability above 0.
+
+    With a `beam` that no frame fills and `prune=math.inf` the scores are the exact log posteriors, with the gains of
+    the fusion; otherwise they are lower bounds. `align` gives the times of a hypothesis.
+
+    Raises:
+        ScoresError: the scores are not an array (T, V) with a finite best label in each frame.
+        ValueError: `1 <= nbest <= beam` or `prune >= 0` does not hold.
+    """
+    if not 1 <= nbest <= beam:
+        raise ValueError(f"nbest is {nbest} and beam is {beam}: give 1 <= nbest <= beam")
+    decoder = BeamDecoder(blank=blank, beam=beam, prune=prune, fusion=fusion)
+    decoder._search(checked(log_probs_TV, blank).astype(np.float64))
+    return decoder.hypotheses(nbest)
+
+
+def _common(paths: Sequence[tuple[int, ...]]) -> int:
+    """How many labels all of them begin with."""
+    least, most = min(paths), max(paths)
+    return next(
+        (k for k, pair in enumerate(zip(least, most, strict=False)) if pair[0] != pair[1]), min(len(least), len(most))
+    )
+
+
+def largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Indices of the `count` largest values, those of probability 0 left out, in no particular order."""
+    chosen = np.arange(values.size) if values.size <= count else np.argpartition(-values, count - 1)[:count]
+    return chosen[values[chosen] > NEVER]

@@ -1,0 +1,144 @@
+"""Beam search on a stream: whatever the pushes, the emissions are the same, and those of the whole; and fusion."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference import beam as beams
+from inference.beam import BeamDecoder, prefix_beam
+from inference.ctc import GreedyDecoder, align
+
+
+def speech(seed: int, frames: int, size: int = 8, *, every: int = 5, sure: float = 6.0) -> np.ndarray:
+    """Scores as of a trained model: spikes between blanks, now and then two labels that might both be meant."""
+    rng = np.random.default_rng(seed)
+    scores_TV = rng.standard_normal((frames, size))
+    scores_TV[:, 0] += sure
+    for t in range(2, frames, every):
+        one, other = rng.choice(np.arange(1, size), 2, replace=False)
+        scores_TV[t, one] += 2 * sure
+        scores_TV[t, other] += 2 * sure - rng.exponential(3.0)
+    return scores_TV - np.logaddexp.reduce(scores_TV, axis=1, keepdims=True)
+
+
+class Bigrams:
+    """A fusion of random gains for each pair of labels; the state is the last label."""
+
+    def __init__(self, seed: int, size: int) -> None:
+        self.gains_VV = np.random.default_rng(seed).normal(0, 1.5, (size, size))
+
+    def begin(self) -> int:
+        return 0
+
+    def extend(self, states_N: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.gains_VV[states_N, labels_N], labels_N
+
+    def finish(self, states_N: np.ndarray) -> np.ndarray:
+        return self.gains_VV[states_N, 0]
+
+    def of(self, labels: tuple[int, ...]) -> float:
+        return math.fsum(self.gains_VV[pair] for pair in itertools.pairwise((0, *labels, 0)))
+
+
+def pushed(decoder: BeamDecoder, scores_TV: np.ndarray, pieces: list[int]) -> list:
+    found, at = [], 0
+    for piece in itertools.cycle(pieces):
+        if at >= len(scores_TV):
+            return found + decoder.flush()
+        found += decoder.push(scores_TV[at : at + piece])
+        at += piece
+    raise AssertionError
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10_000), pieces=st.lists(st.integers(1, 40), min_size=1, max_size=6), fused=st.booleans())
+def test_any_pushes_equal_the_whole(seed: int, pieces: list[int], fused: bool) -> None:
+    scores_TV = speech(seed, 150)
+    decoder = BeamDecoder(beam=8, fusion=Bigrams(seed, 8) if fused else None)
+    whole = decoder.push(scores_TV) + decoder.flush()
+    assert pushed(decoder, scores_TV, pieces) == whole
+    # What is settled on the way is what the search finds at the end.
+    assert tuple(one.label for one in whole) == prefix_beam(scores_TV, beam=8, fusion=decoder._fusion)[0].labels
+    assert all(a.end <= b.start for a, b in itertools.pairwise(whole))
+    assert all(0 <= one.start < one.end and 0 <= one.score <= 1 for one in whole)
+
+
+def test_times_are_those_of_the_alignment() -> None:
+    scores_TV = speech(1, 400)
+    decoder = BeamDecoder(beam=8)
+    found = decoder.push(scores_TV)
+    assert found, "some labels settle before the end"
+    found += decoder.flush()
+    assert found == align(scores_TV, [one.label for one in found])
+
+
+def test_sure_scores_are_decoded_as_by_greedy_search() -> None:
+    scores_TV = speech(3, 300, sure=12.0)
+    decoder, greedy = BeamDecoder(beam=4), GreedyDecoder()
+    beam = decoder.push(scores_TV) + decoder.flush()
+    assert [one.label for one in beam] == [one.label for one in greedy.push(scores_TV) + greedy.flush()]
+
+
+def test_what_is_held_does_not_grow_with_the_stream() -> None:
+    decoder = BeamDecoder(beam=8)
+    frames, nodes = [], []
+    for k in range(60):
+        decoder.push(speech(k, 100))
+        frames.append(sum(map(len, decoder._open)))
+        nodes.append(len(decoder._tree.parents))
+    assert max(frames) < beams.LONGEST_OPEN
+    assert max(nodes) < 3000
+
+
+def test_a_beam_that_never_agrees_is_cut() -> None:
+    """Two labels that are equally likely, then certain ones for ever: the beam keeps both beginnings."""
+    scores_TV = np.full((1200, 4), -20.0)
+    scores_TV[:, 0] = 0.0
+    scores_TV[5, [1, 2]] = 0.0, -1e-3
+    scores_TV[5, 0] = -20.0
+    for t in range(20, 1200, 10):
+        scores_TV[t, 0], scores_TV[t, 3] = -20.0, 0.0
+    scores_TV -= np.logaddexp.reduce(scores_TV, axis=1, keepdims=True)
+    decoder = BeamDecoder(beam=2)
+    found = decoder.push(scores_TV)
+    assert found[0].label == 1
+    assert len(found) > 50
+    assert sum(map(len, decoder._open)) <= beams.LONGEST_OPEN
+    assert [one.label for one in found + decoder.flush()] == [1] + [3] * 118
+
+
+def test_asking_changes_nothing() -> None:
+    scores_TV = speech(5, 240)
+    asked, other = BeamDecoder(beam=6), BeamDecoder(beam=6)
+    for t in range(0, 200, 20):
+        piece_TV = scores_TV[t : t + 20]
+        before = asked.push(piece_TV)
+        ahead = asked.peek(scores_TV[t + 20 : t + 40])
+        assert asked.peek(scores_TV[t + 20 : t + 40]) == ahead
+        assert before == other.push(piece_TV)
+    rest = asked.peek()
+    assert rest == asked.flush() == other.flush()
+
+
+@settings(deadline=None, max_examples=40)
+@given(frames=st.integers(0, 5), size=st.integers(2, 4), seed=st.integers(0, 10_000))
+def test_fusion_adds_its_gains_to_the_exact_posteriors(frames: int, size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores_TV = rng.standard_normal((frames, size))
+    scores_TV -= np.logaddexp.reduce(scores_TV, axis=1, keepdims=True)
+    fusion = Bigrams(seed, size)
+    expected: dict[tuple[int, ...], float] = {}
+    for path in itertools.product(range(size), repeat=frames):
+        labels = tuple(label for label, _ in itertools.groupby(path) if label)
+        expected[labels] = expected.get(labels, 0.0) + math.exp(sum(scores_TV[t, v] for t, v in enumerate(path)))
+    found = prefix_beam(scores_TV, beam=5000, nbest=5000, prune=math.inf, fusion=fusion)
+    assert {h.labels: h.score for h in found} == pytest.approx(
+        {labels: math.log(p) + fusion.of(labels) for labels, p in expected.items()}, rel=1e-9, abs=1e-9
+    )
+    assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
