@@ -18,6 +18,7 @@ from inference.pooling import pool
 
 # A recording no longer than the chunk is seen with full context, a longer one in windows with the look-ahead beyond.
 WHOLE_CHUNK_SECONDS, WHOLE_LOOKAHEAD_SECONDS = 30.0, 3.0
+BEAM = 16
 
 
 @dataclass(frozen=True)
@@ -92,21 +93,24 @@ class Recognizer:
         chunk: float = WHOLE_CHUNK_SECONDS,
         lookahead: float = WHOLE_LOOKAHEAD_SECONDS,
         rules: SpotRules | Mapping[str, float] | None = None,
+        beam: int = BEAM,
         source: str = "",
     ) -> Recognition:
         """The gestures of a recording with their times in seconds.
 
         Args:
             landmarks: The recording; no frames have no gestures.
-            chunk: Seconds by which the recogniser advances; with those of a stream, the gestures are the stream's.
+            chunk: Seconds by which the recogniser advances; with those of a stream (and its beam), the gestures are the
+                stream's.
             lookahead: Seconds that it sees beyond them.
             rules: When a gesture counts as made, for a model that spots; the model's own where not given.
+            beam: Hypotheses of the beam search, for a model of sequences; 0 is greedy.
             source: Name of the recording.
 
         Raises:
             ModelError: the model knows gestures but not what is none; use `classify`.
         """
-        session = self.stream(chunk=chunk, lookahead=lookahead, rules=rules)
+        session = self.stream(chunk=chunk, lookahead=lookahead, rules=rules, beam=beam)
         events = [*session.push(landmarks), *session.flush()]
         gestures = tuple(Gesture(one.text, one.start, one.end, one.confidence) for one in events if one.final)
         return Recognition(gestures, landmarks.duration, self.model.name, source)

@@ -10,11 +10,12 @@ import numpy as np
 from features.landmarks import Landmarks
 from features.normalize import LandmarkExtractor
 from gestures.spotting import NONE, SpotRules, Spotter
-from inference.endpoint import EndpointRules
+from inference.beam import BeamDecoder
+from inference.ctc import Emission, GreedyDecoder
 from inference.model import CLASS, Model, ModelError
 from inference.pooling import PoolStream, in_steps
 from inference.scorer import ScoreStream
-from inference.session import Event, LabelSession, Update
+from inference.session import Event
 
 CHUNK_SECONDS = 0.2
 LOOKAHEAD_SECONDS = 0.1
@@ -24,7 +25,7 @@ class GestureSession:
     """Recognises the gestures of one stream with one model.
 
     A model with the label `none` spots: the last moments are judged every hop, and `gestures.spotting` makes events of
-    the probabilities. A model of sequences (CTC) gives an event for each sign when it can no longer change. Either way
+    the probabilities. A model of sequences (CTC) gives an event for each sign once its label has gone by. Either way
     a final event never changes, and events are the same however the frames are grouped.
 
     Args:
@@ -33,6 +34,8 @@ class GestureSession:
         lookahead: Seconds that it sees beyond them; rounded up likewise.
         rules: When a gesture counts as made, for a model that spots: all rules, or some by name, such as
             `{"enter": 0.8}`, in the place of the model's own.
+        beam: Hypotheses of the beam search, for a model of sequences; it makes fewer mistakes, but tells a sign only
+            when all hypotheses agree, which is mostly at the end. With 0 the search is greedy.
 
     Attributes:
         chunk: The chunk in use, in seconds.
@@ -52,6 +55,7 @@ class GestureSession:
         chunk: float = CHUNK_SECONDS,
         lookahead: float = LOOKAHEAD_SECONDS,
         rules: SpotRules | Mapping[str, float] | None = None,
+        beam: int = 0,
     ):
         extractor = landmark_extractor(model)
         chunk_frames, lookahead_frames = (
@@ -61,12 +65,12 @@ class GestureSession:
         self.delay = self.chunk + self.lookahead + extractor.delay_seconds
         self._extractor = extractor
         self._resampler = extractor.resampler()
+        scores = ScoreStream(model.scorer, chunk=chunk_frames, lookahead=lookahead_frames)
         if model.head["kind"] == CLASS:
-            scores = ScoreStream(model.scorer, chunk=chunk_frames, lookahead=lookahead_frames)
             self.delay += (in_steps(model.head, model.step_seconds)[1] - 1) * model.step_seconds
             self._way: _Spotting | _Sequence = _Spotting(model, extractor, scores, rules_of(model, rules))
         else:
-            self._way = _Sequence(model, extractor, chunk_frames, lookahead_frames)
+            self._way = _Sequence(model, extractor, scores, beam)
 
     def reset(self) -> None:
         """Forget everything without a word; what is pushed afterwards is a new stream."""
@@ -161,43 +165,40 @@ class _Spotting:
 
 
 class _Sequence:
-    """Points to a sequence of signs, each an event of its own, by CTC."""
+    """Points to a sequence of signs, each an event of its own, by CTC.
 
-    def __init__(self, model: Model, extractor: LandmarkExtractor, chunk: int, lookahead: int):
+    There are no endpoints: while a long sign is made its label may be long in coming, and a cut would go through it.
+    """
+
+    def __init__(self, model: Model, extractor: LandmarkExtractor, scores: ScoreStream, beam: int):
         self._labels = model.labels
-        self._shift = extractor.shift_seconds
         self._step = model.step_seconds
-        self._session = LabelSession(
-            model.scorer,
-            extractor.stream,
-            shift=1,
-            input_seconds=extractor.shift_seconds,
-            chunk=chunk,
-            lookahead=lookahead,
-            rules=EndpointRules(),
-        )
+        self._extractor = extractor
+        self._scores = scores
+        self._decoder = BeamDecoder(beam=beam) if beam else GreedyDecoder()
         self.reset()
 
     def reset(self) -> None:
         self.start = 0.0
-        self._session.reset()
-        self._told = 0
+        self._frames = self._extractor.stream()
+        self._scores.reset()
+        self._decoder.flush()
 
     def push(self, points_TKC: np.ndarray) -> list[Event]:
-        return self._events(self._session.push(points_TKC))
+        return self._read(self._scores.push(self._frames.push(points_TKC)))
 
     def flush(self) -> list[Event]:
-        return self._events(self._session.flush())
+        events = self._read(self._scores.push(self._frames.flush()))
+        events += self._read(self._scores.flush())
+        return events + self._events(self._decoder.flush())
 
-    def _events(self, updates: Sequence[Update]) -> list[Event]:
+    def _read(self, pieces: Sequence[np.ndarray]) -> list[Event]:
+        return [event for scores_TV in pieces for event in self._events(self._decoder.push(scores_TV))]
+
+    def _events(self, emissions: Sequence[Emission]) -> list[Event]:
         events = []
-        for update in updates:
-            origin = self.start + update.origin * self._shift
-            # The last of the settled ones may be going on; it has its label, but not its end.
-            sure = update.settled if update.final else update.settled[:-1]
-            for one in sure[self._told :]:
-                label = self._labels[one.label]
-                begin, end = (origin + step * self._step for step in (one.start, one.end))
-                events.append(Event(begin, end, label, one.score, True, label))
-            self._told = 0 if update.final else max(self._told, len(sure))
+        for one in emissions:
+            label = self._labels[one.label]
+            begin, end = (self.start + step * self._step for step in (one.start, one.end))
+            events.append(Event(begin, end, label, one.score, True, label))
         return events

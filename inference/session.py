@@ -1,7 +1,8 @@
 """A stream as it comes: `push`, `flush`, `reset`, and what is recognised so far.
 
-The same session serves speech and gestures: inputs (samples, or landmarks of one video frame each) become frames,
-scores and emissions in pieces of any size. `asr.stream` and its like turn emissions into events with text.
+Speech and gestures have the same protocol, `Session`, and the same events. `LabelSession` is what is common to sessions
+that divide a stream by silences: inputs become frames, scores and emissions in pieces of any size, and `asr.stream`
+turns emissions into events with text.
 
 Whatever the pushes, the updates are the same: they come once a window. The cost of a push depends on the push alone;
 what is held is one window, and the little before it that an endpoint may go back into. An endpoint within a window has

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.landmarks import LandmarkError, Landmarks
+from features.landmarks import LandmarkError, Landmarks, joined
 from gestures.joining import join_clips
 from gestures.recognizer import Recognizer
 from gestures.spotting import SpotRules
 from gestures.stream import GestureSession
 from inference import model as models
+from inference.beam import prefix_beam
+from inference.ctc import greedy
 from inference.model import ModelError
 from inference.pooling import PoolStream, pool
 from inference.session import Event
@@ -30,11 +32,11 @@ def stream(clip: Callable[..., Landmarks]) -> Landmarks:
     rng = np.random.default_rng(0)
     labels = rng.choice(["circle", "raise", "wave"], size=12)
     clips = [clip(label, seed=900 + k) for k, label in enumerate(labels)]
-    joined, _ = join_clips(clips, rng.uniform(0.3, 1.2, size=13), rng)
-    presence_TK = np.array(joined.presence_TK)
-    presence_TK[rng.random(len(joined)) < 0.1] = 0
-    time_T = joined.time_T + rng.uniform(0, 0.015, size=len(joined))
-    return joined.with_frames(joined.coordinates_TKC, presence_TK, time_T + 5.0)
+    whole, _ = join_clips(clips, rng.uniform(0.3, 1.2, size=13), rng)
+    presence_TK = np.array(whole.presence_TK)
+    presence_TK[rng.random(len(whole)) < 0.1] = 0
+    time_T = whole.time_T + rng.uniform(0, 0.015, size=len(whole))
+    return whole.with_frames(whole.coordinates_TKC, presence_TK, time_T + 5.0)
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +94,35 @@ def test_events_are_those_of_the_parts_put_together_by_hand(recognizers, stream:
     np.testing.assert_array_equal(pools.probabilities_NV, probabilities)
 
 
+@pytest.mark.parametrize("beam", [0, 8])
+def test_signs_are_those_of_a_search_over_all_scores(beam: int, recognizers, stream: Landmarks) -> None:
+    """However long no label comes: nothing is cut while a sign may be going on."""
+    model = recognizers["sequence"].model
+    still = stream.with_frames(
+        np.repeat(stream.coordinates_TKC[-1:], 250, axis=0), np.ones((250, len(stream.points))), np.arange(250) / 25
+    )
+    long = joined([stream, still.moved(stream.time_T[-1] + 0.04), stream.moved(stream.duration + 12.0)])
+    frames_TF = model.extractor(long)
+    fps = model.extractor.config.fps
+    scores_TV = model.scorer.windowed([frames_TF], chunk=round(0.32 * fps), lookahead=round(0.16 * fps))
+    labels = prefix_beam(scores_TV, beam=beam)[0].labels if beam else [one.label for one in greedy(scores_TV)]
+    session = GestureSession(model, chunk=0.32, lookahead=0.16, beam=beam)
+    assert [event.text for event in pushed(session, long, [7, 300])] == [model.labels[label] for label in labels]
+    assert len(labels) > 3
+
+
+def test_a_sign_is_told_once_its_label_has_gone_by(recognizers, stream: Landmarks) -> None:
+    session = recognizers["sequence"].stream(chunk=0.08, lookahead=0.0)
+    told = [(event, time) for t, time in enumerate(stream.time_T) for event in session.push(stream[t : t + 1])]
+    assert len(told) > 2
+    assert all(time - event.end <= session.delay + 0.1 for event, time in told)
+
+
 def test_a_trained_model_finds_the_gestures(moves_recognizer: Recognizer, clip: Callable[..., Landmarks]) -> None:
     rng = np.random.default_rng(1)
     labels = ["wave", "circle", "raise", "raise", "wave", "circle"]
-    joined, places = join_clips([clip(label, seed=500 + k) for k, label in enumerate(labels)], [0.8] * 7, rng)
-    events = [event for event in pushed(moves_recognizer.stream(), joined, []) if event.final]
+    whole, places = join_clips([clip(label, seed=500 + k) for k, label in enumerate(labels)], [0.8] * 7, rng)
+    events = [event for event in pushed(moves_recognizer.stream(), whole, []) if event.final]
     assert [event.text for event in events] == labels
     for event, (start, end) in zip(events, places, strict=True):
         assert event.start < end + 0.3
