@@ -17,7 +17,8 @@ EXAMPLES = """\
 examples:
   asr transcribe talk.flac                        the words, on standard output
   asr transcribe recordings/ --output texts/      a folder; texts/NAME.txt for each recording
-  asr transcribe a.wav b.mp3 --format json        words with times and confidence
+  asr transcribe a.wav --format json              words with times and confidence
+  asr transcribe a.mp4 --format srt vtt --output .   subtitles: a.srt and a.vtt in this folder
   cat a.wav | asr transcribe -                    from standard input
   asr listen                                      the microphone, while you speak; Ctrl-C ends
   asr transcribe talk.flac --streaming            a file heard as a live stream, with a report on the delays
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="asr",
         description="Turn speech into text, and train models that do.",
         epilog=EXAMPLES,
@@ -59,16 +60,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(transcribe)
     transcribe.add_argument(
         "--format",
-        choices=tuple(WRITERS),
-        default="txt",
-        help="txt: the words; json: with times and confidence (default: txt)",
+        action="append",
+        choices=(*WRITERS, ALL),
+        metavar="FORMAT [FORMAT ...]",
+        help="txt: the words; json: with times and confidence, in whisper's layout (several files printed: a line each "
+        "with the file's name, so that each can be read as it comes); srt, vtt: subtitles; tsv: whisper's table; ctm: "
+        "NIST's; textgrid: Praat's; all: each of these (default: txt)",
     )
-    transcribe.add_argument("--output", metavar="DIR", help="write DIR/NAME.FORMAT for each file instead of printing")
+    transcribe.add_argument(
+        "--output", metavar="DIR", help="write DIR/NAME.FORMAT for each file and format instead of printing"
+    )
     transcribe.add_argument(
         "--streaming", action="store_true", help="hear it as a live stream would be, and report how late words come"
     )
     transcribe.add_argument("--realtime", action="store_true", help="with --streaming: at the pace of a microphone")
     _add_latency(transcribe)
+    _add_subtitles(transcribe)
     transcribe.set_defaults(run=_transcribe)
 
     listen = commands.add_parser(
@@ -110,6 +117,46 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.set_defaults(run=_doctor)
     return parser
+
+
+ALL = "all"  # formats
+
+
+class _Parser(argparse.ArgumentParser):
+    """Takes several formats after one `--format`, up to the first word that is none.
+
+    `nargs="+"` would take the files too in `--format json a.wav`.
+    """
+
+    def parse_known_args(self, args=None, namespace=None):
+        from asr.formats import WRITERS
+
+        spread: list[str] = []
+        formats = False
+        for word in sys.argv[1:] if args is None else args:
+            known = formats and word in (*WRITERS, ALL)
+            if known and spread[-1] != "--format":
+                spread.append("--format")
+            formats = known or word == "--format" or word.startswith("--format=")
+            spread.append(word)
+        return super().parse_known_args(spread, namespace)
+
+
+# Options of subtitles by the rules that they set; `asr.subtitles` has the defaults.
+SUBTITLES = {
+    "max_line_width": "max_line_width",
+    "max_line_count": "max_line_count",
+    "max_cue_duration": "max_duration",
+}
+
+
+def _add_subtitles(parser: argparse.ArgumentParser) -> None:
+    subtitles = parser.add_argument_group("subtitles", "rules for srt and vtt")
+    subtitles.add_argument("--max-line-width", type=count, metavar="N", help="letters on a line (default: 42)")
+    subtitles.add_argument("--max-line-count", type=count, metavar="N", help="lines shown at a time (default: 2)")
+    subtitles.add_argument(
+        "--max-cue-duration", type=time, metavar="TIME", help="how long they are shown at most (default: 7s)"
+    )
 
 
 # Options of a stream; where one is not given, `asr.stream` and `inference.endpoint` have the default.
@@ -177,6 +224,8 @@ def _add_model(parser: argparse.ArgumentParser, *, beam: bool = True) -> None:
 
 def _transcribe(parsed: argparse.Namespace) -> int:
     """Write down what is said in sound files. A folder stands for all sound files in it."""
+    from asr.formats import WRITERS
+    from asr.subtitles import SubtitleRules
     from asr.transcribe import InputError, Streaming, transcribe_files
 
     if not parsed.streaming:
@@ -185,14 +234,20 @@ def _transcribe(parsed: argparse.Namespace) -> int:
             raise InputError(f"--{asked[0].replace('_', '-')} goes with --streaming; add that, or leave it out")
     if parsed.streaming and parsed.beam:
         raise InputError("--streaming decodes greedily; leave --beam out")
+    formats = tuple(WRITERS) if ALL in (parsed.format or ()) else tuple(dict.fromkeys(parsed.format or ["txt"]))
+    rules = {rule: getattr(parsed, name) for name, rule in SUBTITLES.items() if getattr(parsed, name) is not None}
+    if rules and not {"srt", "vtt"} & set(formats):
+        given = next(name for name in SUBTITLES if getattr(parsed, name) is not None).replace("_", "-")
+        raise InputError(f"--{given} goes with --format srt or vtt; add one, or leave it out")
     return transcribe_files(
         parsed.files,
         model=parsed.model,
-        format=parsed.format,
+        formats=formats,
         output=parsed.output,
         threads=parsed.threads,
         beam=parsed.beam,
         streaming=Streaming(realtime=parsed.realtime, **_streams(parsed)) if parsed.streaming else None,
+        rules=SubtitleRules(**rules),
     )
 
 

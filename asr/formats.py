@@ -3,57 +3,153 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from asr.transcript import Transcript
+from asr.subtitles import SubtitleRules, cues, plain
+from asr.textgrid import to_text as textgrid
+from asr.transcript import Segment, Transcript
 from inference.files import write_text
+from inference.times import clock
 
 
 class FormatError(ValueError):
     """The format asked for does not exist."""
 
 
-def to_txt(transcript: Transcript) -> str:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What some formats need beyond the transcript.
+
+    Args:
+        recording: The name of the recording, for ctm.
+        rules: What subtitles must be like, for srt and vtt.
+    """
+
+    recording: str = "recording"
+    rules: SubtitleRules = field(default_factory=SubtitleRules)
+
+
+PLAIN = Options()
+
+
+def to_txt(transcript: Transcript, options: Options = PLAIN) -> str:
     """The text alone, on one line."""
     return transcript.text + "\n"
 
 
-def to_json(transcript: Transcript) -> str:
+def to_json(transcript: Transcript, options: Options = PLAIN) -> str:
     """The layout that whisper writes, without the language: the text, segments divided at pauses, words with times.
 
-    Times are seconds to the millisecond. Unlike whisper's, texts carry no leading space.
+    Times are seconds to the millisecond. As whisper's, words begin with the white space before them, so that they are
+    the text when joined, which is how its readers make lines of them; unlike whisper's, the first one and the texts of
+    segments do not. Segments have a confidence, the mean of their words'.
     """
-    segments = [
-        {
-            "id": number,
-            "start": round(segment.start, 3),
-            "end": round(segment.end, 3),
-            "text": segment.text,
-            "words": [
-                {
-                    "word": word.text,
-                    "start": round(word.start, 3),
-                    "end": round(word.end, 3),
-                    "probability": round(word.confidence, 4),
-                }
-                for word in segment.words
-            ],
-        }
-        for number, segment in enumerate(transcript.segments())
-    ]
-    content = {"text": transcript.text, "segments": segments}
-    return json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    return json.dumps(_content(transcript), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
-WRITERS: dict[str, Callable[[Transcript], str]] = {"txt": to_txt, "json": to_json}
+def to_json_line(transcript: Transcript, file: str) -> str:
+    """The content of `to_json` on one line, after the name of the file that it is the transcript of."""
+    return json.dumps({"file": file, **_content(transcript)}, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write(transcript: Transcript, path: str | Path, format: str) -> None:
+def to_srt(transcript: Transcript, options: Options = PLAIN) -> str:
+    """Subtitles in the format of SubRip. It has no way to escape what players take for markup."""
+    return "".join(
+        "\n".join([str(number), f"{clock(cue.start)} --> {clock(cue.end)}", *cue.lines, "", ""])
+        for number, cue in enumerate(cues(transcript, options.rules), start=1)
+    )
+
+
+def to_vtt(transcript: Transcript, options: Options = PLAIN) -> str:
+    """Subtitles as WebVTT, https://www.w3.org/TR/webvtt1/."""
+    blocks = ["WEBVTT\n\n"]
+    for cue in cues(transcript, options.rules):
+        text = "\n".join(cue.lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        blocks.append(f"{clock(cue.start, point='.')} --> {clock(cue.end, point='.')}\n{text}\n\n")
+    return "".join(blocks)
+
+
+def to_tsv(transcript: Transcript, options: Options = PLAIN) -> str:
+    """Whisper's table: start and end in milliseconds and the text of each segment; nothing is quoted."""
+    rows = [f"{round(1000 * s.start)}\t{round(1000 * s.end)}\t{plain(s.text)}\n" for s in transcript.segments()]
+    return "".join(["start\tend\ttext\n", *rows])
+
+
+def to_ctm(transcript: Transcript, options: Options = PLAIN) -> str:
+    """A line for each word as NIST's sclite reads them: recording, channel, start, duration, word, confidence.
+
+    White space within the name of the recording or a word becomes `_`. Words without a letter are left out.
+    """
+    name = _one_field(options.recording)
+    name = re.sub("^;+", lambda marks: "_" * len(marks[0]), name) or "recording"  # ;; begins a comment
+    lines = []
+    for word in transcript.words:
+        start, end = round(1000 * word.start), round(1000 * word.end)
+        if field := _one_field(word.text):
+            times = f"{start / 1000:.3f} {(end - start) / 1000:.3f}"
+            lines.append(f"{name} 1 {times} {field} {word.confidence:.4f}\n")
+    return "".join(lines)
+
+
+def to_textgrid(transcript: Transcript, options: Options = PLAIN) -> str:
+    """Praat's TextGrid with the tiers `words` and `segments`; see `asr.textgrid`."""
+    return textgrid(transcript)
+
+
+WRITERS: dict[str, Callable[..., str]] = {
+    "txt": to_txt,
+    "json": to_json,
+    "srt": to_srt,
+    "vtt": to_vtt,
+    "tsv": to_tsv,
+    "ctm": to_ctm,
+    "textgrid": to_textgrid,
+}
+
+
+def suffix(format: str) -> str:
+    """How the names of files in a format end."""
+    return ".TextGrid" if format == "textgrid" else f".{format}"
+
+
+def write(transcript: Transcript, path: str | Path, format: str, options: Options = PLAIN) -> None:
     """Write a transcript in one of the formats of `WRITERS`; see `inference.files.write_text` for how.
 
     Raises `FormatError` where there is no such format.
     """
     if format not in WRITERS:
         raise FormatError(f"no format {format!r}: choose one of {', '.join(WRITERS)}")
-    write_text(path, WRITERS[format](transcript))
+    write_text(path, WRITERS[format](transcript, options))
+
+
+def _content(transcript: Transcript) -> dict:
+    pieces = iter(transcript.pieces())
+    segments = [_segment(number, segment, pieces) for number, segment in enumerate(transcript.segments())]
+    return {"text": transcript.text, "segments": segments}
+
+
+def _segment(number: int, segment: Segment, pieces: Iterator[tuple[str, str]]) -> dict:
+    """One segment of whisper's layout; takes as many of the `pieces` as it has words."""
+    return {
+        "id": number,
+        "start": round(segment.start, 3),
+        "end": round(segment.end, 3),
+        "text": segment.text,
+        "confidence": round(segment.confidence, 4),
+        "words": [
+            {
+                "word": "".join(piece),
+                "start": round(word.start, 3),
+                "end": round(word.end, 3),
+                "probability": round(word.confidence, 4),
+            }
+            for word, piece in zip(segment.words, pieces, strict=False)
+        ],
+    }
+
+
+def _one_field(text: str) -> str:
+    return plain(text).replace(" ", "_")

@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import asr
-from asr.formats import WRITERS, write
+from asr.formats import WRITERS, Options, suffix, to_json_line, write
 from asr.listen import BLOCK_SECONDS, Stopwatch, listen, paced, warn_of_latency
 from asr.recognizer import Recognizer
 from asr.stream import SpeechEvent, SpeechSession
+from asr.subtitles import SubtitleRules
 from asr.transcript import Transcript
 from asr.vad import SileroVad
 from features import audio
@@ -44,16 +45,30 @@ def transcribe_files(
     files: Sequence[str],
     *,
     model: str,
-    format: str = "txt",
+    formats: Sequence[str] = ("txt",),
     output: str | None = None,
     threads: int = 1,
     beam: int = 0,
     streaming: Streaming | None = None,
+    rules: SubtitleRules | None = None,
 ) -> int:
-    """Transcribe files and folders, to standard output or to `output/NAME.FORMAT`.
+    """Transcribe files and folders, to standard output or to `output/NAME.FORMAT` for each of the formats.
+
+    Args:
+        files: Sound files, folders of them, and `-` for standard input.
+        model: Shipped model or model directory.
+        formats: Some of `asr.formats.WRITERS`; one of them if there is no `output`.
+        output: Folder for the transcripts.
+        threads: Threads for scoring.
+        beam: Hypotheses kept by the beam search; 0 decodes greedily.
+        streaming: How the files are heard as streams; none hears them with full context.
+        rules: What subtitles must be like.
 
     Returns:
         0 if all went well, 2 if the only file failed, 1 if some of several did; those are listed on standard error.
+
+    Raises:
+        InputError: there is nothing to transcribe, or it cannot go to standard output together.
     """
     failed: list[str] = []
     sources = expand(files, failed)
@@ -61,13 +76,16 @@ def transcribe_files(
         raise InputError("; ".join(failed))
     asked = len(sources) + len(failed)
     names = output_names(sources)
-    if output is not None:
+    if output is None:
+        _check_printable(formats, len(sources))
+    else:
         make_folder(Path(output))
-        keep_originals(
-            Path(output),
-            {source: f"{names[source]}.{format}" for source in sources},
-            what="the recording, and may be its transcript",
-        )
+        for format in formats:
+            keep_originals(
+                Path(output),
+                {source: names[source] + suffix(format) for source in sources},
+                what="the recording, and may be its transcript",
+            )
     recognizer = asr.load(model, threads=threads)
     console = Console(stderr=True)
     # Only the bar needs lengths, and asking for them opens every file.
@@ -90,17 +108,39 @@ def transcribe_files(
                     transcript = recognizer.transcribe(source, beam=beam, progress=advance)
                 else:
                     transcript = hear(recognizer, source, streaming, progress=advance)
-                if output is not None:
-                    write(transcript, Path(output) / f"{names[source]}.{format}", format)
-                else:
-                    if len(sources) > 1 and format == "txt":
-                        print(f"{source}: ", end="")
-                    print(WRITERS[format](transcript).rstrip("\n"), flush=True)
+                options = Options(recording=_as_text(names[source]), rules=rules or SubtitleRules())
+                if output is None:
+                    several = _as_text(source) if len(sources) > 1 else None
+                    print(_printed(transcript, formats[0], options, several), end="", flush=True)
+                    continue
+                for format in formats:
+                    write(transcript, Path(output) / (names[source] + suffix(format)), format, options)
             except (ValueError, OSError) as error:
                 if isinstance(error, BrokenPipeError):
                     raise
                 failed.append(one_line(error))
     return ended("asr", failed, asked=asked)
+
+
+def _check_printable(formats: Sequence[str], sources: int) -> None:
+    """Refuse what one stream of text cannot hold."""
+    if len(formats) > 1:
+        raise InputError(f"{', '.join(formats)} do not go to one output together; give a folder to --output")
+    if sources > 1 and formats[0] not in ("txt", "json", "ctm"):
+        raise InputError(f"{sources} files do not make one {formats[0]} file; give a folder to --output")
+
+
+def _printed(transcript: Transcript, format: str, options: Options, file: str | None) -> str:
+    """What standard output gets; `file` is named where it is one of several."""
+    if file is not None and format == "json":
+        return to_json_line(transcript, file)
+    named = f"{file}: " if file is not None and format == "txt" else ""
+    return named + WRITERS[format](transcript, options)
+
+
+def _as_text(name: str) -> str:
+    """The name of a file, which may hold bytes that are no text, such that it can be printed."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def hear(recognizer: Recognizer, source: str, streaming: Streaming, *, progress: Callable[[float], None]) -> Transcript:

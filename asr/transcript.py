@@ -35,6 +35,11 @@ class Segment:
     def end(self) -> float:
         return self.words[-1].end
 
+    @property
+    def confidence(self) -> float:
+        """The mean of its words'."""
+        return sum(word.confidence for word in self.words) / len(self.words)
+
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
@@ -56,16 +61,42 @@ class Transcript:
             assert found >= 0, f"{word} does not follow in the text {self.text!r}"
             read = found + len(word.text)
 
+    def pieces(self) -> list[tuple[str, str]]:
+        """Each word as (what divides it from the word before, the word with the punctuation that touches it).
+
+        The first is the white space between them, and empty where the script has none. Joined, the pieces are the text.
+        """
+        pieces: list[tuple[str, str]] = []
+        read = 0
+        for word in self.words:
+            found = self.text.index(word.text, read)
+            between = self.text[read:found]
+            if pieces:
+                behind, space, ahead = _divided(between)
+                pieces[-1] = (pieces[-1][0], pieces[-1][1] + behind)
+            else:
+                space, ahead = "", between
+            pieces.append((space, ahead + word.text))
+            read = found + len(word.text)
+        if pieces:
+            pieces[-1] = (pieces[-1][0], pieces[-1][1] + self.text[read:])
+        return pieces
+
     def segments(self, *, pause: float = 1.0) -> list[Segment]:
         """Divide the transcript where at least `pause` seconds of silence lie between two words."""
         cuts = [k for k in range(1, len(self.words)) if self.words[k].start - self.words[k - 1].end >= pause]
         borders = [0, *cuts, len(self.words)] if self.words else []
-        segments = []
-        read = 0  # how far into the text the words so far have come
-        for first, behind in pairwise(borders):
-            words = self.words[first:behind]
-            begin = read = self.text.index(words[0].text, read)
-            for word in words:
-                read = self.text.index(word.text, read) + len(word.text)
-            segments.append(Segment(self.text[begin:read], words))
-        return segments
+        pieces = self.pieces()
+        return [
+            Segment("".join(space + piece for space, piece in pieces[first:behind]).strip(), self.words[first:behind])
+            for first, behind in pairwise(borders)
+        ]
+
+
+def _divided(between: str) -> tuple[str, str, str]:
+    """What stands between two words: what belongs to the first, the last white space, what belongs to the second."""
+    behind_space = 1 + max((k for k, letter in enumerate(between) if letter.isspace()), default=-1)
+    if not behind_space:
+        return between, "", ""
+    behind = between[:behind_space].rstrip()
+    return behind, between[len(behind) : behind_space], between[behind_space:]

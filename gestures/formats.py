@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 from gestures.recognition import Gesture, Recognition
 from inference.files import write_text
+from inference.times import clock
 
 SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 TIER = "gesture"
@@ -73,7 +74,7 @@ def to_csv(recognition: Recognition) -> str:
 def to_srt(recognition: Recognition) -> str:
     """Subtitles that show each gesture while it lasts, its label on one line."""
     return "".join(
-        f"{number}\n{_clock(start)} --> {_clock(end)}\n{' '.join(gesture.label.split())}\n\n"
+        f"{number}\n{clock(start)} --> {clock(end)}\n{' '.join(gesture.label.split())}\n\n"
         for number, (start, end, gesture) in enumerate(_in_milliseconds(recognition), start=1)
     )
 
@@ -152,11 +153,6 @@ def _csv_line(cells: list[str]) -> str:
     # With another line end than this one, the writer would not quote a carriage return.
     csv.writer(text, lineterminator="\r\n").writerow(cells)
     return text.getvalue().removesuffix("\r\n") + "\n"
-
-
-def _clock(milliseconds: int) -> str:
-    seconds, rest = divmod(milliseconds, 1000)
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02},{rest:03}"
 
 
 def _media(source: str, folder: Path) -> dict[str, str]:

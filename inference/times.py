@@ -19,3 +19,9 @@ def seconds(text: str) -> float:
     if not 0 <= value < math.inf:
         raise ValueError(f"{text!r} is not a time; write 400ms or 0.4s")
     return value
+
+
+def clock(milliseconds: int, *, point: str = ",") -> str:
+    """A time as subtitles have it, such as `01:02:03,456`; WebVTT has a full stop before the milliseconds."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{point}{rest:03}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import shutil
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from asr import shipped, transcribe
-from asr.cli import main
+from asr.cli import _parser, main
 from features import audio
 
 COMMANDS = ("transcribe", "evaluate", "train", "doctor")
@@ -129,7 +130,7 @@ def test_json(capsys, folder: Path, tone_model: Path) -> None:
     read = json.loads(out)
     assert read["text"] == "la mi"
     [la, mi] = [word for segment in read["segments"] for word in segment["words"]]
-    assert (la["word"], mi["word"]) == ("la", "mi")
+    assert (la["word"], mi["word"]) == ("la", " mi"), "with the space before, as whisper's"
     assert 0 <= la["start"] < la["end"] <= mi["start"] < mi["end"] < 1
     assert 0 <= la["probability"] <= 1
 
@@ -142,6 +143,106 @@ def test_a_folder_is_all_sound_files_in_it_in_order(capsys, folder: Path, tone_m
         f"{folder / 'b.wav'}: so",
         f"{folder / 'deep' / 'c.wav'}: mi mi",
     ]
+
+
+def test_json_of_several_files_is_a_line_each(capsys, folder: Path, tone_model: Path) -> None:
+    code, out, err = call(capsys, "transcribe", folder, "--model", tone_model, "--format", "json")
+    assert (code, err) == (0, "")
+    read = [json.loads(line) for line in out.splitlines()]
+    assert [Path(one["file"]).name for one in read] == ["a.wav", "b.wav", "c.wav"]
+    assert [one["text"] for one in read] == ["la mi", "so", "mi mi"]
+    _, out, _ = call(capsys, "transcribe", folder / "a.wav", "--model", tone_model, "--format", "json")
+    assert json.loads(out) == {name: value for name, value in read[0].items() if name != "file"}
+
+
+def test_ctm_of_several_files_is_one_file_with_their_names(capsys, folder: Path, tone_model: Path) -> None:
+    code, out, err = call(capsys, "transcribe", folder, "--model", tone_model, "--format", "ctm")
+    assert (code, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert [(line[0], line[4]) for line in lines] == [
+        ("a", "la"), ("a", "mi"), ("b", "so"), ("c", "mi"), ("c", "mi"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("format", ["srt", "vtt", "tsv", "textgrid"])
+def test_several_files_do_not_make_one(capsys, folder: Path, tone_model: Path, format: str) -> None:
+    code, out, err = call(capsys, "transcribe", folder, "--model", tone_model, "--format", format)
+    assert (code, out) == (2, "")
+    assert err == f"asr: 3 files do not make one {format} file; give a folder to --output\n"
+
+
+def test_several_formats_at_once(capsys, folder: Path, tone_model: Path, tmp_path: Path) -> None:
+    """Also where files follow the formats, which must not be taken for formats."""
+    out = tmp_path / "out"
+    code, *said = call(
+        capsys, "transcribe", "--model", tone_model, "--output", out, "--format", "srt", "json", "srt", folder / "a.wav"
+    )
+    assert (code, said) == (0, ["", ""])
+    assert sorted(path.name for path in out.iterdir()) == ["a.json", "a.srt"]
+    assert (out / "a.srt").read_text().splitlines()[2] == json.loads((out / "a.json").read_text())["text"] == "la mi"
+    code, *said = call(capsys, "transcribe", folder / "b.wav", "--format=all", "--model", tone_model, "--output", out)
+    assert (code, said) == (0, ["", ""])
+    assert sorted(path.name for path in out.glob("b.*")) == [
+        "b.TextGrid", "b.ctm", "b.json", "b.srt", "b.tsv", "b.txt", "b.vtt",
+    ]  # fmt: skip
+    code, printed, err = call(capsys, "transcribe", folder / "a.wav", "--model", tone_model, "--format", "txt", "vtt")
+    assert (code, printed) == (2, "")
+    assert err == "asr: txt, vtt do not go to one output together; give a folder to --output\n"
+
+
+def test_formats_end_at_the_first_word_that_is_none() -> None:
+    for words, formats, files in (
+        ("a --format srt vtt", ["srt", "vtt"], ["a"]),
+        ("--format srt vtt a txt", ["srt", "vtt"], ["a", "txt"]),
+        ("--format=srt vtt a", ["srt", "vtt"], ["a"]),
+        ("--format srt --beam 2 txt", ["srt"], ["txt"]),
+        ("a --format srt --format json", ["srt", "json"], ["a"]),
+        ("txt json", None, ["txt", "json"]),
+    ):
+        parsed = _parser().parse_args(["transcribe", *words.split()])
+        assert (parsed.format, parsed.files) == (formats, files), words
+
+
+def test_one_format_on_standard_output_is_what_the_file_holds(capsys, folder: Path, tone_model: Path, tmp_path) -> None:
+    call(capsys, "transcribe", folder / "a.wav", "--model", tone_model, "--format", "all", "--output", tmp_path)
+    for path in tmp_path.glob("a.*"):
+        format = path.suffix[1:].lower()
+        assert call(capsys, "transcribe", folder / "a.wav", "--model", tone_model, "--format", format) == (
+            0, path.read_text(), "",
+        )  # fmt: skip
+
+
+def test_rules_of_subtitles(capsys, folder: Path, tone_model: Path) -> None:
+    command = ["transcribe", folder / "a.wav", "--model", tone_model]
+    code, out, _ = call(capsys, *command, "--format", "srt", "--max-line-width", 4)
+    assert (code, out.splitlines()[2:]) == (0, ["la", "mi", ""])
+    code, out, _ = call(capsys, *command, "--format", "vtt", "--max-line-width", 4, "--max-line-count", 1)
+    assert (code, out.count(" --> ")) == (0, 2)
+    code, out, _ = call(capsys, *command, "--format", "srt", "--max-cue-duration", "100ms")
+    starts_and_ends = re.findall(r"00:00:(\S+)", out)
+    assert code == 0
+    assert all(
+        float(end.replace(",", ".")) - float(start.replace(",", ".")) <= 0.1001
+        for start, end in zip(starts_and_ends[::2], starts_and_ends[1::2], strict=True)
+    )
+    code, out, err = call(capsys, *command, "--format", "srt", "--max-line-width", 0)
+    assert (code, out, err) == (2, "", "asr: max line width of subtitles is 0; at least 1\n")
+    code, out, err = call(capsys, *command, "--format", "json", "--max-line-width", 30)
+    assert (code, out, err) == (
+        2,
+        "",
+        "asr: --max-line-width goes with --format srt or vtt; add one, or leave it out\n",
+    )
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are text there")
+def test_a_name_that_is_no_text(folder: Path, tone_model: Path, tmp_path: Path) -> None:
+    name = folder / os.fsdecode(b"\xff.wav")
+    shutil.copy(folder / "a.wav", name)
+    for format, named in (("txt", "?.wav: la mi"), ("json", "?.wav"), ("ctm", "? 1 ")):
+        ran = run("transcribe", name, folder / "b.wav", "--model", tone_model, "--format", format)
+        assert (ran.returncode, ran.stderr) == (0, b"")
+        assert named in ran.stdout.decode()
 
 
 @pytest.mark.parametrize("format", ["txt", "json"])
@@ -539,6 +640,11 @@ def test_output_is_checked_before_the_work(capsys, tone_model: Path, tones: Path
     code, out, err = call(capsys, "transcribe", sound, "--model", tone_model, "--output", sound.parent)
     assert (code, out) == (2, "")
     assert "may be its transcript" in err
+    code, out, err = call(
+        capsys, "transcribe", sound, "--model", tone_model, "--output", sound.parent, "--format", "srt", "txt"
+    )
+    assert (code, out) == (2, "")
+    assert not sound.with_suffix(".srt").exists()
     assert sound.with_suffix(".txt").read_text() == beside
 
 

@@ -32,6 +32,27 @@ def test_words_that_lie_in_other_words_are_found_in_their_order() -> None:
     assert [s.text for s in one.segments()] == ["ab", "a b", "ab"]
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "pieces"),
+    [
+        ("a b", ["a", "b"], [("", "a"), (" ", "b")]),
+        ("你好世界", ["你好", "世界"], [("", "你好"), ("", "世界")]),
+        ("«a», «b» – c!\n", ["a", "b", "c"], [("", "«a»,"), (" ", "«b» –"), (" ", "c!\n")]),
+        ("well-known,\n \tit", ["well", "known", "it"], [("", "well-"), ("", "known,"), ("\n \t", "it")]),
+        (" a", ["a"], [("", " a")]),
+        ("?", [], []),
+    ],
+)
+def test_punctuation_goes_with_the_word_that_it_touches(text: str, words: list[str], pieces) -> None:
+    assert transcript(text, *((word, 0.0, 0.0) for word in words)).pieces() == pieces
+
+
+def test_segments_have_their_punctuation_and_a_confidence() -> None:
+    words = (Word("so", 0.0, 1.0, 0.5), Word("it", 1.0, 2.0, 1.0), Word("is", 5.0, 6.0, 0.25))
+    one = Transcript(words, 6.0, "So it? Is…".lower())
+    assert [(s.text, s.confidence) for s in one.segments()] == [("so it?", 0.75), ("is…", 0.25)]
+
+
 def test_no_words_no_segments() -> None:
     assert transcript("").segments() == []
 

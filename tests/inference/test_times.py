@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.times import seconds
+from inference.times import clock, seconds
 
 
 def test_times_as_people_write_them() -> None:
@@ -30,3 +30,12 @@ def test_times_as_people_write_them() -> None:
     ):
         with pytest.raises(ValueError, match=rf"^'{text}' is not a time; write 400ms or 0\.4s"):
             seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "shown"),
+    [(0, "00:00:00,000"), (59_999, "00:00:59,999"), (3_723_004, "01:02:03,004"), (360_000_000, "100:00:00,000")],
+)
+def test_times_of_subtitles(milliseconds: int, shown: str) -> None:
+    assert clock(milliseconds) == shown
+    assert clock(milliseconds, point=".") == shown.replace(",", ".")
