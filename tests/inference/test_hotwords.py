@@ -1,0 +1,99 @@
+"""Hot words against a reading of the finished text: what is boosted, and that nothing else is."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference.beam import prefix_beam
+from inference.hotwords import HotWords
+
+SPACE = 1
+LETTERS = st.integers(2, 4)
+WORD = st.lists(LETTERS, min_size=1, max_size=4)
+PHRASE = st.lists(WORD, min_size=1, max_size=3).map(
+    lambda words: tuple(itertools.chain(*([*word, SPACE] for word in words)))[:-1]
+)
+
+
+def gain(fusion: HotWords, labels: tuple[int, ...]) -> float:
+    """What a text gains, label by label."""
+    state, total = np.array([fusion.begin()]), 0.0
+    for label in labels:
+        gains, state = fusion.extend(state, np.array([label]))
+        total += float(gains[0])
+    return total + float(fusion.finish(state)[0])
+
+
+def occurrences(phrase: tuple[int, ...], text: tuple[int, ...], *, space: int | None) -> int:
+    """How often a phrase stands in a text as whole words, found by looking everywhere."""
+    found = 0
+    for start in range(len(text) - len(phrase) + 1):
+        end = start + len(phrase)
+        begins = space is None or start == 0 or text[start - 1] == space
+        ends = space is None or end == len(text) or text[end] == space
+        found += begins and ends and text[start:end] == phrase
+    return found
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    phrases=st.dictionaries(PHRASE, st.floats(-5, 5), min_size=1, max_size=6),
+    text=st.lists(st.integers(1, 4), max_size=14).map(tuple),
+    spliced=st.booleans(),
+    at=st.integers(0, 14),
+)
+def test_a_text_gains_the_boosts_of_the_phrases_in_it(phrases, text, spliced: bool, at: int) -> None:
+    if spliced:
+        text = (*text[:at], *next(iter(phrases)), *text[at:])
+    fusion = HotWords(phrases, labels=5, space=SPACE)
+    expected = math.fsum(boost * occurrences(phrase, text, space=SPACE) for phrase, boost in phrases.items())
+    assert gain(fusion, text) == pytest.approx(expected, abs=1e-9)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    phrases=st.dictionaries(
+        st.lists(st.integers(1, 3), min_size=1, max_size=3).map(tuple), st.floats(-5, 5), min_size=1
+    ),
+    text=st.lists(st.integers(1, 3), max_size=12).map(tuple),
+)
+def test_labels_that_are_words(phrases, text) -> None:
+    fusion = HotWords(phrases, labels=4, space=None)
+    expected = math.fsum(boost * occurrences(phrase, text, space=None) for phrase, boost in phrases.items())
+    assert gain(fusion, text) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_phrase_is_lent_its_boost_while_it_is_spelled() -> None:
+    fusion = HotWords({(2, 3, 4, 2): 8.0}, labels=5, space=SPACE)
+    state, lent = np.array([0]), []
+    for label in (2, 3, 4, 2, 3):
+        gains, state = fusion.extend(state, np.array([label]))
+        lent.append(float(gains[0]))
+    assert lent == [2.0, 2.0, 2.0, 2.0, -8.0]  # the last letter makes another word of it
+
+
+def test_a_search_finds_the_hot_word_and_leaves_its_neighbours_alone() -> None:
+    """Two letters nearly tie in the first word and in the second; only the first choice makes a hot word."""
+    scores_TV = np.full((9, 5), -12.0)
+    for t, (best, other) in enumerate([(2, None), (3, 4), (SPACE, None), (0, None), (2, None), (3, 4), (2, None)]):
+        scores_TV[t, best] = 0.0
+        if other is not None:
+            scores_TV[t, other] = -2.0
+    scores_TV[7:, 0] = 0.0
+    scores_TV -= np.logaddexp.reduce(scores_TV, axis=1, keepdims=True)
+    plain = prefix_beam(scores_TV)[0].labels
+    assert plain == (2, 3, SPACE, 2, 3, 2)
+    hot = HotWords({(2, 4): 5.0}, labels=5, space=SPACE)
+    assert prefix_beam(scores_TV, fusion=hot)[0].labels == (2, 4, SPACE, 2, 3, 2)
+
+
+@pytest.mark.parametrize("phrase", [(), (SPACE, 2), (2, SPACE)])
+def test_what_is_no_phrase_is_refused(phrase: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="a phrase is empty, or begins or ends between words"):
+        HotWords({phrase: 1.0}, labels=5, space=SPACE)
