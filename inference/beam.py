@@ -122,6 +122,10 @@ class BeamDecoder:
         self._reset()
         return rest
 
+    def sure(self) -> list[Emission]:
+        """Nothing: whatever has not come out may still turn out to be something else."""
+        return []
+
     def peek(self, log_probs_TV: np.ndarray | None = None) -> list[Emission]:
         """What the stream would still say if it ended here, or after these scores; nothing changes by asking."""
         other = copy.copy(self)

@@ -91,6 +91,10 @@ class GreedyDecoder:
         self._reset()
         return finished
 
+    def sure(self) -> list[Emission]:
+        """The emission that is going on, if there is one: it has its label, but not its end."""
+        return self.peek()
+
     def peek(self, log_probs_TV: np.ndarray | None = None) -> list[Emission]:
         """What the stream would still say if it ended here, or after these scores; nothing changes by asking."""
         other = copy.copy(self)

@@ -78,6 +78,26 @@ class Activity(Protocol):
     def reset(self) -> None: ...
 
 
+class Decoder(Protocol):
+    """Scores to emissions, as `inference.ctc.GreedyDecoder` and `inference.beam.BeamDecoder` make them."""
+
+    def push(self, log_probs_TV: np.ndarray, /) -> list[Emission]:
+        """Take the next scores; the emissions that they settle."""
+        ...
+
+    def flush(self) -> list[Emission]:
+        """The emissions that are left; then it is fresh."""
+        ...
+
+    def sure(self) -> list[Emission]:
+        """Emissions that have not come out, but are settled but for their ends."""
+        ...
+
+    def peek(self, log_probs_TV: np.ndarray | None = None, /) -> list[Emission]:
+        """What would come out yet if the stream ended here, or after these scores."""
+        ...
+
+
 @dataclass(frozen=True)
 class Update:
     """What is known of the current segment after one window, or at its end.
@@ -109,6 +129,7 @@ class LabelSession:
         complete: How many of these emissions, from the first on, no later one can add to; all of them if not given.
         activity: Where it hears something, the decoder's silence is none; the decoder alone decides if not given.
         quietest: Where among these inputs to cut, as an index; in the middle if not given.
+        decoder: Makes a fresh decoder, for each segment anew; greedy if not given.
     """
 
     def __init__(
@@ -124,6 +145,7 @@ class LabelSession:
         complete: Callable[[Sequence[Emission]], int] = len,
         activity: Activity | None = None,
         quietest: Callable[[np.ndarray], int] = lambda inputs: len(inputs) // 2,
+        decoder: Callable[[], Decoder] = GreedyDecoder,
     ):
         self._new_features = features
         self._chunk = chunk
@@ -132,6 +154,7 @@ class LabelSession:
         self._cut_within, self._cut_after = (round(seconds / input_seconds) for seconds in (CUT_WITHIN, CUT_AFTER))
         self._complete = complete
         self._quietest = quietest
+        self._new_decoder = decoder
         self._activity = activity
         self._scores = ScoreStream(scorer, chunk=chunk, lookahead=lookahead)
         self._endpointer = Endpointer(rules, step_seconds=self._step * input_seconds)
@@ -184,7 +207,7 @@ class LabelSession:
         self._held_from = origin
         self._features = self._new_features()
         self._scores.reset()
-        self._decoder = GreedyDecoder()
+        self._decoder = self._new_decoder()
         self._endpointer.reset()
         self._settled: list[Emission] = []
 
@@ -225,11 +248,10 @@ class LabelSession:
         self._let_go()
         if last:
             return None
-        begun = self._decoder.peek()
+        sure = self._decoder.sure()
         ahead = self._decoder.peek(self._scores.ahead_TV)
-        # An emission that is still going on has its label already.
-        settled = (*self._settled, *begun)
-        updates.append(Update(self._origin, settled, tuple(ahead[len(begun) :]), final=False))
+        settled = (*self._settled, *sure)
+        updates.append(Update(self._origin, settled, tuple(ahead[len(sure) :]), final=False))
         return None
 
     def _silent(self, scores_TV: np.ndarray, first_step: int) -> list[bool]:
