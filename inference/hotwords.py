@@ -25,6 +25,9 @@ class HotWords:
         labels: Number of labels V, the blank among them.
         space: The label between words; none where each label is a word.
 
+    Attributes:
+        states: Number of states S.
+
     Raises:
         ValueError: a phrase is empty, or begins or ends with a space.
     """
@@ -47,6 +50,7 @@ class HotWords:
         for text in lent:
             following[text[:-1]].append(text[-1])
         self._lent_S = np.array([0.0, *lent.values(), 0.0])
+        self.states = len(self._lent_S)
         self._complete_S = np.zeros(len(texts) + 1)
         # The last state is within a word that begins no phrase.
         lost = len(texts)

@@ -1,0 +1,181 @@
+"""Language models as a beam search asks for them (shallow fusion): words spelled in letters, or labels as they are.
+
+A word of letters is only known when it is over. So that the right one is still in the beam by then, a prefix that may
+yet become some words is lent the unigram gain of the likeliest of them (Ortmanns et al. 1997, "language model
+look-ahead"), which is settled when the word is over.
+
+Shapes: N pairs of state and label, W words, V labels, E edges of the tree of spellings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from inference.beam import Fusion
+from inference.hotwords import HotWords
+
+ROOT = 0  # of the tree: where a word begins
+NO_WORD = -1
+
+
+class LanguageModel(Protocol):
+    """What `inference.ngram.NgramModel` offers; states are small whole numbers."""
+
+    def begin(self) -> int: ...
+
+    def scores(self, states_K: np.ndarray, words_K: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def finish(self, state: int, /) -> float: ...
+
+
+class LabelModel:
+    """A fusion of a language model over the labels themselves: letters, or whole words.
+
+    Args:
+        model: The language model.
+        words_V: The number that each label has in the language model.
+        weight: What its log probabilities are multiplied by.
+        bonus: Gain of each label, against the shortness that a language model prefers.
+    """
+
+    def __init__(self, model: LanguageModel, words_V: Sequence[int], *, weight: float, bonus: float = 0.0):
+        self._model, self._words_V = model, np.asarray(words_V)
+        self._weight, self._bonus = weight, bonus
+
+    def begin(self) -> int:
+        """The state of the empty text."""
+        return self._model.begin()
+
+    def extend(self, states_N: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gains (N) and new states (N) of appending a label each."""
+        log_probs_N, next_N = self._model.scores(states_N, self._words_V[labels_N])
+        return self._weight * log_probs_N + self._bonus, next_N.astype(np.int64)
+
+    def finish(self, states_N: np.ndarray) -> np.ndarray:
+        """Gains (N) of ending there."""
+        return self._weight * np.array([self._model.finish(state) for state in states_N.tolist()])
+
+
+class WordModel:
+    """A fusion of a language model over words, where the labels are letters.
+
+    Args:
+        model: The language model.
+        spellings: Labels of each word; the place of a word is its number in the language model. None, or an empty one,
+            for what is never spelled, such as the beginning of a sentence.
+        unknown: Number of the word that all others are to the language model.
+        labels: Number of labels V, the blank among them.
+        space: The label between words.
+        weight: What the log probabilities of the language model are multiplied by.
+        bonus: Gain of each word, against the shortness that a language model prefers.
+        unknown_bonus: Gain of a word that has no spelling here, besides; -1000 allows for no such words.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        spellings: Sequence[Sequence[int] | None],
+        *,
+        unknown: int,
+        labels: int,
+        space: int,
+        weight: float,
+        bonus: float = 0.0,
+        unknown_bonus: float = -5.0,
+    ):
+        self._model, self._space, self._unknown = model, space, unknown
+        self._weight, self._bonus, self._unknown_bonus = weight, bonus, unknown_bonus
+        self._labels = labels
+        key_of: dict[tuple[int, int], int] = {}
+        word_of_node = [NO_WORD]
+        lines: list[list[int]] = []
+        for number, spelling in enumerate(spellings):
+            node, line = ROOT, []
+            for label in spelling or ():
+                node = key_of.setdefault((node, label), len(word_of_node))
+                if node == len(word_of_node):
+                    word_of_node.append(NO_WORD)
+                line.append(node)
+            if line:
+                word_of_node[node] = number
+            lines.append(line)
+        # The last node is for what no word begins with.
+        self._lost = len(word_of_node)
+        self._nodes = self._lost + 1
+        self._word_of_node = np.array([*word_of_node, NO_WORD])
+        edges = sorted((parent * labels + label, node) for (parent, label), node in key_of.items())
+        self._key_E, self._node_E = (np.array(column, dtype=np.int64) for column in zip(*edges, strict=True))
+        self._lent = self._look_ahead(lines)
+
+    def _look_ahead(self, lines: Sequence[Sequence[int]]) -> np.ndarray:
+        """What each node is lent: the gain, without context, of the likeliest word that goes through it."""
+        words = np.arange(len(lines))
+        gain_W = self._weight * self._model.scores(np.zeros(len(lines), dtype=np.int64), words)[0] + self._bonus
+        unknown = gain_W[self._unknown] + self._unknown_bonus
+        lent = np.full(self._nodes, unknown)
+        for gain, line in zip(gain_W.tolist(), lines, strict=True):
+            np.maximum.at(lent, line, gain)
+        lent[ROOT] = 0.0
+        return lent
+
+    def begin(self) -> int:
+        """The state of the empty text."""
+        return self._model.begin() * self._nodes + ROOT
+
+    def extend(self, states_N: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gains (N) and new states (N) of appending a label each."""
+        contexts_N, nodes_N = np.divmod(states_N, self._nodes)
+        keys_N = nodes_N * self._labels + labels_N
+        places_N = np.minimum(np.searchsorted(self._key_E, keys_N), len(self._key_E) - 1)
+        next_N = np.where(self._key_E[places_N] == keys_N, self._node_E[places_N], self._lost)
+        ended = np.flatnonzero(labels_N == self._space)
+        next_N[ended] = ROOT
+        gains_N = self._lent[next_N] - self._lent[nodes_N]
+        if ended.size:
+            gains_N[ended], contexts_N[ended] = self._word(contexts_N[ended], nodes_N[ended])
+        return gains_N, contexts_N * self._nodes + next_N
+
+    def finish(self, states_N: np.ndarray) -> np.ndarray:
+        """Gains (N) of ending there."""
+        gains_N, contexts_N = self._word(*np.divmod(states_N, self._nodes))
+        return gains_N + self._weight * np.array([self._model.finish(context) for context in contexts_N.tolist()])
+
+    def _word(self, contexts_N: np.ndarray, nodes_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gains and contexts where the words that have been spelled out are over; no letters are no word."""
+        words_N = self._word_of_node[nodes_N]
+        strange_N = words_N == NO_WORD
+        log_probs_N, next_N = self._model.scores(contexts_N, np.where(strange_N, self._unknown, words_N))
+        gains_N = self._weight * log_probs_N + self._bonus + np.where(strange_N, self._unknown_bonus, 0.0)
+        none_N = nodes_N == ROOT
+        return np.where(none_N, 0.0, gains_N - self._lent[nodes_N]), np.where(none_N, contexts_N, next_N)
+
+
+class WithHotWords:
+    """A language model and hot words together: their gains add up.
+
+    Args:
+        model: The language model's fusion.
+        hot_words: The hot words.
+    """
+
+    def __init__(self, model: Fusion, hot_words: HotWords):
+        self._model, self._hot_words = model, hot_words
+
+    def begin(self) -> int:
+        """The state of the empty text."""
+        return self._model.begin() * self._hot_words.states + self._hot_words.begin()
+
+    def extend(self, states_N: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gains (N) and new states (N) of appending a label each."""
+        contexts_N, matches_N = np.divmod(states_N, self._hot_words.states)
+        gains_N, contexts_N = self._model.extend(contexts_N, labels_N)
+        more_N, matches_N = self._hot_words.extend(matches_N, labels_N)
+        return gains_N + more_N, contexts_N * self._hot_words.states + matches_N
+
+    def finish(self, states_N: np.ndarray) -> np.ndarray:
+        """Gains (N) of ending there."""
+        contexts_N, matches_N = np.divmod(states_N, self._hot_words.states)
+        return self._model.finish(contexts_N) + self._hot_words.finish(matches_N)
