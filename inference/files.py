@@ -1,10 +1,13 @@
-"""Files that are whole or not there: reports and their pictures, transcripts, model cards, notes."""
+"""Files that are whole or not there: reports and their pictures, transcripts, model cards, notes, language models."""
 
 from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -13,7 +16,14 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file, or leave what was there untouched.
+    """Write a file, or leave what was there untouched, as `writing` does."""
+    with writing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of `path` when the block ends without an error.
 
     The content goes to a file beside `path` that takes its name once it is complete, so that neither a full disk nor a
     crash leaves half a file. Raises `OSError` where the folder does not exist or cannot be written.
@@ -22,7 +32,8 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     # The name does not contain that of the file, which may be as long as the file system allows.
     part = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        part.write_bytes(content)
+        with open(part, "wb") as file:
+            yield file
         os.replace(part, path)
     except OSError as error:
         # The name of the part says nothing to whoever asked for `path`.
