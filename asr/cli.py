@@ -24,6 +24,7 @@ examples:
   asr transcribe talk.flac --streaming            a file heard as a live stream, with a report on the delays
   asr train my_data/ --out my_model               a model of your own (a.wav beside a.txt)
   asr evaluate my_test/ --model my_model/model    word and character error rates, with a report
+  asr lm make books.txt --output en.arpa          a language model of words or letters
   asr doctor                                      what is installed, what is missing for what
 """
 
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     from asr.formats import WRITERS
+    from asr.lm_cli import add_parser as add_language_models
 
     transcribe = commands.add_parser(
         "transcribe", help="write down what is said in sound files", description=_transcribe.__doc__
@@ -111,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "train", help="train a model on recordings and their words (see `asr train --help`)", add_help=False
     )
+
+    add_language_models(commands)
 
     doctor = commands.add_parser(
         "doctor", help="say what is installed and what is missing for what", description=_doctor.__doc__

@@ -1,0 +1,241 @@
+"""N-gram language models from text: interpolated modified Kneser-Ney (Chen and Goodman 1999, section 4.1.6).
+
+What KenLM's lmplz computes, in NumPy and in memory: lmplz sorts on disk, takes texts larger than memory, and must be
+compiled. For the millions of words that a laptop's model is made of, this one takes seconds, and it is there wherever
+Saywave is. So it is used even where lmplz is installed: the same command makes the same file on every machine.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from inference.arpa import BEGIN, END, UNKNOWN, Level
+
+HIGHEST_ORDER = 5
+SPECIAL = (UNKNOWN, BEGIN, END)  # with these word numbers
+UNKNOWN_ID, BEGIN_ID, END_ID = range(3)
+# Of n-grams seen once, twice, and more often, where too few of an order were seen to tell (as lmplz has them).
+FALLBACK = (0.5, 1.0, 1.5)
+BEGIN_LOG10 = -99.0  # <s> never comes next; the ARPA format has no smaller number
+
+
+class EstimationError(ValueError):
+    """A model that cannot be made; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A model, and what it was made of.
+
+    `discounts` are those of n-grams seen once, twice, and more often, of each order; `fallback` names the orders whose
+    own could not be estimated. `num_words` counts those of the text, without sentence ends; `num_unknown` those of them
+    that became <unk>.
+    """
+
+    words: tuple[str, ...]
+    levels: list[Level]
+    num_sentences: int
+    num_words: int
+    num_unknown: int
+    discounts: list[tuple[float, float, float]]
+    fallback: list[int]
+
+
+def estimate(
+    sentences: Iterable[Sequence[str]],
+    *,
+    order: int = 3,
+    vocabulary_size: int | None = None,
+    prune: Sequence[int] = (0,),
+    progress: Callable[[str], None] = lambda what: None,
+) -> Estimate:
+    """Estimate a model of sentences.
+
+    The probability of an n-gram is (a - D(a)) / A + g p: a is its adjusted count and A the sum of those with the same
+    context, p the probability one order below, and g what the discounts D leave over. The adjusted count is the count
+    in the highest order and for what begins with <s>, and else the number of different words seen before it. Below the
+    first order stands 1/V, of V words with </s> and <unk> but without <s>; where the text has no <unk>, this alone
+    makes its probability, as in lmplz. The discounts of each order follow from how many n-grams have the adjusted
+    counts 1 to 4. Where none has 1, 2 or 3, or a discount comes out at 0, below, or above the count, they are
+    `FALLBACK` (lmplz stops there unless told otherwise).
+
+    Args:
+        sentences: Each a sequence of words (or letters) without <s> and </s>. In an empty one </s> follows on <s>.
+        order: Longest n-grams, 1 to 5.
+        vocabulary_size: Only so many words, the most frequent ones, are in the model, and all others become <unk>;
+            without it every word is. Of words as frequent, those that sort first.
+        prune: Of each order, n-grams seen so often or less are left out, and their probability goes to the lower order;
+            the last number holds for all further orders. The first is 0 (for fewer words there is `vocabulary_size`),
+            and they do not fall.
+        progress: Is told what is being done.
+
+    Returns:
+        The model; its words and n-grams are sorted by code points, <unk>, <s> and </s> before all others.
+
+    Raises:
+        EstimationError: an argument is out of range, there is no text, or <s> or </s> is in it.
+    """
+    if not 1 <= order <= HIGHEST_ORDER:
+        raise EstimationError(f"the order is {order}; it must be 1 to {HIGHEST_ORDER}")
+    if vocabulary_size is not None and vocabulary_size < 1:
+        raise EstimationError(f"the vocabulary size is {vocabulary_size}; it must be 1 or more")
+    thresholds = _thresholds(prune, order)
+    progress("reading")
+    words, tokens_T, num_sentences = _tokens(sentences)
+    num_words = len(tokens_T) - 2 * num_sentences
+    if not num_words:
+        raise EstimationError("there is not a single word to make a language model of")
+    words, tokens_T = _sorted(words, tokens_T, vocabulary_size)
+    counted = _count(tokens_T, order, len(words), progress)
+    progress("estimating")
+    levels, discounts, fallback = _estimate(counted, len(words), thresholds)
+    num_unknown = int(counted[0].count_G[UNKNOWN_ID])
+    return Estimate(words, levels, num_sentences, num_words, num_unknown, discounts, fallback)
+
+
+def _thresholds(prune: Sequence[int], order: int) -> list[int]:
+    shown = ",".join(map(str, prune))
+    if not prune or len(prune) > order:
+        raise EstimationError(f"pruning by {shown or 'nothing'}: give one number for each order, from 1 to {order}")
+    if prune[0] != 0:
+        raise EstimationError(f"pruning by {shown}: the first must be 0; choose a vocabulary size to leave out words")
+    if list(prune) != sorted(prune):
+        raise EstimationError(f"pruning by {shown}: the numbers must not fall")
+    return [*prune, *[prune[-1]] * (order - len(prune))]
+
+
+def _tokens(sentences: Iterable[Sequence[str]]) -> tuple[list[str], np.ndarray, int]:
+    """Words in the order of their first use, the text as their numbers with <s> and </s>, and how many sentences."""
+    numbers = _Numbers({word: number for number, word in enumerate(SPECIAL)})
+    tokens = array("i")
+    num_sentences = 0
+    for sentence in sentences:
+        tokens.append(BEGIN_ID)
+        tokens.extend(map(numbers.__getitem__, sentence))
+        tokens.append(END_ID)
+        num_sentences += 1
+    tokens_T = np.array(tokens, dtype=np.int32)
+    ends = int(np.count_nonzero((tokens_T == BEGIN_ID) | (tokens_T == END_ID)))
+    if ends != 2 * num_sentences:
+        raise EstimationError(f"{BEGIN} or {END} is a word of a sentence: they stand around sentences; take them out")
+    return list(numbers), tokens_T, num_sentences
+
+
+class _Numbers(dict):
+    """Words with their numbers; a new one gets the next."""
+
+    def __missing__(self, word: str) -> int:
+        number = self[word] = len(self)
+        return number
+
+
+def _sorted(words: list[str], tokens_T: np.ndarray, size: int | None) -> tuple[tuple[str, ...], np.ndarray]:
+    """The vocabulary in its order, and the text in its numbers."""
+    own = range(len(SPECIAL), len(words))
+    kept = sorted(own, key=words.__getitem__)
+    if size is not None and size < len(kept):
+        times = np.bincount(tokens_T, minlength=len(words)).tolist()
+        kept = sorted(sorted(kept, key=lambda number: -times[number])[:size], key=words.__getitem__)
+    number_of = np.zeros(len(words), np.int32)  # all is unknown but
+    number_of[: len(SPECIAL)] = range(len(SPECIAL))
+    number_of[kept] = np.arange(len(SPECIAL), len(SPECIAL) + len(kept))
+    return (*SPECIAL, *(words[number] for number in kept)), number_of[tokens_T]
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """The G different n-grams of one order, sorted by context and last word, with how often each was seen.
+
+    `parent_G` and `suffix_G` are the places of all words but the last and of all but the first, one order below.
+    """
+
+    parent_G: np.ndarray
+    word_G: np.ndarray
+    count_G: np.ndarray
+    suffix_G: np.ndarray
+    begins_G: np.ndarray  # with <s>
+
+
+def _count(tokens_T: np.ndarray, order: int, num_words: int, progress: Callable[[str], None]) -> list[_Counted]:
+    positions_T = np.arange(len(tokens_T), dtype=np.int32)
+    since_begin_T = positions_T - np.maximum.accumulate(np.where(tokens_T == BEGIN_ID, positions_T, 0))
+    word_G = np.arange(num_words, dtype=np.int32)
+    nothing_G = np.zeros(num_words, np.int32)
+    count_G = np.bincount(tokens_T, minlength=num_words)
+    counted = [_Counted(nothing_G, word_G, count_G, nothing_G, word_G == BEGIN_ID)]
+    place_T = tokens_T  # of the n-gram that ends at each position
+    for longer in range(2, order + 1):
+        progress(f"counting {longer}-grams")
+        ends = np.flatnonzero(since_begin_T >= longer - 1)
+        key = place_T[ends - 1].astype(np.int64) * num_words + tokens_T[ends]
+        sorting = np.argsort(key)
+        key = key[sorting]
+        new = np.ones(len(key), bool)
+        np.not_equal(key[1:], key[:-1], out=new[1:])
+        first = np.flatnonzero(new)
+        key_G, ends = key[first], ends[sorting]
+        del key, sorting
+        parent_G, word_G = (column.astype(np.int32) for column in np.divmod(key_G, num_words))
+        count_G = np.diff(first, append=len(ends))
+        counted.append(_Counted(parent_G, word_G, count_G, place_T[ends[first]], counted[-1].begins_G[parent_G]))
+        if longer < order:
+            place_T = np.zeros_like(tokens_T)
+            place_T[ends] = np.cumsum(new) - 1
+    return counted
+
+
+def _estimate(
+    counted: list[_Counted], num_words: int, thresholds: Sequence[int]
+) -> tuple[list[Level], list[tuple[float, float, float]], list[int]]:
+    """The levels, the discounts of each order, and the orders where they are `FALLBACK`."""
+    discounts, fallback = [], []
+    probabilities = [np.full(1, 1 / (num_words - 1))]  # of each order from 0 on: any word but <s>, which never comes
+    left: list[np.ndarray] = []  # of each context, by its order from 0 on: what the lower order gets
+    kept = [here.count_G > threshold for here, threshold in zip(counted, thresholds, strict=True)]
+    kept[0][:] = True
+    for order, here in enumerate(counted, start=1):
+        adjusted_G = here.count_G
+        if order < len(counted):
+            different_G = np.bincount(counted[order].suffix_G, minlength=len(adjusted_G))
+            adjusted_G = np.where(here.begins_G, adjusted_G, different_G)
+        if order == 1:
+            adjusted_G = np.where(here.begins_G, 0, adjusted_G)
+        discount, estimated = _discounts(adjusted_G)
+        discounts.append(discount)
+        if not estimated:
+            fallback.append(order)
+        own_G = np.where(kept[order - 1], adjusted_G - np.array([0.0, *discount])[np.minimum(adjusted_G, 3)], 0.0)
+        lower_G = probabilities[-1]
+        total = np.bincount(here.parent_G, adjusted_G, minlength=len(lower_G)).astype(float)  # whole where it is empty
+        # Summed as such: taken from 1 it would lose its digits. After </s> nothing comes, and nothing is taken.
+        left.append(np.bincount(here.parent_G, adjusted_G - own_G, minlength=len(lower_G)).astype(float))
+        left[-1][total == 0] = total[total == 0] = 1.0
+        left[-1] /= total
+        probabilities.append(own_G / total[here.parent_G] + left[-1][here.parent_G] * lower_G[here.suffix_G])
+
+    probabilities[1][BEGIN_ID] = 10**BEGIN_LOG10
+    levels = []
+    new_place = np.zeros(1, np.int32)
+    for order, here in enumerate(counted, start=1):
+        keep_G = kept[order - 1]
+        weight_G = left[order][keep_G] if order < len(counted) else np.ones(int(keep_G.sum()))
+        log_prob_G, backoff_G = (np.log(column) for column in (probabilities[order][keep_G], weight_G))
+        levels.append(Level(new_place[here.parent_G[keep_G]], here.word_G[keep_G], log_prob_G, backoff_G))
+        new_place = (np.cumsum(keep_G) - 1).astype(np.int32)
+    return levels, discounts, fallback
+
+
+def _discounts(adjusted_G: np.ndarray) -> tuple[tuple[float, float, float], bool]:
+    """Of n-grams seen once, twice and more often (equation 26 of the paper), and whether they could be estimated."""
+    n1, n2, n3, n4 = np.bincount(np.minimum(adjusted_G, 5), minlength=6)[1:5].tolist()
+    if not (n1 and n2 and n3):
+        return FALLBACK, False
+    y = n1 / (n1 + 2 * n2)
+    found = (1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
+    if not all(0 < discount <= times for times, discount in enumerate(found, start=1)):
+        return FALLBACK, False
+    return found, True

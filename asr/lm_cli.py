@@ -1,0 +1,190 @@
+"""The commands `asr lm make` and `asr lm perplexity`: language models from text, and how well they predict texts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inference.shell import count
+
+if TYPE_CHECKING:
+    from inference.ngram import Perplexity
+
+EXAMPLES = """\
+examples:
+  asr lm make books.txt --output en.arpa                     3-grams of words
+  asr lm make books.txt.gz --prune 0,0,1 --vocabulary-size 50000 --output small.arpa.gz
+  asr lm make train.jsonl.gz --unit letter --order 5 --output letters.arpa
+  asr lm perplexity en.arpa test.txt
+"""
+TEXTS = (
+    "text file with a sentence a line (also .gz), manifest (.jsonl, .jsonl.gz), table (.tsv with a column text), or "
+    "folder of .txt files"
+)
+
+
+class LanguageModelError(ValueError):
+    """A language model that cannot be made or measured; the message says why and what to do."""
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Add `lm` with its two commands to those of `asr`."""
+    lm = commands.add_parser(
+        "lm",
+        help="make n-gram language models from text, and measure them",
+        description="Make n-gram language models from text, and measure how well they predict texts.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    lm.set_defaults(run=lambda parsed: lm.print_help() or 2)
+    actions = lm.add_subparsers(metavar="COMMAND", title="commands")
+
+    make = actions.add_parser(
+        "make", help="estimate a model from text and write it in the ARPA format", description=_make.__doc__
+    )
+    make.add_argument("texts", nargs="+", metavar="TEXT", help=TEXTS)
+    make.add_argument("--output", required=True, metavar="FILE", help="the model; compressed where it ends in .gz")
+    make.add_argument("--order", type=count, default=3, metavar="N", help="longest n-grams, 1 to 5 (default: 3)")
+    make.add_argument(
+        "--unit",
+        choices=("word", "letter"),
+        default="word",
+        help="what the n-grams are of; letter: as models that write letters do, with <space> (default: word)",
+    )
+    make.add_argument(
+        "--vocabulary-size",
+        type=count,
+        metavar="N",
+        help="keep the N most frequent words; others become <unk> (default: every word is kept)",
+    )
+    make.add_argument(
+        "--prune",
+        type=_counts,
+        default=(0,),
+        metavar="N,N,...",
+        help="leave out n-grams that come so often or less, a number for each order, the last one for all further "
+        "orders; 0,0,1 leaves out 3-grams that come once (default: 0)",
+    )
+    make.set_defaults(run=_make)
+
+    perplexity = actions.add_parser(
+        "perplexity", help="measure how well a model predicts texts", description=_perplexity.__doc__
+    )
+    perplexity.add_argument("model", metavar="LM", help="language model in the ARPA format (.arpa, .arpa.gz)")
+    perplexity.add_argument("texts", nargs="+", metavar="TEXT", help=TEXTS)
+    perplexity.add_argument(
+        "--unit", choices=("word", "letter"), help="what its n-grams are of (default: letter where it has <space>)"
+    )
+    perplexity.set_defaults(run=_perplexity)
+
+
+def _make(parsed: argparse.Namespace) -> int:
+    """Estimate an n-gram model by interpolated modified Kneser-Ney and write it in the ARPA format.
+
+    Texts are compared as everywhere here: in small letters and without punctuation. A line is a sentence.
+    """
+    from asr.kneser_ney import estimate
+    from asr.sentences import files
+    from inference import arpa
+
+    output = Path(parsed.output)
+    if output.is_dir() or not output.parent.is_dir():
+        raise LanguageModelError(f"{output}: is no file in a folder that is there; give another one to --output")
+    if any(output.exists() and path.exists() and output.samefile(path) for path in files(parsed.texts)):
+        raise LanguageModelError(f"{output}: is one of the texts; give another file to --output")
+    with _progress(parsed.texts) as (read, say):
+        made = estimate(
+            read(parsed.unit),
+            order=parsed.order,
+            vocabulary_size=parsed.vocabulary_size,
+            prune=parsed.prune,
+            progress=say,
+        )
+        say("writing")
+        arpa.write(output, made.words, made.levels)
+    lines = [f"{made.num_sentences:,} sentences, {made.num_words:,} {parsed.unit}s"]
+    if made.num_unknown:
+        lines[0] += f", of them {made.num_unknown / made.num_words:.2%} unknown"
+    for order, (level, discounts) in enumerate(zip(made.levels, made.discounts, strict=True), start=1):
+        shown = ", ".join(f"{discount:.3f}" for discount in discounts)
+        lines.append(f"{len(level.word_G):,} {order}-grams; discounts {shown}")
+        if order in made.fallback:
+            lines[-1] += " (too little text to estimate them: fixed ones)"
+    print("\n".join(lines), file=sys.stderr)
+    print(output)
+    return 0
+
+
+def _perplexity(parsed: argparse.Namespace) -> int:
+    """Measure how well a model predicts texts: perplexity with and without unknown words, and how many those are."""
+    from asr.tokens import SPACE
+    from inference.ngram import NgramModel
+
+    with _progress(parsed.texts) as (read, say):
+        say("reading the model")
+        model = NgramModel.read(parsed.model)
+        unit = parsed.unit or ("letter" if SPACE in model.words else "word")
+        say("measuring")
+        found = model.perplexity(read(unit))
+    print(_summary(found, unit))
+    if found.unknown:
+        _warn_of_spelling(parsed.model, model.words, unit)
+    return 0
+
+
+def _summary(found: Perplexity, unit: str) -> str:
+    return "\n".join(
+        [
+            f"{found.sentences:,} sentences, {found.words:,} {unit}s, {found.unknown:,} of them unknown "
+            f"({found.unknown_rate:.2%})",
+            f"perplexity with unknown {unit}s     {found.including_unknown:.2f}",
+            f"perplexity without unknown {unit}s  {found.excluding_unknown:.2f}",
+        ]
+    )
+
+
+def _warn_of_spelling(path: str, words: Iterable[str], unit: str) -> None:
+    """Texts are normalised, but a model of others may not be; then its words are never found."""
+    from asr.text import normalize
+
+    if unit == "letter":
+        return
+    other = [word for word in words if not word.startswith("<") and normalize(word) != word]
+    if other:
+        print(
+            f"asr: {len(other):,} words of {path} can never be found, such as {other[0]}: texts are read in small "
+            "letters and without punctuation",
+            file=sys.stderr,
+        )
+
+
+@contextmanager
+def _progress(texts: list[str]) -> Iterator[tuple[Callable[[str], Iterator[list[str]]], Callable[[str], None]]]:
+    """A bar on a terminal: yields what reads the texts as sentences of a unit, and what says what is being done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from asr import sentences
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        paths = sentences.files(texts)
+        task = bar.add_task("", total=sum(path.stat().st_size for path in paths) or None)
+
+        def say(what: str) -> None:
+            bar.update(task, description=what)
+
+        def read(unit: str) -> Iterator[list[str]]:
+            return sentences.read(paths, unit, progress=lambda size: bar.advance(task, size))
+
+        yield read, say
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    """The value of an option: whole numbers with commas between them."""
+    return tuple(count(number) for number in text.split(","))
