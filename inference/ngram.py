@@ -55,9 +55,9 @@ class Perplexity:
 class NgramModel:
     """A back-off n-gram model: log probabilities (natural) of words after what came before them.
 
-    States are whole numbers. Equal states mean that the model predicts everything alike, whatever comes: a context is
-    forgotten as soon as no n-gram begins with it and its back-off weight is 1. So a search may merge hypotheses by
-    their states (Li and Khudanpur 2008).
+    States are whole numbers; 0 is without any context. Equal states mean that the model predicts everything alike,
+    whatever comes: a context is forgotten as soon as no n-gram begins with it and its back-off weight is 1. So a search
+    may merge hypotheses by their states (Li and Khudanpur 2008).
 
     Args:
         words: The vocabulary; a word's number is its place here. <s>, </s> and <unk> (or <UNK>) are among them.
@@ -130,10 +130,10 @@ class NgramModel:
         return penalty + self._log_probs_view[word], self._states_view[word]
 
     def scores(self, states_K: np.ndarray, words_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same for K pairs at once: log probabilities (float64) and states. It pays from 30 pairs on."""
+        """The same for K pairs at once: log probabilities (float64) and states (int64). It pays from 30 pairs on."""
         states_K, words_K = np.asarray(states_K, np.int64), np.asarray(words_K, np.int64)
         log_prob_K = np.zeros(len(states_K))
-        after_K = np.empty(len(states_K), np.int32)
+        after_K = np.empty(len(states_K), np.int64)
         context_K, rest = states_K.copy(), np.arange(len(states_K))
         while rest.size:
             place, found = self._find(context_K[rest], words_K[rest])
