@@ -10,8 +10,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from inference.shell import count, guarded, time
+
+if TYPE_CHECKING:
+    from asr.search import SearchConfig
 
 EXAMPLES = """\
 examples:
@@ -60,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     transcribe.add_argument("files", nargs="+", metavar="FILE", help="sound file, folder, or - for standard input")
     _add_model(transcribe)
+    _add_search(transcribe)
     transcribe.add_argument(
         "--format",
         action="append",
@@ -83,7 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     listen = commands.add_parser(
         "listen", help="write down what is said into the microphone, while it is said", description=_listen.__doc__
     )
-    _add_model(listen, beam=False)
+    _add_model(listen)
+    _add_search(listen)
     _add_latency(listen)
     listen.add_argument("--device", metavar="NAME|N", help="microphone, by a part of its name or by its number")
     listen.add_argument("--list-devices", action="store_true", help="show the microphones there are, and end")
@@ -103,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "data", help="folder (a.wav beside a.txt), table (.tsv: path, text, speaker), or manifest (.jsonl.gz)"
     )
     _add_model(evaluate)
+    _add_search(evaluate)
     evaluate.add_argument("--output", metavar="FILE", help="write a Markdown report with the worst utterances, aligned")
     evaluate.add_argument(
         "--chunk", type=time, metavar="TIME", help="hear the recordings as live streams of this chunk, such as 400ms"
@@ -202,7 +209,7 @@ def _streams(parsed: argparse.Namespace) -> dict:
     }
 
 
-def _add_model(parser: argparse.ArgumentParser, *, beam: bool = True) -> None:
+def _add_model(parser: argparse.ArgumentParser) -> None:
     from asr.shipped import DEFAULT, names
 
     shipped = ", ".join(names()) or "none"
@@ -215,15 +222,43 @@ def _add_model(parser: argparse.ArgumentParser, *, beam: bool = True) -> None:
     parser.add_argument(
         "--threads", type=count, default=1, metavar="N", help="threads for scoring; 0 takes every core (default: 1)"
     )
-    if not beam:
-        return
-    parser.add_argument(
-        "--beam",
-        type=count,
-        default=0,
-        metavar="N",
-        help="hypotheses kept by the beam search; 0 decodes greedily (default: 0)",
+
+
+# Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.
+SEARCH = ("beam", "lm", "lm_weight", "word_bonus")
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    search = parser.add_argument_group(
+        "search", "what is known beside the sound; a language model or hot words use a beam"
     )
+    search.add_argument("--beam", type=count, metavar="N", help="hypotheses kept; 0 is greedy (default: 0, or 32)")
+    search.add_argument("--lm", metavar="FILE", help="language model over words, as `asr lm make` writes them (ARPA)")
+    search.add_argument("--lm-weight", type=float, metavar="W", help="how much it counts (default: 0.8)")
+    search.add_argument("--word-bonus", type=float, metavar="NATS", help="gain of each word beside it (default: 1)")
+    search.add_argument(
+        "--hot-word",
+        action="append",
+        metavar="TEXT[=NATS]",
+        help="word or phrase to be expected; may be given several times",
+    )
+    search.add_argument("--hot-words", metavar="FILE", help="the same from a file, a line each, NATS behind a tab")
+    search.add_argument("--boost", type=float, metavar="NATS", help="gain of those without their own (default: 6)")
+
+
+def _search(parsed: argparse.Namespace) -> SearchConfig:
+    from asr.search import BOOST, SearchConfig, hot_word, read_hot_words
+
+    if parsed.lm is None and (parsed.lm_weight is not None or parsed.word_bonus is not None):
+        name = "lm-weight" if parsed.lm_weight is not None else "word-bonus"
+        raise ValueError(f"--{name} goes with --lm FILE; add that, or leave it out")
+    if parsed.boost is not None and not (parsed.hot_word or parsed.hot_words):
+        raise ValueError("--boost goes with --hot-word or --hot-words; add one, or leave it out")
+    boost = BOOST if parsed.boost is None else parsed.boost
+    hot_words = {} if parsed.hot_words is None else read_hot_words(parsed.hot_words, boost=boost)
+    hot_words.update(hot_word(text, boost=boost) for text in parsed.hot_word or ())
+    given = {name: getattr(parsed, name) for name in SEARCH if getattr(parsed, name) is not None}
+    return SearchConfig(**given, hot_words=hot_words)
 
 
 def _transcribe(parsed: argparse.Namespace) -> int:
@@ -236,8 +271,6 @@ def _transcribe(parsed: argparse.Namespace) -> int:
         asked = [name for name in ("realtime", *STREAMS) if getattr(parsed, name) not in (None, False)]
         if asked:
             raise InputError(f"--{asked[0].replace('_', '-')} goes with --streaming; add that, or leave it out")
-    if parsed.streaming and parsed.beam:
-        raise InputError("--streaming decodes greedily; leave --beam out")
     formats = tuple(WRITERS) if ALL in (parsed.format or ()) else tuple(dict.fromkeys(parsed.format or ["txt"]))
     rules = {rule: getattr(parsed, name) for name, rule in SUBTITLES.items() if getattr(parsed, name) is not None}
     if rules and not {"srt", "vtt"} & set(formats):
@@ -249,7 +282,7 @@ def _transcribe(parsed: argparse.Namespace) -> int:
         formats=formats,
         output=parsed.output,
         threads=parsed.threads,
-        beam=parsed.beam,
+        search=_search(parsed),
         streaming=Streaming(realtime=parsed.realtime, **_streams(parsed)) if parsed.streaming else None,
         rules=SubtitleRules(**rules),
     )
@@ -275,6 +308,7 @@ def _listen(parsed: argparse.Namespace) -> int:
         record=parsed.record,
         output=parsed.output,
         every_event=parsed.events,
+        search=_search(parsed),
     )
 
 
@@ -292,7 +326,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
         model=parsed.model,
         output=parsed.output,
         threads=parsed.threads,
-        beam=parsed.beam,
+        search=_search(parsed),
         stream=None if parsed.chunk is None else Window(parsed.chunk, lookahead),
     )
 

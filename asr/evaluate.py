@@ -13,6 +13,7 @@ from rich.progress import track
 import asr
 from asr.recognizer import WHOLE, Recognizer, Window
 from asr.report import Pair, Report, evaluate_pairs
+from asr.search import Search, SearchConfig
 from asr.transcript import Transcript
 from features import audio
 from inference.files import write_text
@@ -27,7 +28,13 @@ class EvaluationError(ValueError):
 
 
 def evaluate_data(
-    data: str, *, model: str, output: str | None = None, threads: int = 1, beam: int = 0, stream: Window | None = None
+    data: str,
+    *,
+    model: str,
+    output: str | None = None,
+    threads: int = 1,
+    search: SearchConfig | None = None,
+    stream: Window | None = None,
 ) -> int:
     """Evaluate and print a summary; with `output`, write the Markdown report there.
 
@@ -41,7 +48,8 @@ def evaluate_data(
         raise EvaluationError(f"evaluating needs {', '.join(missing)}: pip install 'saywave[train]'")
     if output is not None and not Path(output).parent.is_dir():
         raise EvaluationError(f"{Path(output).parent}: no such folder; make it, or give another file to --output")
-    report, failed = evaluate(asr.load(model, threads=threads), data, beam=beam, stream=stream)
+    recognizer = asr.load(model, threads=threads)
+    report, failed = evaluate(recognizer, data, search=Search(recognizer.tokens, search), stream=stream)
     print(report.summary())
     if output is not None:
         write_text(Path(output), report.to_markdown())
@@ -54,14 +62,19 @@ def evaluate_data(
 
 
 def evaluate(
-    recognizer: Recognizer, data: str | Path, *, beam: int = 0, window: Window = WHOLE, stream: Window | None = None
+    recognizer: Recognizer,
+    data: str | Path,
+    *,
+    search: Search | None = None,
+    window: Window = WHOLE,
+    stream: Window | None = None,
 ) -> tuple[Report, list[str]]:
     """Transcribe every item of a manifest, folder or table and count the errors.
 
     Args:
         recognizer: The model.
         data: The items.
-        beam: Hypotheses of the beam search; 0 is greedy.
+        search: How the words are looked for in the scores; greedily if not given.
         window: Chunk and look-ahead; see `Recognizer.transcribe`.
         stream: Hear each item as a live stream of this chunk and look-ahead instead, with endpoints.
 
@@ -77,10 +90,10 @@ def evaluate(
         try:
             if stream is None:
                 transcript = recognizer.transcribe(
-                    item.path, start=item.start, duration=item.duration, beam=beam, window=window
+                    item.path, start=item.start, duration=item.duration, search=search, window=window
                 )
             else:
-                transcript = _heard(recognizer, item, stream)
+                transcript = _heard(recognizer, item, stream, search)
         except (ValueError, OSError) as error:
             failed.append(one_line(error))
             continue
@@ -90,8 +103,8 @@ def evaluate(
     return evaluate_pairs(pairs), failed
 
 
-def _heard(recognizer: Recognizer, item: Item, window: Window) -> Transcript:
-    session = recognizer.stream(chunk=window.chunk, lookahead=window.lookahead)
+def _heard(recognizer: Recognizer, item: Item, window: Window, search: Search | None) -> Transcript:
+    session = recognizer.stream(chunk=window.chunk, lookahead=window.lookahead, search=search)
     events = []
     for samples_S in audio.blocks(item.path, rate=session.rate, start=item.start, duration=item.duration):
         events += session.push(samples_S)

@@ -16,6 +16,7 @@ import numpy as np
 import asr
 from asr.display import Display, display_for, stamp
 from asr.latency import LatencyLog
+from asr.search import Search, SearchConfig
 from asr.stream import SpeechEvent, SpeechSession
 from asr.vad import SileroVad
 from features.microphone import Block, Microphone, devices
@@ -185,6 +186,7 @@ def listen_live(
     record: str | None = None,
     output: str | None = None,
     every_event: bool = False,
+    search: SearchConfig | None = None,
 ) -> int:
     """Listen to a microphone, or to raw samples on standard input, until it ends or Ctrl-C; returns the exit code."""
     if record is not None and record == output:
@@ -204,6 +206,7 @@ def listen_live(
             lookahead=lookahead,
             rules=rules,
             activity=SileroVad(recognizer.model.extractor.rate) if silero else None,
+            search=Search(recognizer.tokens, search),
         )
         # Line by line, and never over a file that has come up meanwhile.
         file = open_things.enter_context(open(output, "x", encoding="utf-8", newline="\n")) if output else None

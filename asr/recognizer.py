@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from asr.search import Search, SearchConfig
 from asr.stream import SpeechSession
 from asr.tokens import Tokens
 from asr.transcript import Transcript
 from features import audio
 from features.extractor import FeatureExtractor
 from inference import model as models
-from inference.beam import prefix_beam
-from inference.ctc import Emission, GreedyDecoder, align
+from inference.ctc import Emission, GreedyDecoder
 from inference.scorer import ScoreStream
 
 
@@ -68,7 +68,7 @@ class Recognizer:
         *,
         start: float = 0.0,
         duration: float | None = None,
-        beam: int = 0,
+        search: Search | None = None,
         window: Window = WHOLE,
         progress: Callable[[float], None] | None = None,
     ) -> Transcript:
@@ -78,7 +78,7 @@ class Recognizer:
             source: A file, `-` for standard input, an open file, or (samples, rate).
             start: Where to begin, in seconds; times in the transcript count from there.
             duration: How much to read; none reads to the end.
-            beam: Hypotheses kept by the prefix beam search; 0 decodes greedily, which is faster.
+            search: How the words are looked for in the scores, as :meth:`search` makes it; greedily if not given.
             window: Chunk and look-ahead in seconds, rounded up to whole steps; by default so long that a recording of
                 half a minute is seen with full context. With those of a stream the scores are the stream's, up to its
                 first endpoint.
@@ -98,11 +98,24 @@ class Recognizer:
                     progress(len(samples_S) / self.model.extractor.rate)
 
         scores = self._scores(blocks(), window)
-        emissions = self._search(scores, beam) if beam else self._greedy(scores)
+        emissions = self._greedy(scores) if search is None or not search.beam else self._search(scores, search)
         found = self.tokens.words(emissions, step_seconds=self.model.step_seconds)
         # The last step may reach beyond the last sample.
         words = tuple(replace(word, start=min(word.start, heard), end=min(word.end, heard)) for word in found)
         return Transcript(words=words, duration=heard, text=" ".join(w.text for w in words), model=self.model.name)
+
+    def search(self, **settings) -> Search:
+        """How words are looked for, made once and used for any number of recordings and streams.
+
+        Args:
+            settings: Those of `asr.search.SearchConfig`, such as `beam=32`, `lm="words.arpa"` or
+                `hot_words={"saywave": 6.0}`.
+
+        Raises:
+            SearchError: they do not go with the model.
+            inference.ngram.NgramError: the language model cannot be read.
+        """
+        return Search(self.tokens, SearchConfig(**settings))
 
     def stream(self, *, rate: int | None = None, **settings) -> SpeechSession:
         """A session that hears one stream of samples as it comes; `asr.stream.SpeechSession` says with which settings.
@@ -138,16 +151,14 @@ class Recognizer:
             yield from decoder.push(scores_TV)
         yield from decoder.flush()
 
-    def _search(self, scores: Iterable[np.ndarray], beam: int) -> Iterator[Emission]:
+    def _search(self, scores: Iterable[np.ndarray], search: Search) -> Iterator[Emission]:
         """Beam search over stretches between pauses, so that memory does not grow with the recording."""
         pause = max(1, round(PAUSE_SECONDS / self.model.step_seconds))
         longest = max(1, round(STRETCH_SECONDS / self.model.step_seconds))
         done = 0
         for stretch_TV in split_at_pauses(scores, pause=pause, longest=longest):
-            best = prefix_beam(stretch_TV, beam=beam)[0]
-            if best.labels:
-                for emission in align(stretch_TV, best.labels):
-                    yield replace(emission, start=emission.start + done, end=emission.end + done)
+            for emission in search.best(stretch_TV):
+                yield replace(emission, start=emission.start + done, end=emission.end + done)
             done += len(stretch_TV)
 
 

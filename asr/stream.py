@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from asr.search import Search
 from asr.tokens import SPACE, Tokens
 from asr.transcript import Transcript, Word
 from features.audio import Resampler, mono
-from inference.ctc import Emission
+from inference.ctc import Emission, GreedyDecoder
 from inference.endpoint import EndpointRules
 from inference.model import Model, ModelError
 from inference.session import Activity, Event, LabelSession, Update
@@ -44,6 +45,7 @@ class SpeechSession:
         lookahead: Seconds that it sees beyond them; rounded up likewise.
         rules: When a segment ends.
         activity: A second judge of silence, such as `asr.vad.SileroVad`; it gets samples at the model's rate.
+        search: How the words are looked for in the scores; greedily if not given. Of a beam search less is stable.
 
     Attributes:
         rate: Samples a second of what is pushed.
@@ -64,6 +66,7 @@ class SpeechSession:
         lookahead: float = LOOKAHEAD_SECONDS,
         rules: EndpointRules | None = None,
         activity: Activity | None = None,
+        search: Search | None = None,
     ):
         extractor = model.extractor
         if not extractor.streams:
@@ -91,6 +94,7 @@ class SpeechSession:
             complete=self._complete,
             activity=activity,
             quietest=self._quietest,
+            decoder=GreedyDecoder if search is None else search.decoder,
         )
         self.reset()
 

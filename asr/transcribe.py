@@ -16,6 +16,7 @@ import asr
 from asr.formats import WRITERS, Options, suffix, to_json_line, write
 from asr.listen import BLOCK_SECONDS, Stopwatch, listen, paced, warn_of_latency
 from asr.recognizer import Recognizer
+from asr.search import Search, SearchConfig
 from asr.stream import SpeechEvent, SpeechSession
 from asr.subtitles import SubtitleRules
 from asr.transcript import Transcript
@@ -48,7 +49,7 @@ def transcribe_files(
     formats: Sequence[str] = ("txt",),
     output: str | None = None,
     threads: int = 1,
-    beam: int = 0,
+    search: SearchConfig | None = None,
     streaming: Streaming | None = None,
     rules: SubtitleRules | None = None,
 ) -> int:
@@ -60,7 +61,7 @@ def transcribe_files(
         formats: Some of `asr.formats.WRITERS`; one of them if there is no `output`.
         output: Folder for the transcripts.
         threads: Threads for scoring.
-        beam: Hypotheses kept by the beam search; 0 decodes greedily.
+        search: How the words are looked for in the scores; greedily if not given.
         streaming: How the files are heard as streams; none hears them with full context.
         rules: What subtitles must be like.
 
@@ -87,6 +88,7 @@ def transcribe_files(
                 what="the recording, and may be its transcript",
             )
     recognizer = asr.load(model, threads=threads)
+    found_by = Search(recognizer.tokens, search)
     console = Console(stderr=True)
     # Only the bar needs lengths, and asking for them opens every file.
     seconds = {source: _seconds(source) for source in sources} if console.is_terminal else {}
@@ -105,9 +107,9 @@ def transcribe_files(
             try:
                 advance = partial(progress.advance, task)
                 if streaming is None:
-                    transcript = recognizer.transcribe(source, beam=beam, progress=advance)
+                    transcript = recognizer.transcribe(source, search=found_by, progress=advance)
                 else:
-                    transcript = hear(recognizer, source, streaming, progress=advance)
+                    transcript = hear(recognizer, source, streaming, search=found_by, progress=advance)
                 options = Options(recording=_as_text(names[source]), rules=rules or SubtitleRules())
                 if output is None:
                     several = _as_text(source) if len(sources) > 1 else None
@@ -143,7 +145,9 @@ def _as_text(name: str) -> str:
     return name.encode("utf-8", "replace").decode("utf-8")
 
 
-def hear(recognizer: Recognizer, source: str, streaming: Streaming, *, progress: Callable[[float], None]) -> Transcript:
+def hear(
+    recognizer: Recognizer, source: str, streaming: Streaming, *, search: Search, progress: Callable[[float], None]
+) -> Transcript:
     """Transcribe a file as if it were a live stream, and report on standard error how long words took to be shown."""
     rate = recognizer.model.extractor.rate
     session = SpeechSession(
@@ -152,6 +156,7 @@ def hear(recognizer: Recognizer, source: str, streaming: Streaming, *, progress:
         lookahead=streaming.lookahead,
         rules=streaming.rules,
         activity=SileroVad(rate) if streaming.silero else None,
+        search=search,
     )
     clock = Stopwatch() if streaming.realtime else None
     blocks = audio.blocks(source, rate=rate, block_seconds=BLOCK_SECONDS)

@@ -20,7 +20,8 @@ def measure(model: Path, manifest: Path, *, beam: int = 0) -> Measured:
     Raises:
         ManifestError: a recording cannot be read; a figure over the others would be another figure.
     """
-    report, failed = evaluate(Recognizer.open(model), manifest, beam=beam)
+    recognizer = Recognizer.open(model)
+    report, failed = evaluate(recognizer, manifest, search=recognizer.search(beam=beam))
     if failed:
         raise ManifestError(f"{manifest}: {len(failed)} recordings cannot be read, the first: {failed[0]}")
     return Measured(report.summary(), report.to_markdown(), {"WER": report.words.rate, "accuracy": _whole(report)})

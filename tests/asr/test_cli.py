@@ -66,7 +66,7 @@ def test_help_names_every_command(capsys, arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("transcribe", ["FILE", "--model", "--format", "--output", "--threads", "--beam"]),
+        ("transcribe", ["FILE", "--model", "--format", "--output", "--threads", "--beam", "--lm", "--hot-word"]),
         ("evaluate", ["data", "--model", "--output", "--threads", "--beam"]),
         (
             "train",

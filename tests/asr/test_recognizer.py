@@ -30,7 +30,7 @@ def words_of(transcript) -> list[str]:
 @pytest.mark.parametrize("spoken", [["la"], ["so", "mi", "la"], ["mi", "la", "mi", "so", "la"]])
 def test_words_with_their_times(tone_recognizer: Recognizer, speak, spoken: list[str], beam: int) -> None:
     samples = speak(spoken, seed=77)
-    transcript = tone_recognizer.transcribe((samples, RATE), beam=beam)
+    transcript = tone_recognizer.transcribe((samples, RATE), search=tone_recognizer.search(beam=beam))
     assert transcript.text == " ".join(spoken)
     assert words_of(transcript) == spoken
     assert transcript.duration == pytest.approx(len(samples) / RATE)
@@ -83,7 +83,9 @@ def test_progress_is_told_in_seconds(tone_recognizer: Recognizer) -> None:
 @pytest.mark.parametrize("beam", [0, 4])
 @pytest.mark.parametrize("samples", [0, 1, 10, 199, 200, 201, 280, 8000], ids=lambda count: f"{count} samples")
 def test_silence_of_any_length_is_an_empty_transcript(tone_recognizer: Recognizer, samples: int, beam: int) -> None:
-    transcript = tone_recognizer.transcribe((np.zeros(samples, np.float32), RATE), beam=beam)
+    transcript = tone_recognizer.transcribe(
+        (np.zeros(samples, np.float32), RATE), search=tone_recognizer.search(beam=beam)
+    )
     assert transcript.words == ()
     assert transcript.text == ""
     assert transcript.duration == pytest.approx(samples / RATE)
@@ -159,7 +161,7 @@ def test_memory_does_not_grow_with_the_recording(tone_recognizer: Recognizer, sp
         return decode(watched(), step_seconds=step_seconds)
 
     monkeypatch.setattr(tone_recognizer.tokens, "words", words)
-    transcript = tone_recognizer.transcribe("whatever", beam=beam)
+    transcript = tone_recognizer.transcribe("whatever", search=tone_recognizer.search(beam=beam))
     assert sum(asked) > 200
     assert len(transcript.words) == 12 * len(asked)
     assert max(ahead - at for at, ahead in seen) < 2 * WHOLE.chunk + WHOLE.lookahead + 20
@@ -221,7 +223,7 @@ def test_letters_of_any_script_become_words(untrained, beam: int) -> None:
     """An untrained model is a fine source of strange transcripts: they are those of its scores."""
     recognizer = Recognizer.open(untrained(LETTERS, "char"))
     samples = 0.3 * np.random.default_rng(3).standard_normal(4 * RATE).astype(np.float32)
-    transcript = recognizer.transcribe((samples, RATE), beam=beam)
+    transcript = recognizer.transcribe((samples, RATE), search=recognizer.search(beam=beam))
     scores = recognizer.model.scorer.full(recognizer.model.extractor(samples))
     if not beam:
         assert transcript.text == recognizer.tokens.decode(one.label for one in ctc.greedy(scores))
@@ -236,7 +238,7 @@ def test_letters_of_any_script_become_words(untrained, beam: int) -> None:
 def test_beam_search_is_that_of_each_stretch(untrained) -> None:
     recognizer = Recognizer.open(untrained(LETTERS, "char", seed=4))
     samples = 0.3 * np.random.default_rng(4).standard_normal(3 * RATE).astype(np.float32)
-    transcript = recognizer.transcribe((samples, RATE), beam=5)
+    transcript = recognizer.transcribe((samples, RATE), search=recognizer.search(beam=5))
     scores = recognizer.model.scorer.full(recognizer.model.extractor(samples))
     pause = round(0.6 / recognizer.model.step_seconds)
     labels = [

@@ -94,7 +94,6 @@ def test_one_bad_file_among_several(capsys, tmp_path: Path) -> None:
     ("wrong", "said"),
     [
         (["--realtime"], "asr: --realtime goes with --streaming"),
-        (["--streaming", "--beam", "4"], "asr: --streaming decodes greedily; leave --beam out"),
         (["--streaming", "--chunk", "0ms"], "asr: --chunk must be more than 0"),
         (["--streaming", "--pause", "0ms"], "asr: --pause must be more than 0"),
         (["--streaming", "--chunk", "fast"], "argument --chunk: 'fast' is not a time; write 400ms or 0.4s"),

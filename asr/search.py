@@ -1,0 +1,186 @@
+"""How words are looked for in the scores: greedily, or by a beam search with a language model and hot words.
+
+Without any of these a `Search` is greedy. It is made once for a model, since the tree of a large vocabulary takes a
+moment, and serves any number of recordings and streams.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from asr.tokens import SPACE, TokenError, Tokens
+from inference.beam import BeamDecoder, Fusion, prefix_beam
+from inference.ctc import Emission, GreedyDecoder, align, greedy
+from inference.fusion import LabelModel, WithHotWords, WordModel
+from inference.hotwords import HotWords
+from inference.ngram import NgramModel
+from inference.session import Decoder
+
+BEAM = 32  # where a language model or hot words ask for one
+BOOST = 6.0
+
+
+class SearchError(ValueError):
+    """A language model or hot words that do not go with the model; the message says why."""
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What is known beside the scores.
+
+    Args:
+        beam: Hypotheses kept; 0 is greedy, unless there is a language model or hot words.
+        lm: Language model over words, as an ARPA file.
+        lm_weight: What its log probabilities are multiplied by.
+        word_bonus: Gain of each word in nats, against the shortness that a language model prefers.
+        unknown_bonus: Gain of a word that the language model does not know, besides; -1000 allows for none.
+        hot_words: Words and phrases to be expected, with their boosts in nats.
+    """
+
+    beam: int = 0
+    lm: str | Path | None = None
+    lm_weight: float = 0.8
+    word_bonus: float = 1.0
+    unknown_bonus: float = -5.0
+    hot_words: Mapping[str, float] = field(default_factory=dict)
+
+
+class Search:
+    """Finds the labels in scores.
+
+    Args:
+        tokens: The labels.
+        config: What is known beside the scores.
+
+    Raises:
+        SearchError: hot words cannot be written with the labels, or none of the language model's words can.
+        inference.ngram.NgramError: the language model cannot be read.
+    """
+
+    def __init__(self, tokens: Tokens, config: SearchConfig | None = None):
+        config = config or SearchConfig()
+        self._fusion = _fusion(tokens, config)
+        self.beam = config.beam or (0 if self._fusion is None else BEAM)
+
+    def decoder(self) -> Decoder:
+        """A fresh decoder of a stream."""
+        return BeamDecoder(beam=self.beam, fusion=self._fusion) if self.beam else GreedyDecoder()
+
+    def best(self, scores_TV: np.ndarray) -> list[Emission]:
+        """The emissions of a stretch of scores as a whole."""
+        if not self.beam:
+            return greedy(scores_TV)
+        return align(scores_TV, prefix_beam(scores_TV, beam=self.beam, fusion=self._fusion)[0].labels)
+
+
+def _fusion(tokens: Tokens, config: SearchConfig) -> Fusion | None:
+    hot = _hot_words(tokens, config.hot_words) if config.hot_words else None
+    if config.lm is None:
+        return hot
+    model = _language_model(tokens, NgramModel.read(config.lm), config)
+    return model if hot is None else WithHotWords(model, hot)
+
+
+def _hot_words(tokens: Tokens, boosts: Mapping[str, float]) -> HotWords:
+    phrases: dict[tuple[int, ...], float] = {}
+    for text, boost in boosts.items():
+        try:
+            labels = tuple(tokens.encode(text))
+        except TokenError as error:
+            raise SearchError(f"hot word {text!r}: {error}; the model cannot write it") from None
+        if not labels:
+            raise SearchError(f"hot word {text!r}: holds neither letters nor digits")
+        phrases[labels] = boost
+    return HotWords(phrases, labels=len(tokens.labels), space=_space(tokens))
+
+
+def _language_model(tokens: Tokens, lm: NgramModel, config: SearchConfig) -> Fusion:
+    settings = {"weight": config.lm_weight, "bonus": config.word_bonus}
+    if tokens.unit == "word":
+        known = [label in lm.words for label in tokens.labels[1:]]
+        if not any(known):
+            raise SearchError(
+                f"{config.lm}: knows none of the model's words; make one of texts like those it learnt from"
+            )
+        return LabelModel(lm, [lm.id(label) for label in tokens.labels], **settings)
+    spellings = [_spelling(tokens, word) for word in lm.words]
+    if not any(spellings):
+        raise SearchError(
+            f"{config.lm}: none of its words can be written with the model's letters; is it of another language?"
+        )
+    space = _space(tokens)
+    if space is None:
+        raise SearchError(f"{config.lm}: is of words, and the model writes no spaces between them")
+    return WordModel(
+        lm,
+        spellings,
+        unknown=lm.unknown,
+        labels=len(tokens.labels),
+        space=space,
+        unknown_bonus=config.unknown_bonus,
+        **settings,
+    )
+
+
+def _spelling(tokens: Tokens, word: str) -> Sequence[int] | None:
+    """Labels of a word of the language model; none for what is not written, such as <s>, or has other letters."""
+    if word.startswith("<") and word.endswith(">"):
+        return None
+    try:
+        labels = tokens.encode(word)
+    except TokenError:
+        return None
+    return None if _space(tokens) in labels else labels
+
+
+def _space(tokens: Tokens) -> int | None:
+    return tokens.labels.index(SPACE) if tokens.unit == "char" and SPACE in tokens.labels else None
+
+
+def hot_word(given: str, *, boost: float = BOOST) -> tuple[str, float]:
+    """A hot word as it is given on a command line, `TEXT` or `TEXT=NATS`, and its boost.
+
+    Raises:
+        SearchError: what stands behind the = is no number.
+    """
+    text, _, nats = given.partition("=")
+    return text, _number(nats, given) if nats else boost
+
+
+def read_hot_words(path: str | Path, *, boost: float = BOOST) -> dict[str, float]:
+    """Hot words from a text file: one word or phrase on a line, if need be with its boost behind a tab.
+
+    Args:
+        path: The file, in UTF-8. Empty lines, and those that begin with #, are left out.
+        boost: Of the lines without one.
+
+    Raises:
+        SearchError: it is not text, or a boost is no number; the message names the line.
+        OSError: it cannot be read.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise SearchError(f"{path}: is not text in UTF-8: save it so") from None
+    found: dict[str, float] = {}
+    for number, line in enumerate(lines, start=1):
+        text, tab, given = line.partition("\t")
+        if not text.strip() or text.startswith("#"):
+            continue
+        found[text.strip()] = _number(given, f"{path}: line {number}") if tab else boost
+    return found
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise SearchError(f"{where}: {text!r} is not a number")
+    return value
