@@ -31,7 +31,7 @@ def lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def scores(tokens: Tokens, text: str, *, instead: dict[int, str] | None = None, lead: float = 1.0) -> np.ndarray:
-    """Scores of a text, a frame for each label and a blank after it; here and there another letter leads by a little."""
+    """Scores of a text, a frame for each label and a blank after it; in places another letter leads by a little."""
     frames = []
     for k, letter in enumerate(text):
         frame_V = np.full(len(tokens.labels), -9.0)
