@@ -24,6 +24,7 @@ examples:
   asr transcribe a.wav --format json              words with times and confidence
   asr transcribe a.mp4 --format srt vtt --output .   subtitles: a.srt and a.vtt in this folder
   cat a.wav | asr transcribe -                    from standard input
+  asr align talk.flac talk.txt                    when each word of a known text is said
   asr listen                                      the microphone, while you speak; Ctrl-C ends
   asr transcribe talk.flac --streaming            a file heard as a live stream, with a report on the delays
   asr train my_data/ --out my_model               a model of your own (a.wav beside a.txt)
@@ -84,6 +85,21 @@ def _parser() -> argparse.ArgumentParser:
     _add_latency(transcribe)
     _add_subtitles(transcribe)
     transcribe.set_defaults(run=_transcribe)
+
+    align = commands.add_parser(
+        "align", help="say when each word of a known text is said in a recording", description=_align.__doc__
+    )
+    align.add_argument("recording", metavar="FILE", help="sound file, or - for standard input")
+    align.add_argument("text", metavar="TEXT", help="text file with what is said in it")
+    _add_model(align)
+    align.add_argument(
+        "--format",
+        choices=[name for name in WRITERS if name != "txt"],
+        default="ctm",
+        help="json, srt, vtt, tsv, ctm or textgrid, as of asr transcribe (default: ctm)",
+    )
+    align.add_argument("--output", metavar="FILE", help="write FILE instead of printing")
+    align.set_defaults(run=_align)
 
     listen = commands.add_parser(
         "listen", help="write down what is said into the microphone, while it is said", description=_listen.__doc__
@@ -285,6 +301,20 @@ def _transcribe(parsed: argparse.Namespace) -> int:
         search=_search(parsed),
         streaming=Streaming(realtime=parsed.realtime, **_streams(parsed)) if parsed.streaming else None,
         rules=SubtitleRules(**rules),
+    )
+
+
+def _align(parsed: argparse.Namespace) -> int:
+    """Say when each word of a known text is said in a recording; those that are not are named on standard error."""
+    from asr.align import align_file
+
+    return align_file(
+        parsed.recording,
+        parsed.text,
+        model=parsed.model,
+        format=parsed.format,
+        output=parsed.output,
+        threads=parsed.threads,
     )
 
 

@@ -104,6 +104,20 @@ class Recognizer:
         words = tuple(replace(word, start=min(word.start, heard), end=min(word.end, heard)) for word in found)
         return Transcript(words=words, duration=heard, text=" ".join(w.text for w in words), model=self.model.name)
 
+    def scores(self, source: audio.Source, *, window: Window = WHOLE) -> tuple[np.ndarray, float]:
+        """Log probabilities (T,V) of a recording, and its length in seconds.
+
+        Args:
+            source: A file, `-` for standard input, an open file, or (samples, rate).
+            window: Chunk and look-ahead in seconds.
+
+        Raises:
+            features.audio.AudioError: the recording cannot be read.
+        """
+        blocks = list(audio.blocks(source, rate=self.model.extractor.rate))
+        scores = [np.zeros((0, len(self.model.labels)), dtype=np.float32), *self._scores(blocks, window)]
+        return np.concatenate(scores), sum(map(len, blocks)) / self.model.extractor.rate
+
     def search(self, **settings) -> Search:
         """How words are looked for, made once and used for any number of recordings and streams.
 

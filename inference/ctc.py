@@ -157,10 +157,12 @@ def align(log_probs_TV: np.ndarray, labels: Sequence[int], *, blank: int = 0) ->
     label_states = np.arange(1, state_labels_N.size, 2)
     starts = np.searchsorted(states_T, label_states, side="left").tolist()
     ends = np.searchsorted(states_T, label_states, side="right").tolist()
-    return [
-        Emission(label, start, end, min(1.0, float(np.exp(scores_TV[start:end, label], dtype=np.float64).mean())))
-        for label, start, end in zip(labels_L.tolist(), starts, ends, strict=True)
-    ]
+    return [emission(scores_TV, *place) for place in zip(labels_L.tolist(), starts, ends, strict=True)]
+
+
+def emission(scores_TV: np.ndarray, label: int, start: int, end: int) -> Emission:
+    """The emission of a label in frames start to end, with its mean posterior there."""
+    return Emission(label, start, end, min(1.0, float(np.exp(scores_TV[start:end, label], dtype=np.float64).mean())))
 
 
 def checked(log_probs_TV: np.ndarray, blank: int) -> np.ndarray:

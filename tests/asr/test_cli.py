@@ -18,7 +18,7 @@ from asr import shipped, transcribe
 from asr.cli import _parser, main
 from features import audio
 
-COMMANDS = ("transcribe", "evaluate", "train", "lm", "doctor")
+COMMANDS = ("transcribe", "align", "evaluate", "train", "lm", "doctor")
 RATE = 8000
 
 
