@@ -241,7 +241,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 # Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.
-SEARCH = ("beam", "lm", "lm_weight", "word_bonus")
+SEARCH = ("beam", "lm", "lm_weight", "word_bonus", "unknown_bonus")
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
@@ -252,6 +252,12 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     search.add_argument("--lm", metavar="FILE", help="language model over words, as `asr lm make` writes them (ARPA)")
     search.add_argument("--lm-weight", type=float, metavar="W", help="how much it counts (default: 0.8)")
     search.add_argument("--word-bonus", type=float, metavar="NATS", help="gain of each word beside it (default: 1)")
+    search.add_argument(
+        "--unknown-bonus",
+        type=float,
+        metavar="NATS",
+        help="... of one it does not know; -1000: none (default: -5)",
+    )
     search.add_argument(
         "--hot-word",
         action="append",
@@ -265,9 +271,11 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 def _search(parsed: argparse.Namespace) -> SearchConfig:
     from asr.search import BOOST, SearchConfig, hot_word, read_hot_words
 
-    if parsed.lm is None and (parsed.lm_weight is not None or parsed.word_bonus is not None):
-        name = "lm-weight" if parsed.lm_weight is not None else "word-bonus"
-        raise ValueError(f"--{name} goes with --lm FILE; add that, or leave it out")
+    for name in ("lm_weight", "word_bonus", "unknown_bonus"):
+        if parsed.lm is None and getattr(parsed, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} goes with --lm FILE; add that, or leave it out")
+    if parsed.beam == 0 and (parsed.lm or parsed.hot_word or parsed.hot_words):
+        raise ValueError("--beam 0 is greedy, and a language model or hot words need a beam: leave one of them out")
     if parsed.boost is not None and not (parsed.hot_word or parsed.hot_words):
         raise ValueError("--boost goes with --hot-word or --hot-words; add one, or leave it out")
     boost = BOOST if parsed.boost is None else parsed.boost

@@ -23,6 +23,7 @@ from features.extractor import FeatureExtractor
 from inference import model as models
 from inference.ctc import Emission, GreedyDecoder
 from inference.scorer import ScoreStream
+from inference.session import Decoder
 
 
 class Window(NamedTuple):
@@ -33,10 +34,6 @@ class Window(NamedTuple):
 
 
 WHOLE = Window(30.0, 3.0)
-# Beam search starts anew after this much of nothing but blanks.
-PAUSE_SECONDS = 0.6
-# ... or after this much without such a pause.
-STRETCH_SECONDS = 60.0
 
 
 class Recognizer:
@@ -98,7 +95,8 @@ class Recognizer:
                     progress(len(samples_S) / self.model.extractor.rate)
 
         scores = self._scores(blocks(), window)
-        emissions = self._greedy(scores) if search is None or not search.beam else self._search(scores, search)
+        decoder = GreedyDecoder() if search is None else search.decoder()
+        emissions = _emissions(decoder, scores)
         found = self.tokens.words(emissions, step_seconds=self.model.step_seconds)
         # The last step may reach beyond the last sample.
         words = tuple(replace(word, start=min(word.start, heard), end=min(word.end, heard)) for word in found)
@@ -159,47 +157,8 @@ class Recognizer:
             yield from stream.push(frames_TF)
         yield from stream.flush()
 
-    def _greedy(self, scores: Iterable[np.ndarray]) -> Iterator[Emission]:
-        decoder = GreedyDecoder()
-        for scores_TV in scores:
-            yield from decoder.push(scores_TV)
-        yield from decoder.flush()
 
-    def _search(self, scores: Iterable[np.ndarray], search: Search) -> Iterator[Emission]:
-        """Beam search over stretches between pauses, so that memory does not grow with the recording."""
-        pause = max(1, round(PAUSE_SECONDS / self.model.step_seconds))
-        longest = max(1, round(STRETCH_SECONDS / self.model.step_seconds))
-        done = 0
-        for stretch_TV in split_at_pauses(scores, pause=pause, longest=longest):
-            for emission in search.best(stretch_TV):
-                yield replace(emission, start=emission.start + done, end=emission.end + done)
-            done += len(stretch_TV)
-
-
-def split_at_pauses(scores: Iterable[np.ndarray], *, pause: int, longest: int) -> Iterator[np.ndarray]:
-    """Cut scores (T,V) after every `pause` frames in a row whose best label is the blank; nothing is lost.
-
-    Where no such pause comes within `longest` frames, as in music or a babble of voices, the cut is after the last
-    blank.
-    """
-    held_TV: np.ndarray | None = None
+def _emissions(decoder: Decoder, scores: Iterable[np.ndarray]) -> Iterator[Emission]:
     for scores_TV in scores:
-        held_TV = scores_TV if held_TV is None else np.concatenate([held_TV, scores_TV])
-        while cut := _first_cut(held_TV.argmax(1) == 0, pause=pause, longest=longest):
-            yield held_TV[:cut]
-            held_TV = held_TV[cut:]
-    if held_TV is not None and len(held_TV):
-        yield held_TV
-
-
-def _first_cut(blank_T: np.ndarray, *, pause: int, longest: int) -> int:
-    """Frames before the first cut, 0 where there is none to make yet."""
-    run = 0
-    for index, blank in enumerate(blank_T[:longest]):
-        run = run + 1 if blank else 0
-        if run == pause:
-            return index + 1
-    if len(blank_T) < longest:
-        return 0
-    blanks = np.flatnonzero(blank_T[:longest])
-    return int(blanks[-1]) + 1 if len(blanks) else longest
+        yield from decoder.push(scores_TV)
+    yield from decoder.flush()

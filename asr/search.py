@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
+from asr.text import normalize
 from asr.tokens import SPACE, TokenError, Tokens
-from inference.beam import BeamDecoder, Fusion, prefix_beam
-from inference.ctc import Emission, GreedyDecoder, align, greedy
+from inference.beam import BeamDecoder, Fusion
+from inference.ctc import GreedyDecoder
 from inference.fusion import LabelModel, WithHotWords, WordModel
 from inference.hotwords import HotWords
 from inference.ngram import NgramModel
@@ -31,15 +30,18 @@ class SearchError(ValueError):
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """What is known beside the scores.
+    """What is known beside the scores. The defaults are not tuned: choose on recordings that are not tested on.
 
     Args:
         beam: Hypotheses kept; 0 is greedy, unless there is a language model or hot words.
-        lm: Language model over words, as an ARPA file.
+        lm: Language model over words, or over the model's own labels (letters and <space>), as an ARPA file.
         lm_weight: What its log probabilities are multiplied by.
-        word_bonus: Gain of each word in nats, against the shortness that a language model prefers.
+        word_bonus: Gain of each word (or label) in nats, against the shortness that a language model prefers.
         unknown_bonus: Gain of a word that the language model does not know, besides; -1000 allows for none.
         hot_words: Words and phrases to be expected, with their boosts in nats.
+
+    Raises:
+        SearchError: one of them is out of range.
     """
 
     beam: int = 0
@@ -48,6 +50,17 @@ class SearchConfig:
     word_bonus: float = 1.0
     unknown_bonus: float = -5.0
     hot_words: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.beam, int) or self.beam < 0:
+            raise SearchError(f"beam is {self.beam}; give a whole number from 0 on")
+        gains = {name: getattr(self, name) for name in ("lm_weight", "word_bonus", "unknown_bonus")}
+        for name, value in {
+            **gains,
+            **{f"the boost of {text!r}": nats for text, nats in self.hot_words.items()},
+        }.items():
+            if not math.isfinite(value):
+                raise SearchError(f"{name} is {value}; give a number")
 
 
 class Search:
@@ -70,12 +83,6 @@ class Search:
     def decoder(self) -> Decoder:
         """A fresh decoder of a stream."""
         return BeamDecoder(beam=self.beam, fusion=self._fusion) if self.beam else GreedyDecoder()
-
-    def best(self, scores_TV: np.ndarray) -> list[Emission]:
-        """The emissions of a stretch of scores as a whole."""
-        if not self.beam:
-            return greedy(scores_TV)
-        return align(scores_TV, prefix_beam(scores_TV, beam=self.beam, fusion=self._fusion)[0].labels)
 
 
 def _fusion(tokens: Tokens, config: SearchConfig) -> Fusion | None:
@@ -100,31 +107,23 @@ def _hot_words(tokens: Tokens, boosts: Mapping[str, float]) -> HotWords:
 
 
 def _language_model(tokens: Tokens, lm: NgramModel, config: SearchConfig) -> Fusion:
-    settings = {"weight": config.lm_weight, "bonus": config.word_bonus}
-    if tokens.unit == "word":
-        known = [label in lm.words for label in tokens.labels[1:]]
-        if not any(known):
+    settings = {"weight": config.lm_weight, "bonus": config.word_bonus, "unknown_bonus": config.unknown_bonus}
+    space = _space(tokens)
+    if tokens.unit == "word" or SPACE in lm.words or space is None:
+        # Of what the labels are of: words, or letters.
+        numbers = {normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))} | {
+            SPACE: lm.id(SPACE)
+        }
+        words_V = [lm.unknown, *(numbers.get(label, lm.unknown) for label in tokens.labels[1:])]
+        if all(word == lm.unknown for word in words_V):
             raise SearchError(
-                f"{config.lm}: knows none of the model's words; make one of texts like those it learnt from"
+                f"{config.lm}: knows none of the model's {tokens.unit}s; make one of texts that have them"
             )
-        return LabelModel(lm, [lm.id(label) for label in tokens.labels], **settings)
+        return LabelModel(lm, words_V, unknown=lm.unknown, **settings)
     spellings = [_spelling(tokens, word) for word in lm.words]
     if not any(spellings):
-        raise SearchError(
-            f"{config.lm}: none of its words can be written with the model's letters; is it of another language?"
-        )
-    space = _space(tokens)
-    if space is None:
-        raise SearchError(f"{config.lm}: is of words, and the model writes no spaces between them")
-    return WordModel(
-        lm,
-        spellings,
-        unknown=lm.unknown,
-        labels=len(tokens.labels),
-        space=space,
-        unknown_bonus=config.unknown_bonus,
-        **settings,
-    )
+        raise SearchError(f"{config.lm}: none of its words can be written with the model's letters")
+    return WordModel(lm, spellings, unknown=lm.unknown, labels=len(tokens.labels), space=space, **settings)
 
 
 def _spelling(tokens: Tokens, word: str) -> Sequence[int] | None:
@@ -148,8 +147,8 @@ def hot_word(given: str, *, boost: float = BOOST) -> tuple[str, float]:
     Raises:
         SearchError: what stands behind the = is no number.
     """
-    text, _, nats = given.partition("=")
-    return text, _number(nats, given) if nats else boost
+    text, stands, nats = given.rpartition("=")
+    return (text, _number(nats, f"--hot-word {given}")) if stands else (given, boost)
 
 
 def read_hot_words(path: str | Path, *, boost: float = BOOST) -> dict[str, float]:
@@ -160,7 +159,7 @@ def read_hot_words(path: str | Path, *, boost: float = BOOST) -> dict[str, float
         boost: Of the lines without one.
 
     Raises:
-        SearchError: it is not text, or a boost is no number; the message names the line.
+        SearchError: it is not text, or has no words, or a boost is no number; the message names the line.
         OSError: it cannot be read.
     """
     try:
@@ -173,6 +172,8 @@ def read_hot_words(path: str | Path, *, boost: float = BOOST) -> dict[str, float
         if not text.strip() or text.startswith("#"):
             continue
         found[text.strip()] = _number(given, f"{path}: line {number}") if tab else boost
+    if not found:
+        raise SearchError(f"{path}: holds no words")
     return found
 
 

@@ -27,7 +27,13 @@ SETTLE_FRAMES = 16
 """Frames from one look at what is settled to the next; counted over the stream, so that pushes do not matter."""
 
 LONGEST_OPEN = 400
-"""Frames with open labels after which the best prefix wins: the beam never agrees on, say, a hum."""
+"""Frames that may be open; of more, the best prefix wins: in a hum, or on a doubtful word, a beam never agrees."""
+
+OVER = 20.0
+"""Nats by which ending in a blank leads where the last label is over and done with."""
+
+IMPOSSIBLE = -1e4
+"""What a probability of 0 counts as in an alignment, so that there always is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +45,9 @@ class Hypothesis:
 
 
 class Fusion(Protocol):
-    """What a search knows beside the scores, as gains in nats; states are small integers, those of equal future equal.
+    """What a search knows beside the scores, as gains in nats that depend on the labels alone.
 
-    Gains are added when a label is appended, whenever that happens: they depend on the labels alone.
+    States are integers; two texts after which everything gains alike should have the same one.
     """
 
     def begin(self) -> int:
@@ -61,7 +67,8 @@ class BeamDecoder:
     """Prefix beam search on a stream of scores: however the frames are cut into pushes, the emissions are the same.
 
     An emission comes out once all prefixes in the beam agree on its label; `flush` gives the rest and makes the decoder
-    fresh again, so that the next frame pushed is frame 0. Times are those of the best path of the labels.
+    fresh again, so that the next frame pushed is frame 0. Times are those of the best path of the labels, as far as it
+    was known when they were settled; what follows them follows them in time too.
 
     Args:
         blank: Label of the blank.
@@ -92,10 +99,10 @@ class BeamDecoder:
         self._after_label_K = np.full(1, NEVER)
         self._gain_K = np.zeros(1)
         self._state_K = np.full(1, 0 if self._fusion is None else self._fusion.begin(), dtype=np.int64)
-        # Scores from `_open_from` on: frames of the labels that are open and, before them, of the last settled one.
+        # Scores from `_open_from` on: no label that is open was emitted before. Frames up to `_settled_to` have labels
+        # that are settled.
         self._open: list[np.ndarray] = []
         self._open_from = 0
-        self._anchor: int | None = None
         self._settled_to = 0
 
     def push(self, log_probs_TV: np.ndarray) -> list[Emission]:
@@ -128,11 +135,12 @@ class BeamDecoder:
 
     def peek(self, log_probs_TV: np.ndarray | None = None) -> list[Emission]:
         """What the stream would still say if it ended here, or after these scores; nothing changes by asking."""
+        if log_probs_TV is None:
+            return self._rest()
         other = copy.copy(self)
         other._open = list(self._open)
-        other._tree = copy.deepcopy(self._tree)
-        settled = [] if log_probs_TV is None else other.push(log_probs_TV)
-        return settled + other._rest()
+        other._tree = self._tree.copy()
+        return other.push(log_probs_TV) + other._rest()
 
     def hypotheses(self, count: int = 1) -> list[Hypothesis]:
         """The best labellings if the stream ended here, best first; fewer than asked where fewer are in the beam.
@@ -140,6 +148,7 @@ class BeamDecoder:
         Of a stream they begin with the first label that is not settled.
         """
         score_K = self._final_scores()
+        assert np.isfinite(score_K).any(), "gains are finite, and some path is possible"
         best = largest(score_K, count)
         best = best[np.argsort(-score_K[best], kind="stable")]
         return [Hypothesis(self._tree.path(int(self._node_K[k])), float(score_K[k])) for k in best]
@@ -155,11 +164,12 @@ class BeamDecoder:
         """The emissions of these open labels, in frames of the stream."""
         if not labels:
             return []
-        anchor = () if self._anchor is None else (self._anchor,)
-        found = align(np.concatenate(self._open), (*anchor, *labels), blank=self._blank)[len(anchor) :]
+        scores_TV = np.maximum(np.concatenate(self._open), IMPOSSIBLE)
+        # What is settled may cover any of its frames.
+        scores_TV[: max(0, self._settled_to - self._open_from), self._blank] = 0.0
         emissions, reached = [], self._settled_to
-        for one in found:
-            # Where the best path is not what it was when the labels before were settled.
+        for one in align(scores_TV, labels, blank=self._blank):
+            # The best path may have moved since the labels before were settled.
             start = max(one.start + self._open_from, reached)
             reached = max(one.end + self._open_from, start + 1)
             emissions.append(replace(one, start=start, end=reached))
@@ -170,23 +180,27 @@ class BeamDecoder:
         total_K = np.logaddexp(self._after_blank_K, self._after_label_K) + self._gain_K
         paths = [self._tree.path(node) for node in self._node_K.tolist()]
         best = paths[int(total_K.argmax())]
-        if self._frame - self._open_from > LONGEST_OPEN and len(best) > 1:
-            # Half of what is open is settled.
-            begun = best[: (len(best) + 1) // 2]
-            kept = [k for k, path in enumerate(paths) if path[: len(begun)] == begun and len(path) > len(begun)]
-            self._keep(np.array(kept))
-            paths = [paths[k] for k in kept]
-        # The last label of a prefix may go on.
-        count = _common([path[:-1] for path in paths])
-        emissions = self._aligned(best)[:count]
+        decided = 0
+        if self._frame - self._open_from > LONGEST_OPEN:
+            decided = (len(best) + 1) // 2
+            begun = best[:decided]
+            # One label is decided as a whole: nothing may follow it yet.
+            same = [path == best if len(best) < 2 else path[:decided] == begun for path in paths]
+            self._keep(np.flatnonzero(same))
+            paths = [path for path, kept in zip(paths, same, strict=True) if kept]
+        going_on_K = self._after_label_K > self._after_blank_K - OVER
+        count = _common([path[:-1] if more else path for path, more in zip(paths, going_on_K.tolist(), strict=True)])
+        count = max(count, decided)
+        emissions = self._aligned(best)[:count] if count else []
         births = self._tree.births(int(self._node_K[0]))
         self._tree, nodes = self._tree.beyond(self._node_K.tolist(), count)
         self._node_K = np.array(nodes)
         if count:
-            self._anchor = best[count - 1]
             self._settled_to = emissions[-1].end
-            # No path of a prefix that is kept has this label before.
+            # No path that is kept has a later label before this one.
             self._forget(before=births[count - 1])
+        elif not best and self._frame - self._open_from > LONGEST_OPEN:
+            self._forget(before=self._frame)
         return emissions
 
     def _keep(self, chosen: np.ndarray) -> None:
@@ -281,6 +295,13 @@ class _PrefixTree:
     def births(self, node: int) -> tuple[int, ...]:
         """The frame in which the beam first had each label of a prefix."""
         return tuple(self._births[node] for node in self._line(node))
+
+    def copy(self) -> _PrefixTree:
+        """The same prefixes, in a tree of their own."""
+        tree = _PrefixTree()
+        tree.parents, tree.labels, tree._births = list(self.parents), list(self.labels), list(self._births)
+        tree._children = dict(self._children)
+        return tree
 
     def beyond(self, nodes: Sequence[int], count: int) -> tuple[_PrefixTree, list[int]]:
         """A tree of these prefixes alone, their first `count` labels left out, and their nodes in it."""

@@ -22,7 +22,11 @@ NO_WORD = -1
 
 
 class LanguageModel(Protocol):
-    """What `inference.ngram.NgramModel` offers; states are small whole numbers."""
+    """What `inference.ngram.NgramModel` offers.
+
+    States are small whole numbers, of which 0 is the one without context; `scores` takes any word's number, also of
+    what is never spelled, such as the beginning of a sentence.
+    """
 
     def begin(self) -> int: ...
 
@@ -39,11 +43,25 @@ class LabelModel:
         words_V: The number that each label has in the language model.
         weight: What its log probabilities are multiplied by.
         bonus: Gain of each label, against the shortness that a language model prefers.
+        unknown: Number of the word that all others are to the language model; none if it knows all labels.
+        unknown_bonus: Gain of a label that is that word, besides; -1000 allows for none.
     """
 
-    def __init__(self, model: LanguageModel, words_V: Sequence[int], *, weight: float, bonus: float = 0.0):
+    def __init__(
+        self,
+        model: LanguageModel,
+        words_V: Sequence[int],
+        *,
+        weight: float,
+        bonus: float = 0.0,
+        unknown: int | None = None,
+        unknown_bonus: float = 0.0,
+    ):
         self._model, self._words_V = model, np.asarray(words_V)
-        self._weight, self._bonus = weight, bonus
+        self._weight = weight
+        self._bonus_V = np.where(
+            self._words_V == (NO_WORD if unknown is None else unknown), bonus + unknown_bonus, bonus
+        )
 
     def begin(self) -> int:
         """The state of the empty text."""
@@ -52,7 +70,7 @@ class LabelModel:
     def extend(self, states_N: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gains (N) and new states (N) of appending a label each."""
         log_probs_N, next_N = self._model.scores(states_N, self._words_V[labels_N])
-        return self._weight * log_probs_N + self._bonus, next_N.astype(np.int64)
+        return self._weight * log_probs_N + self._bonus_V[labels_N], next_N.astype(np.int64)
 
     def finish(self, states_N: np.ndarray) -> np.ndarray:
         """Gains (N) of ending there."""
@@ -92,6 +110,7 @@ class WordModel:
         key_of: dict[tuple[int, int], int] = {}
         word_of_node = [NO_WORD]
         lines: list[list[int]] = []
+        unigram_W = model.scores(np.zeros(len(spellings), dtype=np.int64), np.arange(len(spellings)))[0]
         for number, spelling in enumerate(spellings):
             node, line = ROOT, []
             for label in spelling or ():
@@ -99,7 +118,8 @@ class WordModel:
                 if node == len(word_of_node):
                     word_of_node.append(NO_WORD)
                 line.append(node)
-            if line:
+            # Of words that are spelled alike, such as those that differ in case, the likeliest is meant.
+            if line and (word_of_node[node] == NO_WORD or unigram_W[number] > unigram_W[word_of_node[node]]):
                 word_of_node[node] = number
             lines.append(line)
         # The last node is for what no word begins with.
@@ -108,12 +128,11 @@ class WordModel:
         self._word_of_node = np.array([*word_of_node, NO_WORD])
         edges = sorted((parent * labels + label, node) for (parent, label), node in key_of.items())
         self._key_E, self._node_E = (np.array(column, dtype=np.int64) for column in zip(*edges, strict=True))
-        self._lent = self._look_ahead(lines)
+        self._lent = self._look_ahead(lines, unigram_W)
 
-    def _look_ahead(self, lines: Sequence[Sequence[int]]) -> np.ndarray:
+    def _look_ahead(self, lines: Sequence[Sequence[int]], unigram_W: np.ndarray) -> np.ndarray:
         """What each node is lent: the gain, without context, of the likeliest word that goes through it."""
-        words = np.arange(len(lines))
-        gain_W = self._weight * self._model.scores(np.zeros(len(lines), dtype=np.int64), words)[0] + self._bonus
+        gain_W = self._weight * unigram_W + self._bonus
         unknown = gain_W[self._unknown] + self._unknown_bonus
         lent = np.full(self._nodes, unknown)
         for gain, line in zip(gain_W.tolist(), lines, strict=True):

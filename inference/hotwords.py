@@ -16,6 +16,9 @@ import numpy as np
 
 Labels = tuple[int, ...]
 
+LARGEST = 500_000_000
+"""States times labels of an automaton: 2 GB."""
+
 
 class HotWords:
     """A fusion (`inference.beam`) of boosted phrases.
@@ -29,7 +32,7 @@ class HotWords:
         states: Number of states S.
 
     Raises:
-        ValueError: a phrase is empty, or begins or ends with a space.
+        ValueError: a phrase is empty, or begins or ends with a space; there are too many.
     """
 
     def __init__(self, phrases: Mapping[Sequence[int], float], *, labels: int, space: int | None):
@@ -54,7 +57,9 @@ class HotWords:
         self._complete_S = np.zeros(len(texts) + 1)
         # The last state is within a word that begins no phrase.
         lost = len(texts)
-        self._next_SV = np.full((len(texts) + 1, labels), 0 if whole else lost, dtype=np.int64)
+        if (len(texts) + 1) * labels > LARGEST:
+            raise ValueError(f"{len(boosts)} phrases for {labels} labels are too many: leave some out")
+        self._next_SV = np.full((len(texts) + 1, labels), 0 if whole else lost, dtype=np.int32)
         if not whole:
             self._next_SV[:, space] = 0
         for state, text in enumerate(texts):
@@ -63,6 +68,8 @@ class HotWords:
             for tail in reversed(tails):  # the longest match comes last, and stays
                 for label in following.get(tail, ()):
                     self._next_SV[state, label] = number[(*tail, label)]
+            if not whole and text and text[-1] == space:
+                self._next_SV[state, space] = state  # two spaces are one
 
     def begin(self) -> int:
         """The state of the empty text."""
@@ -70,7 +77,7 @@ class HotWords:
 
     def extend(self, states_N: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gains (N) and new states (N) of appending a label each."""
-        next_N = self._next_SV[states_N, labels_N]
+        next_N = self._next_SV[states_N, labels_N].astype(np.int64)
         gains_N = self._lent_S[next_N] - self._lent_S[states_N]
         if self._space is None:
             return gains_N + self._complete_S[next_N], next_N

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import asr
-from asr.recognizer import WHOLE, Recognizer, Window, split_at_pauses
+from asr.recognizer import WHOLE, Recognizer, Window
 from asr.tokens import SPACE
 from features import audio
 from inference import beam, ctc
@@ -173,40 +173,6 @@ def count(asked: list[float], block: np.ndarray):
         yield block
 
 
-SCORES = st.lists(st.lists(st.integers(0, 2), max_size=12), max_size=6)
-
-
-@given(SCORES, st.integers(1, 4))
-def test_pauses_divide_scores_and_nothing_is_lost(pieces: list[list[int]], pause: int) -> None:
-    """Whatever the pieces: stretches end with `pause` blanks, the last one apart, and hold no such run before."""
-    labels = [label for piece in pieces for label in piece]
-    one_hot = np.eye(3)
-    stretches = list(split_at_pauses((one_hot[piece].reshape(-1, 3) for piece in pieces), pause=pause, longest=10**6))
-    assert [label for stretch in stretches for label in stretch.argmax(1).tolist()] == labels
-    whole = list(split_at_pauses([one_hot[labels].reshape(-1, 3)], pause=pause, longest=10**6))
-    assert [stretch.argmax(1).tolist() for stretch in stretches] == [stretch.argmax(1).tolist() for stretch in whole]
-    for number, stretch in enumerate(stretches):
-        blanks = "".join("-" if label == 0 else "x" for label in stretch.argmax(1))
-        assert blanks
-        assert "-" * pause not in blanks[:-1]
-        assert blanks.endswith("-" * pause) or number == len(stretches) - 1
-
-
-@given(st.lists(st.lists(st.integers(0, 2), max_size=9), max_size=8), st.integers(2, 4), st.integers(1, 12))
-def test_stretches_without_pauses_end_after_a_blank_or_at_the_longest(pieces, pause: int, longest: int) -> None:
-    """Music gives no pauses: memory is bounded all the same, wherever the pieces begin."""
-    labels = [label for piece in pieces for label in piece]
-    one_hot = np.eye(3)
-    cut = [one_hot[piece].reshape(-1, 3) for piece in pieces]
-    stretches = [s.argmax(1).tolist() for s in split_at_pauses(cut, pause=pause, longest=longest)]
-    whole = split_at_pauses([one_hot[labels].reshape(-1, 3)], pause=pause, longest=longest)
-    assert stretches == [s.argmax(1).tolist() for s in whole]
-    assert [label for stretch in stretches for label in stretch] == labels
-    for stretch in stretches[:-1]:
-        assert len(stretch) <= longest
-        assert stretch[-1] == 0 or (len(stretch) == longest and 0 not in stretch)
-
-
 def test_no_word_ends_after_the_recording(untrained) -> None:
     recognizer = Recognizer.open(untrained(LETTERS, "char", seed=4))
     for length in range(RATE, RATE + 300, 50):
@@ -235,18 +201,12 @@ def test_letters_of_any_script_become_words(untrained, beam: int) -> None:
     assert times[-1] <= transcript.duration
 
 
-def test_beam_search_is_that_of_each_stretch(untrained) -> None:
+def test_beam_search_is_that_of_the_whole_recording(untrained) -> None:
     recognizer = Recognizer.open(untrained(LETTERS, "char", seed=4))
     samples = 0.3 * np.random.default_rng(4).standard_normal(3 * RATE).astype(np.float32)
     transcript = recognizer.transcribe((samples, RATE), search=recognizer.search(beam=5))
     scores = recognizer.model.scorer.full(recognizer.model.extractor(samples))
-    pause = round(0.6 / recognizer.model.step_seconds)
-    labels = [
-        label
-        for stretch in split_at_pauses([scores], pause=pause, longest=10**6)
-        for label in beam.prefix_beam(stretch, beam=5)[0].labels
-    ]
-    assert transcript.text == recognizer.tokens.decode(labels)
+    assert transcript.text == recognizer.tokens.decode(beam.prefix_beam(scores, beam=5)[0].labels)
 
 
 def test_a_model_with_whole_utterance_statistics_transcribes_files(untrained, speak) -> None:

@@ -47,11 +47,10 @@ def scores(tokens: Tokens, text: str, *, instead: dict[int, str] | None = None, 
 
 def written(tokens: Tokens, scores_TV: np.ndarray, **settings) -> str:
     """What a search writes, found as a whole and on a stream."""
-    search = Search(tokens, SearchConfig(**settings))
-    decoder = search.decoder()
+    decoder = Search(tokens, SearchConfig(**settings)).decoder()
     streamed = [one for t in range(len(scores_TV)) for one in decoder.push(scores_TV[t : t + 1])] + decoder.flush()
-    whole = search.best(scores_TV)
-    assert [one.label for one in streamed] == [one.label for one in whole]
+    whole = decoder.push(scores_TV) + decoder.flush()
+    assert streamed == whole
     return tokens.decode(one.label for one in whole)
 
 
@@ -110,7 +109,7 @@ def test_hot_words_that_cannot_be(tokens: Tokens, words: dict[str, float], said:
     [
         ([BLANK, SPACE, *"קשת"], "char", "none of its words can be written with the model's letters"),
         ([BLANK, "one-word", "other"], "word", "knows none of the model's words"),
-        ([BLANK, *"abeinot"], "char", "is of words, and the model writes no spaces between them"),
+        ([BLANK, *"kqr"], "char", "knows none of the model's letters"),
     ],
 )
 def test_a_language_model_that_does_not_fit_is_told(lm: Path, labels: list[str], unit: str, said: str) -> None:
@@ -118,6 +117,38 @@ def test_a_language_model_that_does_not_fit_is_told(lm: Path, labels: list[str],
         Search(Tokens(labels, unit), SearchConfig(lm=lm))
     assert str(error.value).startswith(f"{lm}: ")
     assert said in str(error.value)
+
+
+def test_a_language_model_of_letters(tmp_path: Path) -> None:
+    made = estimate([[SPACE if letter == " " else letter for letter in "no one bit it"]] * 3, order=3)
+    arpa.write(tmp_path / "letters.arpa", made.words, made.levels)
+    heard = scores(LETTERS, "no one bit it", instead={8: "a"})
+    assert written(LETTERS, heard) == "no one bat it"
+    assert written(LETTERS, heard, lm=tmp_path / "letters.arpa") == "no one bit it"
+
+
+def test_capitals_in_a_language_model_make_no_difference(tmp_path: Path) -> None:
+    heard = np.log([[0.1, 0.5, 0.4, 1e-9], [0.97, 0.01, 0.01, 0.01], [0.1, 1e-9, 0.4, 0.5]])
+    for case in (str.lower, str.upper):
+        made = estimate([[case(word) for word in ("mi", "mi")]] * 5 + [[case("la"), case("so")]], order=2)
+        arpa.write(tmp_path / "words.arpa", made.words, made.levels)
+        assert written(WORDS, heard, lm=tmp_path / "words.arpa") == "mi mi"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"beam": -1}, "beam is -1"),
+        ({"beam": 2.5}, "beam is 2.5"),
+        ({"lm_weight": float("nan")}, "lm_weight is nan"),
+        ({"word_bonus": float("inf")}, "word_bonus is inf"),
+        ({"unknown_bonus": -float("inf")}, "unknown_bonus is -inf"),
+        ({"hot_words": {"la": float("nan")}}, "the boost of 'la' is nan"),
+    ],
+)
+def test_settings_out_of_range(settings: dict, said: str) -> None:
+    with pytest.raises(SearchError, match=said):
+        SearchConfig(**settings)
 
 
 def test_hot_words_from_a_file(tmp_path: Path) -> None:
@@ -132,8 +163,13 @@ def test_hot_words_from_a_file(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SearchError, match="is not text in UTF-8"):
         read_hot_words(path)
-    with pytest.raises(SearchError, match="one=nan: 'nan' is not a number"):
-        hot_word("one=nan")
+    path.write_text("# none\n\n")
+    with pytest.raises(SearchError, match=r"words\.txt: holds no words"):
+        read_hot_words(path)
+    assert hot_word("a=b=3") == ("a=b", 3.0)
+    for wrong in ("one=nan", "one="):
+        with pytest.raises(SearchError, match=rf"--hot-word {wrong}: '{wrong[4:]}' is not a number"):
+            hot_word(wrong)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +178,10 @@ def test_hot_words_from_a_file(tmp_path: Path) -> None:
         (["--lm", "lm.arpa"], "lm.arpa: No such file or directory"),
         (["--lm-weight", "2"], "--lm-weight goes with --lm FILE"),
         (["--boost", "2"], "--boost goes with --hot-word or --hot-words"),
-        (["--hot-word", "la=x"], "la=x: 'x' is not a number"),
+        (["--hot-word", "la=x"], "--hot-word la=x: 'x' is not a number"),
+        (["--beam", "0", "--hot-word", "la"], "--beam 0 is greedy"),
+        (["--hot-word", "la=inf"], "'inf' is not a number"),
+        (["--hot-word", "la", "--boost", "nan"], "the boost of 'la' is nan"),
         (["--hot-word", "ti"], "hot word 'ti': no label for 'ti'"),
         (["--hot-words", "none.txt"], "none.txt: No such file or directory"),
     ],

@@ -85,15 +85,61 @@ def test_sure_scores_are_decoded_as_by_greedy_search() -> None:
     assert [one.label for one in beam] == [one.label for one in greedy.push(scores_TV) + greedy.flush()]
 
 
-def test_what_is_held_does_not_grow_with_the_stream() -> None:
+def drone(kind: str) -> np.ndarray:
+    """20,000 frames: of silence, of one label and then silence, or of one label that never ends."""
+    scores_TV = np.full((20_000, 7), -9.0)
+    scores_TV[:, 3 if kind == "a hum" else 0] = 0.0
+    if kind == "a label, then silence":
+        scores_TV[50, [0, 3]] = -9.0, 0.0
+    return scores_TV - np.logaddexp.reduce(scores_TV, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("kind", ["speech", "silence", "a label, then silence", "a hum"])
+def test_neither_what_is_held_nor_the_work_grows_with_the_stream(kind: str, monkeypatch) -> None:
+    aligned: list[int] = []
+
+    def counted(scores_TV: np.ndarray, labels, **options):
+        aligned.append(len(scores_TV))
+        return align(scores_TV, labels, **options)
+
+    monkeypatch.setattr(beams, "align", counted)
+    scores_TV = np.concatenate([speech(k, 100, 7) for k in range(60)]) if kind == "speech" else drone(kind)
     decoder = BeamDecoder(beam=8)
-    frames, nodes = [], []
-    for k in range(60):
-        decoder.push(speech(k, 100))
+    found, frames, nodes = [], [], []
+    for t in range(0, len(scores_TV), 100):
+        found += decoder.push(scores_TV[t : t + 100])
         frames.append(sum(map(len, decoder._open)))
         nodes.append(len(decoder._tree.parents))
     assert max(frames) <= beams.LONGEST_OPEN + beams.SETTLE_FRAMES
     assert max(nodes) < 3000
+    assert len(aligned) <= len(found)
+    assert max(aligned, default=0) <= beams.LONGEST_OPEN + beams.SETTLE_FRAMES
+    if kind != "speech":
+        assert [one.label for one in found + decoder.flush()] == ([] if kind == "silence" else [3])
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    seed=st.integers(0, 100_000),
+    frames=st.integers(1, 120),
+    impossible=st.sampled_from([0.0, 0.3, 0.6]),
+    sharp=st.sampled_from([1, 4, 12]),
+    beam=st.sampled_from([1, 2, 8, 16]),
+    prune=st.sampled_from([2.0, 10.0, math.inf]),
+)
+def test_whatever_the_scores_it_says_what_the_search_of_the_whole_says(
+    seed: int, frames: int, impossible: float, sharp: int, beam: int, prune: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    posteriors_TV = rng.random((frames, 4)) ** sharp
+    posteriors_TV[rng.random((frames, 4)) < impossible] = 0
+    posteriors_TV[np.arange(frames), rng.integers(0, 4, frames)] += 0.1
+    with np.errstate(divide="ignore"):
+        scores_TV = np.log(posteriors_TV / posteriors_TV.sum(axis=1, keepdims=True))
+    decoder = BeamDecoder(beam=beam, prune=prune)
+    found = decoder.push(scores_TV) + decoder.flush()
+    assert tuple(one.label for one in found) == prefix_beam(scores_TV, beam=beam, prune=prune)[0].labels
+    assert all(one.end <= other.start for one, other in itertools.pairwise(found))
 
 
 def test_a_beam_that_never_agrees_is_cut() -> None:
@@ -109,7 +155,7 @@ def test_a_beam_that_never_agrees_is_cut() -> None:
     found = decoder.push(scores_TV)
     assert found[0].label == 1
     assert len(found) > 50
-    assert sum(map(len, decoder._open)) <= beams.LONGEST_OPEN
+    assert sum(map(len, decoder._open)) <= beams.LONGEST_OPEN + beams.SETTLE_FRAMES
     assert [one.label for one in found + decoder.flush()] == [1] + [3] * 118
 
 

@@ -109,6 +109,24 @@ def test_a_wide_search_finds_the_best_of_all_labellings(seed: int) -> None:
     assert found.score == pytest.approx(totals[best], abs=1e-9)
 
 
+def test_labels_that_it_does_not_know_can_cost_more() -> None:
+    model = Bigrams(0)
+    plain = gain(LabelModel(model, [0, 2, UNKNOWN, 4, 5], weight=0.7), (1, 2, 3))
+    assert gain(
+        LabelModel(model, [0, 2, UNKNOWN, 4, 5], weight=0.7, unknown=UNKNOWN, unknown_bonus=-9.0), (1, 2, 3)
+    ) == (pytest.approx(plain - 9.0))
+
+
+def test_of_words_that_are_spelled_alike_the_likeliest_is_meant() -> None:
+    for likeliest in (2, 3, 4):
+        model = Bigrams(3)
+        model.table[0, 2:5] = -5.0
+        model.table[0, likeliest] = -0.3
+        spellings = [None, None, (2, 3), (2, 3), (2, 3), (4,), (4, 2)]
+        fusion = WordModel(model, spellings, unknown=UNKNOWN, labels=5, space=SPACE, weight=1.0)
+        assert gain(fusion, (2, 3)) == pytest.approx(model.of([likeliest]))
+
+
 def test_a_closed_vocabulary_writes_no_other_words() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):

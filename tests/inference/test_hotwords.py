@@ -32,6 +32,8 @@ def gain(fusion: HotWords, labels: tuple[int, ...]) -> float:
 
 def occurrences(phrase: tuple[int, ...], text: tuple[int, ...], *, space: int | None) -> int:
     """How often a phrase stands in a text as whole words, found by looking everywhere."""
+    if space is not None:  # two spaces are one
+        text = tuple(label for k, label in enumerate(text) if label != space or k == 0 or text[k - 1] != space)
     found = 0
     for start in range(len(text) - len(phrase) + 1):
         end = start + len(phrase)
