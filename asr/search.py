@@ -111,14 +111,12 @@ def _language_model(tokens: Tokens, lm: NgramModel, config: SearchConfig) -> Fus
     space = _space(tokens)
     if tokens.unit == "word" or SPACE in lm.words or space is None:
         # Of what the labels are of: words, or letters.
-        numbers = {normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))} | {
-            SPACE: lm.id(SPACE)
-        }
+        numbers = {normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
+        numbers[SPACE] = lm.id(SPACE)
         words_V = [lm.unknown, *(numbers.get(label, lm.unknown) for label in tokens.labels[1:])]
         if all(word == lm.unknown for word in words_V):
-            raise SearchError(
-                f"{config.lm}: knows none of the model's {tokens.unit}s; make one of texts that have them"
-            )
+            unit = "words" if tokens.unit == "word" else "letters"
+            raise SearchError(f"{config.lm}: knows none of the model's {unit}; make one of texts that have them")
         return LabelModel(lm, words_V, unknown=lm.unknown, **settings)
     spellings = [_spelling(tokens, word) for word in lm.words]
     if not any(spellings):

@@ -88,6 +88,8 @@ class FileSource:
         if self._stream.codec_context is None:
             raise VideoError(f"{self.name}: has pictures in an unknown codec: export it again as mp4")
         self._stream.thread_type = "AUTO"
+        # One for all frames: a frame's own would start threads of its own, and leave them to the garbage collector.
+        self._reformatter = _pyav().video.reformatter.VideoReformatter()
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.rate = float(rate) if rate else None
         self._decoded = self._decode()
@@ -144,7 +146,8 @@ class FileSource:
 
     def _upright(self, frame: Any) -> npt.NDArray[np.uint8]:
         width, height = _square(frame.width, frame.height, self._stream.sample_aspect_ratio)
-        image_HWC = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
+        rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24")
+        image_HWC = rgb.to_ndarray()
         # PyAV leaves the padding of FFmpeg's rows in place; MediaPipe would take it for pixels.
         return np.ascontiguousarray(turned(image_HWC, _display_matrix(frame)))
 

@@ -15,7 +15,7 @@ from inference.ctc import Emission, GreedyDecoder
 from inference.model import CLASS, Model, ModelError
 from inference.pooling import PoolStream, in_steps
 from inference.scorer import ScoreStream
-from inference.session import Event
+from inference.session import Decoder, Event
 
 CHUNK_SECONDS = 0.2
 LOOKAHEAD_SECONDS = 0.1
@@ -41,7 +41,7 @@ class GestureSession:
         chunk: The chunk in use, in seconds.
         lookahead: The look-ahead in use, in seconds.
         delay: Seconds from a frame to when it is judged at the latest: chunk, look-ahead, the repair of gaps, and the
-            hop to the next judgement.
+            hop to the next judgement. With a beam what is judged may be told later.
 
     Raises:
         ModelError: the model does not read landmarks, or knows gestures but not what is none.
@@ -175,14 +175,14 @@ class _Sequence:
         self._step = model.step_seconds
         self._extractor = extractor
         self._scores = scores
-        self._decoder = BeamDecoder(beam=beam) if beam else GreedyDecoder()
+        self._beam = beam
         self.reset()
 
     def reset(self) -> None:
         self.start = 0.0
         self._frames = self._extractor.stream()
         self._scores.reset()
-        self._decoder.flush()
+        self._decoder: Decoder = BeamDecoder(beam=self._beam) if self._beam else GreedyDecoder()
 
     def push(self, points_TKC: np.ndarray) -> list[Event]:
         return self._read(self._scores.push(self._frames.push(points_TKC)))
