@@ -17,6 +17,7 @@ from inference.arpa import BEGIN, END
 
 Unit = Literal["word", "letter"]
 MANIFESTS = (".jsonl", ".jsonl.gz")
+TABLES = (".tsv", ".tsv.gz")
 REMEMBERED = 1_000_000  # words whose normal form is kept
 
 
@@ -57,7 +58,7 @@ def read(
     """The sentences of files and folders, normalised; those without a word are left out.
 
     A file has a sentence a line, also compressed with gzip. Of a lhotse manifest (`.jsonl`, `.jsonl.gz`) and of a table
-    (`.tsv` with a column `text`) it is the transcripts. A folder stands for all `.txt` files in it and below.
+    (`.tsv`, `.tsv.gz`, a column `text`) it is the transcripts. A folder stands for all `.txt` files in and below it.
 
     Args:
         sources: Files and folders.
@@ -108,7 +109,7 @@ def _texts(path: Path, file: io.BufferedReader) -> Iterator[tuple[int, str]]:
     """The sentences of a file as they are written, with their lines."""
     try:
         lines = enumerate(_lines(path, file), start=1)
-        if path.suffix == ".tsv":
+        if path.name.endswith(TABLES):
             yield from _table(path, (line for _, line in lines))
             return
         if not path.name.endswith(MANIFESTS):

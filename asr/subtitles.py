@@ -170,7 +170,7 @@ def _times(
 ) -> list[tuple[int, int]]:
     """Start and end of each cue: those of its words, longer for reading, without overlap.
 
-    Only the shortest time may reach beyond what is `recorded`.
+    Only `rules.min_duration` and words of one instant may make them reach beyond what is `recorded`.
     """
     gap, least, longest = (round(1000 * seconds) for seconds in (rules.gap, rules.min_duration, rules.max_duration))
     times: list[tuple[int, int]] = []

@@ -11,7 +11,7 @@ from rich.progress import track
 
 from features.landmarks import Landmarks
 from gestures.reading import ReadClips
-from gestures.recognizer import Recognizer
+from gestures.recognizer import BEAM, Recognizer
 from gestures.report import Clip, Report, ReportError, evaluate_clips
 from gestures.spotting import NONE, SpotRules
 from gestures.stream import CHUNK_SECONDS, LOOKAHEAD_SECONDS, GestureSession
@@ -58,6 +58,7 @@ def evaluate(
     chunk: float = CHUNK_SECONDS,
     lookahead: float = LOOKAHEAD_SECONDS,
     rules: SpotRules | Mapping[str, float] | None = None,
+    beam: int = BEAM,
 ) -> Evaluation:
     """Recognise every item. One that is a gesture from end to end is a clip; any other is a stream, which is recognised
     with full context and watched live.
@@ -68,6 +69,7 @@ def evaluate(
         chunk: Seconds by which the recogniser advances in a stream.
         lookahead: Seconds that it sees beyond them.
         rules: When a gesture counts as made; the model's own where not given.
+        beam: Hypotheses of the beam search of sequences with full context; live the search is greedy.
 
     Raises:
         ReportError: there is nothing to evaluate.
@@ -87,7 +89,7 @@ def evaluate(
         else:
             session = recognizer.stream(chunk=chunk, lookahead=lookahead, rules=rules)
             reference = tuple(one for one in item.segments if one.label != NONE)
-            whole = tuple(one.label for one in recognizer.recognize(landmarks, rules=rules).gestures)
+            whole = tuple(one.label for one in recognizer.recognize(landmarks, rules=rules, beam=beam).gestures)
             streams.append(Stream(item.id, reference, tuple(_watched(session, landmarks)), item.duration, whole))
     labels = dict.fromkeys(
         (*recognizer.model.labels, *(one.reference for one in clips), *(one.recognised for one in clips))

@@ -73,7 +73,7 @@ def train(
     Args:
         config: All settings. Features and encoder of `start_from`, if given, take the place of the ones here.
         train: Clips to train on.
-        dev: Clips on which the best weights are chosen; nobody's who is in `train`.
+        dev: Clips on which the best weights are chosen, of nobody in `train`; with `loop.keep` last, any to watch.
         out: Folder for checkpoints, logs and the model.
         start_from: A model whose encoder, and whose head as far as the labels agree, is trained on from.
         command: The command that this run can be repeated with, for the model card.

@@ -90,7 +90,7 @@ class Decoder(Protocol):
         ...
 
     def sure(self) -> list[Emission]:
-        """Emissions that have not come out, but are settled but for their ends."""
+        """Emissions that have not come out yet because their ends are open; their labels will not change."""
         ...
 
     def peek(self, log_probs_TV: np.ndarray | None = None, /) -> list[Emission]:

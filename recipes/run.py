@@ -60,7 +60,10 @@ def start(name: str, arguments: Sequence[str]) -> str:
                 "help": "stages to run",
             },
             "--seeds": {"type": int, "nargs": "+", "help": "train once with each seed and report mean and spread"},
-            "--beam": {"type": int, "default": 0, "help": "hypotheses of the beam search when evaluating; 0 is greedy"},
+            "--beam": {
+                "type": int,
+                "help": "hypotheses of the beam search when evaluating; 0 is greedy (default: 0, for signs 16)",
+            },
         },
         functions={"prepare": (recipe.prepare, {"data", "out"})},
         prog=f"python -m recipes {name}",
@@ -94,8 +97,6 @@ def run(recipe: ModuleType, name: str, config: Settings, options, *, command: st
             )
     if "evaluate" not in options.stages:
         return f"{name}: {', '.join(options.stages)} done in {out}"
-    if options.beam and kind.__name__ != "recipes.of_speech":
-        raise ValueError("--beam is for recipes of speech")
     tests = sorted(manifests.glob("test*.jsonl.gz"))
     if not tests:
         raise ManifestError(f"{manifests}: no test manifest; run the stage prepare first")

@@ -216,7 +216,8 @@ def fit(
     Args:
         network: Fresh, or with the weights to start from.
         train: Items to train on.
-        dev: Items on whose error the best interval is chosen; no speaker of theirs should be in `train`.
+        dev: Items on whose error the best interval is chosen; no speaker of theirs should be in `train`. Where the last
+            one is kept, any to watch.
         load: Makes an example of an item.
         frame_seconds: Time between two frames, to count a batch's frames.
         objective: What is minimised, and what the development error counts.

@@ -63,6 +63,8 @@ def test_a_manifest_that_training_reads_is_read(tmp_path: Path) -> None:
 def test_tables_and_folders(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text("path\ttext\na.wav\t\"Yes\nb.wav\tno'\n", encoding="utf-8")
     assert list(read([tmp_path / "t.tsv"])) == [["yes"], ["no"]]
+    (tmp_path / "t.tsv.gz").write_bytes(gzip.compress((tmp_path / "t.tsv").read_bytes()))
+    assert list(read([tmp_path / "t.tsv.gz"])) == [["yes"], ["no"]]
     for name in ("b.txt", "deep/a.txt", "deep/a.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name[:-4], encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -127,8 +128,11 @@ def test_targets_are_the_same_places_below_another_folder() -> None:
     assert list(targets(videos, root, out).values()) == [out / "a" / "x.pose", out / "b" / "x.pose", out / "x.pose"]
 
 
-def die(connection, models, mirrored) -> None:
-    """In place of a worker: takes a video and crashes at it, as a library may; `good` it reads."""
+DIES = """
+import os
+from features import landmark_files
+
+def die(connection, models, mirrored):
     while True:
         try:
             video = connection.recv()
@@ -138,23 +142,27 @@ def die(connection, models, mirrored) -> None:
             os._exit(7)
         connection.send(("share", 0.5, None))
         connection.send(("done", landmark_files.read(video.with_name("ready.npz")), None))
+"""
 
 
 def test_a_process_that_dies_fails_its_video_alone(monkeypatch, tmp_path: Path, clip) -> None:
     """The processes are real ones; what they do is `die`, since no video is known that crashes PyAV or MediaPipe."""
-    context = extraction.multiprocessing.get_context("fork")
-    monkeypatch.setattr(extraction.multiprocessing, "get_context", lambda _: context)
-    monkeypatch.setattr(extraction, "_work", die)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "dying_worker.py").write_text(DIES)
+    monkeypatch.syspath_prepend(tmp_path / "code")  # where a process that is started looks for it too
+    monkeypatch.setattr(extraction, "_work", importlib.import_module("dying_worker").die)
     monkeypatch.setattr(extraction.landmarker_models, "ensure", lambda *_, **__: tmp_path)
-    landmark_files.write(tmp_path / "ready.npz", clip("wave"))
-    videos = [tmp_path / f"{name}.mp4" for name in ("bad", "good", "worse")]
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    landmark_files.write(folder / "ready.npz", clip("wave"))
+    videos = [folder / f"{name}.mp4" for name in ("bad", "good", "worse")]
     for video in videos:
         video.touch()
     done = extract({video: video.with_suffix(".npz") for video in videos}, jobs=2)
     assert done.written == 1
     assert sorted(line.split(": the process")[0] for line in done.failed) == [str(videos[0]), str(videos[2])]
     assert all("died (exit code 7)" in line for line in done.failed)
-    assert files(tmp_path) == ["bad.mp4", "good.mp4", "good.npz", "ready.npz", "worse.mp4"]
+    assert files(folder) == ["bad.mp4", "good.mp4", "good.npz", "ready.npz", "worse.mp4"]
 
 
 def is_gone(group: int, *, within: float = 10.0) -> bool:
