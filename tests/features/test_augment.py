@@ -150,7 +150,7 @@ def test_voice_scales_pitch_and_formants_and_keeps_time(factor: float) -> None:
     speech = voiced(2.0, pitch=120.0, formant=800.0)
     other = voice_perturb(speech, RATE, factor)
     assert len(other) == len(speech)
-    pitch = np.nanmedian(librosa.pyin(other, fmin=60, fmax=400, sr=RATE)[0])
+    pitch = np.median(librosa.yin(other, fmin=60, fmax=400, sr=RATE))
     assert pitch == pytest.approx(120.0 * factor, rel=0.03)
     assert formant_hertz(other) == pytest.approx(formant_hertz(speech) * factor, rel=0.05)
     envelope, envelope_before = (librosa.feature.rms(y=y, hop_length=160)[0] for y in (other, speech))
