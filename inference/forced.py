@@ -40,7 +40,7 @@ def align_words(
     for word in words:
         if not word or any(label == blank or not 0 <= label < num_labels for label in word):
             raise AlignmentError(
-                f"cannot align {list(word)}: labels from 0 to {num_labels - 1} but the blank are needed"
+                f"cannot align {list(word)}: labels from 0 to {num_labels - 1} are needed, not the blank"
             )
     if not words:
         return []
