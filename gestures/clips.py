@@ -69,7 +69,11 @@ class Clips:
         labels = ", ".join(f"{label} ({count})" for label, count in self.labels.items())
         signers = ", ".join(f"{signer} ({count})" for signer, count in self.signers.items())
         unknown = "not known; names such as anna_1.mp4, anna_2.mp4, ben_1.mp4 would tell"
-        return f"{len(self.labels)} labels: {labels}\n{len(self.signers)} signers: {signers or unknown}"
+        kinds, people = (
+            f"{len(counted)} {what}{'' if len(counted) == 1 else 's'}"
+            for counted, what in ((self.labels, "label"), (self.signers, "signer"))
+        )
+        return f"{kinds}: {labels}\n{people}: {signers or unknown}"
 
 
 def load(
