@@ -398,7 +398,7 @@ def test_realtime_can_be_left_at_any_time(steady) -> None:
                 next(video)
         video.close()
         assert list(video) == []
-        assert threading.active_count() == threads
+        assert threading.active_count() <= threads
 
 
 # ---------------------------------------------------------------- cameras
