@@ -55,10 +55,8 @@ class SearchConfig:
         if not isinstance(self.beam, int) or self.beam < 0:
             raise SearchError(f"beam is {self.beam}; give a whole number from 0 on")
         gains = {name: getattr(self, name) for name in ("lm_weight", "word_bonus", "unknown_bonus")}
-        for name, value in {
-            **gains,
-            **{f"the boost of {text!r}": nats for text, nats in self.hot_words.items()},
-        }.items():
+        gains.update((f"the boost of {text!r}", nats) for text, nats in self.hot_words.items())
+        for name, value in gains.items():
             if not math.isfinite(value):
                 raise SearchError(f"{name} is {value}; give a number")
 
