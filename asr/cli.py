@@ -265,7 +265,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         help="word or phrase to be expected; may be given several times",
     )
     search.add_argument("--hot-words", metavar="FILE", help="the same from a file, a line each, NATS behind a tab")
-    search.add_argument("--boost", type=float, metavar="NATS", help="gain of those without their own (default: 6)")
+    search.add_argument("--boost", type=float, metavar="NATS", help="gain of those without their own (default: 3)")
 
 
 def _search(parsed: argparse.Namespace) -> SearchConfig:

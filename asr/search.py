@@ -21,7 +21,7 @@ from inference.ngram import NgramModel
 from inference.session import Decoder
 
 BEAM = 32  # where a language model or hot words ask for one
-BOOST = 6.0
+BOOST = 3.0  # a hot word wins where it has a twentieth of the probability of what it stands against
 
 
 class SearchError(ValueError):
