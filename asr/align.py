@@ -9,7 +9,7 @@ from typing import NamedTuple
 import asr
 from asr.formats import WRITERS, Options, write
 from asr.recognizer import Recognizer
-from asr.tokens import SPACE, TokenError, Tokens
+from asr.tokens import TokenError, Tokens
 from asr.transcript import Transcript, Word
 from features import audio
 from inference.forced import align_words
@@ -128,8 +128,7 @@ def _labels(tokens: Tokens, written: str) -> list[int]:
 def _with_spaces(tokens: Tokens, words: list[list[int]]) -> tuple[list[list[int]], list[float]]:
     """The words, with spaces between them where the model writes them, and what leaving each of these out costs."""
     prices = [PRICE + PRICE_OF_LABEL * len(labels) for labels in words]
-    if tokens.unit == "word" or SPACE not in tokens.labels:
+    if tokens.space is None:
         return words, prices
-    space = [tokens.labels.index(SPACE)]
-    pieces = [piece for labels in words for piece in (labels, space)][:-1]
+    pieces = [piece for labels in words for piece in (labels, [tokens.space])][:-1]
     return pieces, [price for one in prices for price in (one, PRICE_OF_SPACE)][:-1]

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from inference import shell
 from inference.shell import count, guarded, time
 
 if TYPE_CHECKING:
@@ -228,16 +229,7 @@ def _streams(parsed: argparse.Namespace) -> dict:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     from asr.shipped import DEFAULT, names
 
-    shipped = ", ".join(names()) or "none"
-    parser.add_argument(
-        "--model",
-        default=DEFAULT,
-        metavar="NAME|DIR",
-        help=f"shipped model ({shipped}) or model directory (default: {DEFAULT})",
-    )
-    parser.add_argument(
-        "--threads", type=count, default=1, metavar="N", help="threads for scoring; 0 takes every core (default: 1)"
-    )
+    shell.add_model(parser, shipped=names(), default=DEFAULT)
 
 
 # Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.

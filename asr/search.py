@@ -101,13 +101,12 @@ def _hot_words(tokens: Tokens, boosts: Mapping[str, float]) -> HotWords:
         if not labels:
             raise SearchError(f"hot word {text!r}: holds neither letters nor digits")
         phrases[labels] = boost
-    return HotWords(phrases, labels=len(tokens.labels), space=_space(tokens))
+    return HotWords(phrases, labels=len(tokens.labels), space=tokens.space)
 
 
 def _language_model(tokens: Tokens, lm: NgramModel, config: SearchConfig) -> Fusion:
     settings = {"weight": config.lm_weight, "bonus": config.word_bonus, "unknown_bonus": config.unknown_bonus}
-    space = _space(tokens)
-    if tokens.unit == "word" or SPACE in lm.words or space is None:
+    if tokens.space is None or SPACE in lm.words:
         # Of what the labels are of: words, or letters.
         numbers = {normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
         numbers[SPACE] = lm.id(SPACE)
@@ -119,7 +118,7 @@ def _language_model(tokens: Tokens, lm: NgramModel, config: SearchConfig) -> Fus
     spellings = [_spelling(tokens, word) for word in lm.words]
     if not any(spellings):
         raise SearchError(f"{config.lm}: none of its words can be written with the model's letters")
-    return WordModel(lm, spellings, unknown=lm.unknown, labels=len(tokens.labels), space=space, **settings)
+    return WordModel(lm, spellings, unknown=lm.unknown, labels=len(tokens.labels), space=tokens.space, **settings)
 
 
 def _spelling(tokens: Tokens, word: str) -> Sequence[int] | None:
@@ -130,11 +129,7 @@ def _spelling(tokens: Tokens, word: str) -> Sequence[int] | None:
         labels = tokens.encode(word)
     except TokenError:
         return None
-    return None if _space(tokens) in labels else labels
-
-
-def _space(tokens: Tokens) -> int | None:
-    return tokens.labels.index(SPACE) if tokens.unit == "char" and SPACE in tokens.labels else None
+    return None if tokens.space in labels else labels
 
 
 def hot_word(given: str, *, boost: float = BOOST) -> tuple[str, float]:

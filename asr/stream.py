@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from asr.search import Search
-from asr.tokens import SPACE, Tokens
+from asr.tokens import Tokens
 from asr.transcript import Transcript, Word
 from features.audio import Resampler, mono
 from inference.ctc import Emission, GreedyDecoder
@@ -166,11 +166,11 @@ class SpeechSession:
 
     def _complete(self, emissions: Sequence[Emission]) -> int:
         """Emissions up to the end of the last whole word, the space after it included; spaces alone are no word."""
-        if self._tokens.unit == "word" or SPACE not in self._tokens.labels:
+        if self._tokens.space is None:
             return len(emissions)
         whole, letters = 0, False
         for k, emission in enumerate(emissions):
-            space = self._tokens.labels[emission.label] == SPACE
+            space = emission.label == self._tokens.space
             letters = letters or not space
             if space and letters:
                 whole = k + 1

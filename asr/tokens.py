@@ -49,6 +49,11 @@ class Tokens:
         self.unit = unit
         self._numbers = {label: number for number, label in enumerate(self.labels)}
 
+    @property
+    def space(self) -> int | None:
+        """The label between words; none where each label is a word, and in a script that puts nothing between them."""
+        return self._numbers.get(SPACE) if self.unit == "char" else None
+
     @classmethod
     def from_texts(cls, texts: Iterable[str], config: TokenConfig) -> Tokens:
         """Labels for everything that stands in the training texts at least `config.least_count` times."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from inference.shell import count, time
+from inference import shell
+from inference.shell import time
 
 # Options of spotting; where one is not given, the model has its own.
 SHARES = {"enter": "enter", "exit": "exit", "margin": "margin"}
@@ -26,16 +27,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """`--model` and `--threads`."""
     from gestures.shipped import DEFAULT, names
 
-    shipped = ", ".join(names()) or "none"
-    parser.add_argument(
-        "--model",
-        default=DEFAULT,
-        metavar="NAME|DIR",
-        help=f"shipped model ({shipped}) or model directory (default: {DEFAULT})",
-    )
-    parser.add_argument(
-        "--threads", type=count, default=1, metavar="N", help="threads for scoring; 0 takes every core (default: 1)"
-    )
+    shell.add_model(parser, shipped=names(), default=DEFAULT)
 
 
 def add_landmarker(parser: argparse.ArgumentParser) -> None:

@@ -70,6 +70,25 @@ def time(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def add_model(parser: argparse.ArgumentParser, *, shipped: Sequence[str], default: str) -> None:
+    """The options `--model` and `--threads`.
+
+    Args:
+        parser: Where they are added.
+        shipped: Names of the models that come with the program.
+        default: Which of them is meant where none is named.
+    """
+    parser.add_argument(
+        "--model",
+        default=default,
+        metavar="NAME|DIR",
+        help=f"shipped model ({', '.join(shipped) or 'none'}) or model directory (default: {default})",
+    )
+    parser.add_argument(
+        "--threads", type=count, default=1, metavar="N", help="threads for scoring; 0 takes every core (default: 1)"
+    )
+
+
 def typed(program: str) -> str:
     """How a command of this installation, such as `asr`, can be typed here."""
     beside = Path(sys.executable).with_name(program)

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from features.landmark_files import write as write_landmarks
 from features.landmarks import EITHER_HAND, HAND, Landmarks
-from training.manifests import ManifestError, Segment, landmark_cut, write
+from recipes.landmark_clips import write_clip
+from training.manifests import ManifestError, Segment, write
 
 KIND = "gestures"
 RESULT = ("accuracy", "event F")
@@ -73,19 +73,14 @@ def prepare(data: Path, out: Path, *, streams: int = 400, test_streams: int = 60
         for number in range(many):
             rng = np.random.default_rng([len(name), number])
             landmarks, segments = stream(parts[name], rng.permutation(LABELS).tolist(), rng)
-            path = out / "landmarks" / f"{name}-{number:04d}.npz"
-            write_landmarks(path, landmarks)
-            cuts.append(landmark_cut(path.stem, path, segments, duration=landmarks.duration))
+            cuts.append(write_clip(out / "landmarks" / f"{name}-{number:04d}.npz", landmarks, segments))
         write(out / "manifests" / f"{'test_streams' if name == 'test' else name}.jsonl.gz", cuts)
     cuts = []
     for label in LABELS:
         for number in range(clips):
             rng = np.random.default_rng([LABELS.index(label), number])
             landmarks = hand_landmarks(gesture(parts["test"], label, rng))
-            path = out / "landmarks" / f"clip-{label}-{number:03d}.npz"
-            write_landmarks(path, landmarks)
-            place = Segment(0.0, landmarks.duration, label)
-            cuts.append(landmark_cut(path.stem, path, [place], duration=landmarks.duration))
+            cuts.append(write_clip(out / "landmarks" / f"clip-{label}-{number:03d}.npz", landmarks, label))
     write(out / "manifests" / "test_clips.jsonl.gz", cuts)
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from lhotse import MonoCut
 
-from features.landmark_files import write as write_landmarks
 from features.landmarks import Landmarks
-from training.manifests import ManifestError, Segment, landmark_cut, write
+from recipes.landmark_clips import write_clip
+from training.manifests import ManifestError, write
 
 KIND = "gestures"
 RESULT = "accuracy"
@@ -54,10 +54,7 @@ def prepare(data: Path, out: Path, *, held_out_group: int = 0) -> None:
     for part, labelled in clips_of.items():
         cuts[part] = []
         for number, (landmarks, label) in enumerate(labelled):
-            path = out / "landmarks" / f"{part}-{number:03d}.npz"
-            write_landmarks(path, landmarks)
-            place = Segment(0.0, landmarks.duration, label)
-            cuts[part].append(landmark_cut(path.stem, path, [place], duration=landmarks.duration))
+            cuts[part].append(write_clip(out / "landmarks" / f"{part}-{number:03d}.npz", landmarks, label))
     dev = held_out(clips_of["train"], held_out_group)
     away = dev if held_out_group else ()
     write(manifests / "train.jsonl.gz", [one for k, one in enumerate(cuts["train"]) if k not in away])

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from lhotse import MonoCut
 
-from features.landmark_files import write as write_landmarks
 from features.landmarks import Landmarks
 from gestures.joining import join_clips
+from recipes.landmark_clips import write_clip
 from recipes.natops.prepare import DATA_NOTE, all_clips, held_out
-from training.manifests import Segment, landmark_cut, write
+from training.manifests import Segment, write
 
 __all__ = ["DATA_NOTE", "KIND", "RESULT", "prepare"]
 
@@ -53,14 +53,11 @@ def prepare(data: Path, out: Path, *, signs: int = 6, dev_rounds: int = 3, held_
     train = all_clips(data, "TRAIN")
     test = all_clips(data, "TEST")
     dev = held_out(train, held_out_group)
-    cuts = []
-    for number, (landmarks, label) in enumerate(train):
-        if number not in dev:
-            path = folder / f"train-{number:03d}.npz"
-            write_landmarks(path, landmarks)
-            cuts.append(
-                landmark_cut(path.stem, path, [Segment(0.0, landmarks.duration, label)], duration=landmarks.duration)
-            )
+    cuts = [
+        write_clip(folder / f"train-{number:03d}.npz", landmarks, label)
+        for number, (landmarks, label) in enumerate(train)
+        if number not in dev
+    ]
     manifests = out / "manifests"
     write(manifests / "train.jsonl.gz", cuts)
     rounds = [one for number in range(dev_rounds) for one in _order([train[k] for k in sorted(dev)], number)]
@@ -82,7 +79,7 @@ def _streams(name: str, labelled: Sequence[tuple[Landmarks, str]], folder: Path,
         pauses = rng.uniform(*PAUSE_SECONDS, size=len(some) + 1)
         landmarks, places = join_clips([clip for clip, _ in some], pauses, rng)
         segments = [Segment(start, end, label) for (start, end), (_, label) in zip(places, some, strict=True)]
-        cuts.append(_written(folder / f"{name}-stream-{number:02d}.npz", landmarks, segments))
+        cuts.append(write_clip(folder / f"{name}-stream-{number:02d}.npz", landmarks, segments))
     return cuts
 
 
@@ -97,7 +94,7 @@ def _idle(material: Sequence[Landmarks], folder: Path) -> list[MonoCut]:
             pauses.append(rng.uniform(0.5, 4.0))
             seconds += pieces[-1].duration + pauses[-1]
         landmarks, _ = join_clips(pieces, pauses, rng)
-        cuts.append(_written(folder / f"none-{number:02d}.npz", landmarks, []))
+        cuts.append(write_clip(folder / f"none-{number:02d}.npz", landmarks, []))
     return cuts
 
 
@@ -108,8 +105,3 @@ def _broken_off(clip: Landmarks) -> Landmarks:
     coordinates_TKC = np.concatenate([there.coordinates_TKC, there.coordinates_TKC[::-1]])
     presence_TK = np.concatenate([there.presence_TK, there.presence_TK[::-1]])
     return there.with_frames(coordinates_TKC, presence_TK, np.arange(len(presence_TK)) * step)
-
-
-def _written(path: Path, landmarks: Landmarks, segments: Sequence[Segment]) -> MonoCut:
-    write_landmarks(path, landmarks)
-    return landmark_cut(path.stem, path, segments, duration=landmarks.duration)

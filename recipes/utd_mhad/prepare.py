@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from features.landmark_files import write as write_landmarks
 from features.landmarks import Landmarks
-from training.manifests import ManifestError, Segment, landmark_cut, write
+from recipes.landmark_clips import write_clip
+from training.manifests import ManifestError, write
 
 KIND = "gestures"
 RESULT = "accuracy"
@@ -57,12 +57,9 @@ def prepare(data: Path, out: Path, *, dev_subjects: tuple[int, ...] = ()) -> Non
     cuts = {"train": [], "dev": [], "test": []}
     for name in sorted(paths):
         action, subject, trial = (int(number) for number in NAME.fullmatch(name).groups())
-        landmarks = skeleton(paths[name])
         path = out / "landmarks" / f"{name.removesuffix('_skeleton.mat')}.npz"
-        write_landmarks(path, landmarks)
-        place = Segment(0.0, landmarks.duration, LABELS[action - 1])
         part = "test" if subject % 2 == 0 else "dev" if subject in dev_subjects else "train"
-        cuts[part].append(landmark_cut(path.stem, path, [place], duration=landmarks.duration, signer=f"s{subject}"))
+        cuts[part].append(write_clip(path, skeleton(paths[name]), LABELS[action - 1], signer=f"s{subject}"))
         if part == "train" and not dev_subjects and trial == 1:
             cuts["dev"].append(cuts["train"][-1])
     for part, some in cuts.items():
