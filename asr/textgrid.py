@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ def to_text(transcript: Transcript) -> str:
         'Object class = "TextGrid"',
         "",
         "xmin = 0",
-        f"xmax = {seconds}",
+        f"xmax = {_decimal(seconds)}",
         "tiers? <exists>",
         "size = 2",
         "item []:",
@@ -57,18 +58,23 @@ def to_text(transcript: Transcript) -> str:
             '        class = "IntervalTier"',
             f'        name = "{name}"',
             "        xmin = 0",
-            f"        xmax = {seconds}",
+            f"        xmax = {_decimal(seconds)}",
             f"        intervals: size = {len(tiled)}",
         ]
         for k, interval in enumerate(tiled, start=1):
             text = interval.text.replace('"', '""')
             lines += [
                 f"        intervals [{k}]:",
-                f"            xmin = {interval.start / 1000}",
-                f"            xmax = {seconds if interval.end == length else interval.end / 1000}",
+                f"            xmin = {_decimal(interval.start / 1000)}",
+                f"            xmax = {_decimal(seconds if interval.end == length else interval.end / 1000)}",
                 f'            text = "{text}"',
             ]
     return "\n".join(lines) + "\n"
+
+
+def _decimal(seconds: float) -> str:
+    """All digits and no exponent, which not every reader of TextGrids takes."""
+    return f"{Decimal(repr(float(seconds))):f}"
 
 
 def _apart(times: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:

@@ -12,8 +12,11 @@ from hypothesis import HealthCheck, settings
 # child processes too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# How long an example takes says more about what else the machine does than about the program.
-settings.register_profile("saywave", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says more about what else the machine does than about the program. The examples are the same
+# each time, so that a change is blamed for what it broke alone; `--hypothesis-profile=explore` looks for new ones.
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("saywave", calm, derandomize=True)
+settings.register_profile("explore", calm, max_examples=500)
 settings.load_profile("saywave")
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -236,6 +236,7 @@ def read_textgrid(folder: Path, transcript: Transcript):
 @example(transcript=HARD)
 @example(transcript=SILENCE)
 @example(transcript=Transcript((), 0.0, ""))
+@example(transcript=Transcript((), 6.103515625e-05, ""))  # which Python writes with an exponent
 @example(transcript=Transcript((Word("a", 0.5, 2.007, 1.0),), 2.007, "a"))  # 1000 * 2.007 is more than 2007
 @example(transcript=Transcript((Word("a", 1.2345, 1.2345, 1.0), Word("b", 1.2345, 1.2345, 1.0)), 1.2345, "a b"))
 @example(transcript=Transcript(tuple(Word("a", 0.0, 0.0, 1.0) for _ in range(5)), 0.003, "a a a a a"))

@@ -84,7 +84,7 @@ def test_combining_marks_of_all_kinds_survive(sign: str) -> None:
     assert sign in unicodedata.normalize("NFD", normalize(f"ab{sign}c, b{sign}"))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text() | st.text("aàiI\u0307\u0323İıßΣς'’.\u02bc\u00ad \"-א״א가"))
 @example("A.ʻ0")
 @example("İ\u0307")
@@ -96,13 +96,13 @@ def test_twice_changes_nothing_and_the_form_holds(text: str) -> None:
     assert all(letter == "'" or not unicodedata.category(letter).startswith("P") for letter in once)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text())
 def test_composed_and_decomposed_text_are_one(text: str) -> None:
     assert normalize(unicodedata.normalize("NFD", text)) == normalize(unicodedata.normalize("NFC", text))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text(st.characters(categories=["L", "M", "N"])))
 def test_nothing_of_a_word_is_lost(text: str) -> None:
     small = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower().replace("i\u0307", "i"))

@@ -56,7 +56,7 @@ def pushed(decoder: BeamDecoder, scores_TV: np.ndarray, pieces: list[int]) -> li
     raise AssertionError
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), pieces=st.lists(st.integers(1, 40), min_size=1, max_size=6), fused=st.booleans())
 def test_any_pushes_equal_the_whole(seed: int, pieces: list[int], fused: bool) -> None:
     scores_TV = speech(seed, 150)
@@ -118,7 +118,7 @@ def test_neither_what_is_held_nor_the_work_grows_with_the_stream(kind: str, monk
         assert [one.label for one in found + decoder.flush()] == ([] if kind == "silence" else [3])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 100_000),
     frames=st.integers(1, 120),
@@ -172,7 +172,7 @@ def test_asking_changes_nothing() -> None:
     assert rest == asked.flush() == other.flush()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(frames=st.integers(0, 5), size=st.integers(2, 4), seed=st.integers(0, 10_000))
 def test_fusion_adds_its_gains_to_the_exact_posteriors(frames: int, size: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -54,7 +54,7 @@ def score_of(scores_TV: np.ndarray, found: list[list[Emission] | None], prices: 
     return sum(scores_TV[t, label] for t, label in enumerate(path)) - price
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(
     seed=st.integers(0, 10_000),
     frames=st.integers(0, 5),

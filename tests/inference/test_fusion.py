@@ -65,7 +65,7 @@ def expected(model: Bigrams, labels: tuple[int, ...], *, unknown_bonus: float) -
 TEXT = st.lists(st.integers(1, 4), max_size=14).map(tuple)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(text=TEXT, seed=st.integers(0, 20), unknown_bonus=st.sampled_from([-5.0, 0.0, 2.0]))
 def test_a_text_gains_what_the_language_model_says_of_its_words(text, seed: int, unknown_bonus: float) -> None:
     model = Bigrams(seed)
@@ -73,7 +73,7 @@ def test_a_text_gains_what_the_language_model_says_of_its_words(text, seed: int,
     assert found == pytest.approx(expected(model, text, unknown_bonus=unknown_bonus), abs=1e-9)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(text=TEXT, seed=st.integers(0, 20))
 def test_hot_words_add_theirs(text, seed: int) -> None:
     model, hot = Bigrams(seed), HotWords({(2, 3): 3.0, (4, SPACE, 2): 1.5}, labels=5, space=SPACE)
@@ -82,7 +82,7 @@ def test_hot_words_add_theirs(text, seed: int) -> None:
     )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(text=TEXT, seed=st.integers(0, 20))
 def test_labels_that_are_what_the_language_model_is_of(text, seed: int) -> None:
     model = Bigrams(seed)

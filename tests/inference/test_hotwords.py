@@ -43,7 +43,7 @@ def occurrences(phrase: tuple[int, ...], text: tuple[int, ...], *, space: int | 
     return found
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     phrases=st.dictionaries(PHRASE, st.floats(-5, 5), min_size=1, max_size=6),
     text=st.lists(st.integers(1, 4), max_size=14).map(tuple),
@@ -58,7 +58,7 @@ def test_a_text_gains_the_boosts_of_the_phrases_in_it(phrases, text, spliced: bo
     assert gain(fusion, text) == pytest.approx(expected, abs=1e-9)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     phrases=st.dictionaries(
         st.lists(st.integers(1, 3), min_size=1, max_size=3).map(tuple), st.floats(-5, 5), min_size=1
