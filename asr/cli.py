@@ -30,6 +30,7 @@ examples:
   asr transcribe talk.flac --streaming            a file heard as a live stream, with a report on the delays
   asr train my_data/ --out my_model               a model of your own (a.wav beside a.txt)
   asr evaluate my_test/ --model my_model/model    word and character error rates, with a report
+  asr calibrate my_model/model my_dev/            confidences that are probabilities
   asr lm make books.txt --output en.arpa          a language model of words or letters
   asr doctor                                      what is installed, what is missing for what
 """
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
+    from asr.confidence_cli import add_calibrate, add_doubt
     from asr.formats import WRITERS
     from asr.lm_cli import add_parser as add_language_models
 
@@ -83,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         "--streaming", action="store_true", help="hear it as a live stream would be, and report how late words come"
     )
     transcribe.add_argument("--realtime", action="store_true", help="with --streaming: at the pace of a microphone")
+    add_doubt(transcribe)
     _add_latency(transcribe)
     _add_subtitles(transcribe)
     transcribe.set_defaults(run=_transcribe)
@@ -100,6 +103,11 @@ def _parser() -> argparse.ArgumentParser:
         help="json, srt, vtt, tsv, ctm or textgrid, as of asr transcribe (default: ctm)",
     )
     align.add_argument("--output", metavar="FILE", help="write FILE instead of printing")
+    align.add_argument(
+        "--lexicon",
+        metavar="FILE",
+        help="lines of a word and its phones, for a model whose labels are phones: json and textgrid have these too",
+    )
     align.set_defaults(run=_align)
 
     listen = commands.add_parser(
@@ -107,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_model(listen)
     _add_search(listen)
+    add_doubt(listen)
     _add_latency(listen)
     listen.add_argument("--device", metavar="NAME|N", help="microphone, by a part of its name or by its number")
     listen.add_argument("--list-devices", action="store_true", help="show the microphones there are, and end")
@@ -129,10 +138,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_search(evaluate)
     evaluate.add_argument("--output", metavar="FILE", help="write a Markdown report with the worst utterances, aligned")
     evaluate.add_argument(
+        "--reliability", metavar="FILE", help="plot how often words of each confidence are right (.png, .svg or .pdf)"
+    )
+    evaluate.add_argument(
         "--chunk", type=time, metavar="TIME", help="hear the recordings as live streams of this chunk, such as 400ms"
     )
     evaluate.add_argument("--lookahead", type=time, metavar="TIME", help="... and this look-ahead (default: 200ms)")
     evaluate.set_defaults(run=_evaluate)
+
+    add_calibrate(commands, add_search=_add_search, search=_search)
 
     commands.add_parser(
         "train", help="train a model on recordings and their words (see `asr train --help`)", add_help=False
@@ -279,6 +293,7 @@ def _search(parsed: argparse.Namespace) -> SearchConfig:
 
 def _transcribe(parsed: argparse.Namespace) -> int:
     """Write down what is said in sound files. A folder stands for all sound files in it."""
+    from asr.confidence_cli import doubt_of
     from asr.formats import WRITERS
     from asr.subtitles import SubtitleRules
     from asr.transcribe import InputError, Streaming, transcribe_files
@@ -301,6 +316,7 @@ def _transcribe(parsed: argparse.Namespace) -> int:
         search=_search(parsed),
         streaming=Streaming(realtime=parsed.realtime, **_streams(parsed)) if parsed.streaming else None,
         rules=SubtitleRules(**rules),
+        doubt=doubt_of(parsed),
     )
 
 
@@ -315,11 +331,13 @@ def _align(parsed: argparse.Namespace) -> int:
         format=parsed.format,
         output=parsed.output,
         threads=parsed.threads,
+        lexicon=parsed.lexicon,
     )
 
 
 def _listen(parsed: argparse.Namespace) -> int:
     """Write down what is said while it is said: finished lines with the time at which they began."""
+    from asr.confidence_cli import doubt_of
     from asr.listen import ListenError, Pipe, list_devices, listen_live
 
     if parsed.list_devices:
@@ -339,6 +357,7 @@ def _listen(parsed: argparse.Namespace) -> int:
         output=parsed.output,
         every_event=parsed.events,
         search=_search(parsed),
+        doubt=doubt_of(parsed),
     )
 
 
@@ -355,6 +374,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
         parsed.data,
         model=parsed.model,
         output=parsed.output,
+        reliability=parsed.reliability,
         threads=parsed.threads,
         search=_search(parsed),
         stream=None if parsed.chunk is None else Window(parsed.chunk, lookahead),

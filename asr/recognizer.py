@@ -8,7 +8,6 @@ normalises by the whole utterance: it can only begin when it has heard the end, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +15,8 @@ import numpy as np
 
 from asr.search import Search, SearchConfig
 from asr.stream import SpeechSession
-from asr.tokens import Tokens
 from asr.transcript import Transcript
+from asr.words import WordMaker
 from features import audio
 from features.extractor import FeatureExtractor
 from inference import model as models
@@ -50,7 +49,8 @@ class Recognizer:
         if not isinstance(model.extractor, FeatureExtractor):
             raise models.ModelError(f"{model.directory}: recognises gestures, not speech; use `gestures recognize`")
         self.model = model
-        self.tokens = Tokens(model.labels, model.tokens["unit"])
+        self.words = WordMaker.of(model)
+        self.tokens = self.words.tokens
 
     @classmethod
     def open(cls, directory: str | Path, *, threads: int = 1) -> Recognizer:
@@ -97,22 +97,25 @@ class Recognizer:
         scores = self._scores(blocks(), window)
         decoder = GreedyDecoder() if search is None else search.decoder()
         emissions = _emissions(decoder, scores)
-        found = self.tokens.words(emissions, step_seconds=self.model.step_seconds)
-        # The last step may reach beyond the last sample.
-        words = tuple(replace(word, start=min(word.start, heard), end=min(word.end, heard)) for word in found)
+        groups = self.tokens.groups(emissions)
+        words = tuple(self.words.made(groups, latest=heard))
         return Transcript(words=words, duration=heard, text=" ".join(w.text for w in words), model=self.model.name)
 
-    def scores(self, source: audio.Source, *, window: Window = WHOLE) -> tuple[np.ndarray, float]:
+    def scores(
+        self, source: audio.Source, *, start: float = 0.0, duration: float | None = None, window: Window = WHOLE
+    ) -> tuple[np.ndarray, float]:
         """Log probabilities (T,V) of a recording, and its length in seconds.
 
         Args:
             source: A file, `-` for standard input, an open file, or (samples, rate).
+            start: Where to begin, in seconds.
+            duration: How much to read, in seconds; none reads to the end.
             window: Chunk and look-ahead in seconds.
 
         Raises:
             features.audio.AudioError: the recording cannot be read.
         """
-        blocks = list(audio.blocks(source, rate=self.model.extractor.rate))
+        blocks = list(audio.blocks(source, rate=self.model.extractor.rate, start=start, duration=duration))
         scores = [np.zeros((0, len(self.model.labels)), dtype=np.float32), *self._scores(blocks, window)]
         return np.concatenate(scores), sum(map(len, blocks)) / self.model.extractor.rate
 

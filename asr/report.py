@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from asr.columns import columns, width
+from asr.reliability import Judged, Reliability
 from asr.text import normalize
 from inference.markdown import escaped, table
 from training.metrics import Alignment, ErrorCounts, align_tokens, bootstrap_interval
@@ -32,12 +33,16 @@ class ReportError(ValueError):
 
 
 class Pair(NamedTuple):
-    """What was said and what was recognised in one utterance; without a known speaker, `speaker` is None."""
+    """What was said and what was recognised in one utterance; without a known speaker, `speaker` is None.
+
+    `judged` are the recognised words with their confidences, where these are known.
+    """
 
     id: str
     speaker: str | None
     reference: str
     hypothesis: str
+    judged: tuple[Judged, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class EvaluatedUtterance:
     word_errors: ErrorCounts
     word_alignment: Alignment
     char_errors: ErrorCounts
+    judged: tuple[Judged, ...] = ()
 
 
 class SpeakerResult(NamedTuple):
@@ -67,17 +73,26 @@ def evaluate_pairs(pairs: Iterable[Pair]) -> Report:
 
     Raises `ReportError` where there are no pairs, and `training.metrics.MetricsError` where jiwer is not installed.
     """
-    report = Report(tuple(_evaluated(*pair) for pair in pairs))
+    report = Report(tuple(_evaluated(pair) for pair in pairs))
     if not report.utterances:
         raise ReportError("no utterances to evaluate: give at least one with its reference text")
     return report
 
 
-def _evaluated(id: str, speaker: str | None, reference: str, hypothesis: str) -> EvaluatedUtterance:
-    ours, theirs = normalize(reference), normalize(hypothesis)
+def _evaluated(pair: Pair) -> EvaluatedUtterance:
+    ours, theirs = normalize(pair.reference), normalize(pair.hypothesis)
     word_errors, word_alignment = align_tokens(ours.split(), theirs.split())
     char_errors, _ = align_tokens(ours, theirs)
-    return EvaluatedUtterance(id, speaker or None, reference, hypothesis, word_errors, word_alignment, char_errors)
+    return EvaluatedUtterance(
+        pair.id,
+        pair.speaker or None,
+        pair.reference,
+        pair.hypothesis,
+        word_errors,
+        word_alignment,
+        char_errors,
+        pair.judged,
+    )
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,11 @@ class Report:
     def characters(self) -> ErrorCounts:
         """Errors of characters in all utterances; its `rate` is the CER."""
         return sum((one.char_errors for one in self.utterances), ErrorCounts.zero())
+
+    @cached_property
+    def judged(self) -> tuple[Judged, ...]:
+        """The recognised words of all utterances with their confidences."""
+        return tuple(word for one in self.utterances for word in one.judged)
 
     @cached_property
     def speakers(self) -> list[SpeakerResult]:
@@ -154,13 +174,14 @@ class Report:
         return sorted(wrong, key=lambda one: (-one.word_errors.errors, -one.word_errors.rate, one.id))[:limit]
 
     def summary(self) -> str:
-        """The totals in three lines of plain text."""
+        """The totals in three lines of plain text, and one on confidences where they are known."""
         wrong = sum(one.word_errors.errors > 0 for one in self.utterances)
         return "\n".join(
             [
                 _total("WER", self.words, self.word_interval, "words"),
                 _total("CER", self.characters, self.char_interval, "characters"),
                 f"{wrong} of {len(self.utterances)} utterances have errors; {self._interval_note()}",
+                *([Reliability(self.judged).summary()] if self.judged else []),
             ]
         )
 
@@ -179,6 +200,8 @@ class Report:
             ),
             self._interval_note().capitalize() + ".",
         ]
+        if self.judged:
+            parts += ["## Confidence", Reliability(self.judged).to_markdown()]
         if any(result.speaker is not None for result in self.speakers):
             parts += ["## Speakers", table(*self._speaker_rows())]
         if self.words.errors:

@@ -1,4 +1,4 @@
-"""Words to labels and back: characters or whole words of any script, and where words begin and end."""
+"""Words to labels and back: characters or whole words of any script, and which labels make up a word."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from asr.text import normalize
-from asr.transcript import Word
 from inference.ctc import Emission
 from inference.model import BLANK
 
@@ -88,8 +87,8 @@ class Tokens:
             return " ".join(pieces)
         return " ".join("".join(" " if piece == SPACE else piece for piece in pieces).split())
 
-    def words(self, emissions: Iterable[Emission], *, step_seconds: float) -> list[Word]:
-        """Words with start and end in seconds and a confidence: the mean of their labels'."""
+    def groups(self, emissions: Iterable[Emission]) -> list[list[Emission]]:
+        """The emissions of each word; those of spaces belong to none."""
         groups: list[list[Emission]] = []
         open_word = False
         for emission in emissions:
@@ -100,15 +99,7 @@ class Tokens:
                 groups.append([])
             groups[-1].append(emission)
             open_word = True
-        return [
-            Word(
-                text="".join(self.labels[e.label] for e in group),
-                start=group[0].start * step_seconds,
-                end=group[-1].end * step_seconds,
-                confidence=sum(e.score for e in group) / len(group),
-            )
-            for group in groups
-        ]
+        return groups
 
 
 def _pieces(text: str, unit: str) -> list[str]:

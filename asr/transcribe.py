@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import asr
+from asr.doubt import Doubt
 from asr.formats import WRITERS, Options, suffix, to_json_line, write
 from asr.listen import BLOCK_SECONDS, Stopwatch, listen, paced, warn_of_latency
 from asr.recognizer import Recognizer
@@ -52,6 +53,7 @@ def transcribe_files(
     search: SearchConfig | None = None,
     streaming: Streaming | None = None,
     rules: SubtitleRules | None = None,
+    doubt: Doubt | None = None,
 ) -> int:
     """Transcribe files and folders, to standard output or to `output/NAME.FORMAT` for each of the formats.
 
@@ -64,6 +66,7 @@ def transcribe_files(
         search: How the words are looked for in the scores; greedily if not given.
         streaming: How the files are heard as streams; none hears them with full context.
         rules: What subtitles must be like.
+        doubt: Which words are marked or left out; none if not given.
 
     Returns:
         0 if all went well, 2 if the only file failed, 1 if some of several did; those are listed on standard error.
@@ -71,6 +74,7 @@ def transcribe_files(
     Raises:
         InputError: there is nothing to transcribe, or it cannot go to standard output together.
     """
+    doubt = doubt or Doubt()
     failed: list[str] = []
     sources = expand(files, failed)
     if not sources:
@@ -110,7 +114,12 @@ def transcribe_files(
                     transcript = recognizer.transcribe(source, search=found_by, progress=advance)
                 else:
                     transcript = hear(recognizer, source, streaming, search=found_by, progress=advance)
-                options = Options(recording=_as_text(names[source]), rules=rules or SubtitleRules())
+                transcript = doubt.kept(transcript)
+                options = Options(
+                    recording=_as_text(names[source]),
+                    rules=rules or SubtitleRules(),
+                    doubtful_below=doubt.marks_below,
+                )
                 if output is None:
                     several = _as_text(source) if len(sources) > 1 else None
                     print(_printed(transcript, formats[0], options, several), end="", flush=True)
@@ -135,7 +144,7 @@ def _check_printable(formats: Sequence[str], sources: int) -> None:
 def _printed(transcript: Transcript, format: str, options: Options, file: str | None) -> str:
     """What standard output gets; `file` is named where it is one of several."""
     if file is not None and format == "json":
-        return to_json_line(transcript, file)
+        return to_json_line(transcript, file, options)
     named = f"{file}: " if file is not None and format == "txt" else ""
     return named + WRITERS[format](transcript, options)
 

@@ -2,7 +2,7 @@
 
     model.onnx            the graph that runs
     weights.safetensors   its weights, which the graph points into; training goes on from them
-    config.yaml           format version, feature definition with its statistics, encoder, head, tokens
+    config.yaml           format version, feature definition with its statistics, encoder, head, tokens; calibration
     labels.txt            one label a line, the blank of CTC first
     README.md             the model card: data, licence, numbers, the command that made it
     SHA256SUMS            what `sha256sum` says of the first four, by which damage is found
@@ -55,6 +55,8 @@ class Model:
         tokens: How labels make up text; `unit` is `char` or `word`, or `gesture`.
         latency: The latencies that it was trained at: `chunk_ms`, the shortest and the longest, and `lookahead_share`;
             none for full context alone.
+        calibration: What confidences and times are corrected by, as `asr.calibration` has it; none for a model that was
+            not calibrated, as all are that are older.
         threads: Threads that scoring uses; 0 takes every core.
     """
 
@@ -66,6 +68,7 @@ class Model:
     tokens: dict
     latency: dict | None = None
     threads: int = 1
+    calibration: dict | None = None
 
     @property
     def name(self) -> str:
@@ -150,7 +153,7 @@ def load(directory: str | Path, *, threads: int = 1) -> Model:
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ModelError(f"{directory / CONFIG}: {_first_line(error)}; fetch the model anew") from error
     parts = (config[key] for key in ("encoder", "head", "tokens"))
-    return Model(directory, extractor, labels, *parts, config.get("latency"), threads)
+    return Model(directory, extractor, labels, *parts, config.get("latency"), threads, config.get("calibration"))
 
 
 def _check_sums(directory: Path) -> None:
@@ -195,6 +198,8 @@ def _config(directory: Path) -> dict:
     whole = isinstance(chunk_ms, list) and len(chunk_ms) == 2 and all(isinstance(ms, int | float) for ms in chunk_ms)
     if latency is not None and not whole:
         raise ModelError(f"{directory / CONFIG}: latency is {latency!r}; fetch the model anew")
+    if not isinstance(config.get("calibration", {}), dict):
+        raise ModelError(f"{directory / CONFIG}: calibration is {config['calibration']!r}; fetch the model anew")
     return config
 
 
@@ -242,12 +247,41 @@ def save(
     files = {
         GRAPH: graph,
         WEIGHTS: weights,
-        CONFIG: yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None).encode(),
+        CONFIG: _as_yaml(config),
         LABELS: ("\n".join(labels) + "\n").encode(),
         CARD: card.encode(),
     }
+    return _write(directory, files)
+
+
+def store_calibration(directory: str | Path, calibration: dict) -> Model:
+    """The model at `directory` with another calibration, or without one if it is empty; everything else stays as it is.
+
+    A program that is older than calibrations reads such a model and leaves its calibration aside, so the format version
+    stays as well. It is written as `save` does it.
+
+    Raises:
+        ModelError: the directory is no whole model.
+        OSError: it cannot be written.
+    """
+    directory = Path(directory).resolve()
+    load(directory)
+    config = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
+    config.pop("calibration", None)
+    if calibration:
+        config["calibration"] = calibration
+    files = {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()}
+    return _write(directory, {**files, CONFIG: _as_yaml(config)})
+
+
+def _as_yaml(config: dict) -> bytes:
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None).encode()
+
+
+def _write(directory: Path, files: dict[str, bytes]) -> Model:
+    """Write the files and their sums beside `directory` and rename; the model, loaded from what was written."""
     sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in (GRAPH, WEIGHTS, CONFIG, LABELS)]
-    files[SUMS] = "".join(sums).encode()
+    files = {**files, SUMS: "".join(sums).encode()}
     beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
         for name, content in files.items():
