@@ -6,7 +6,6 @@ belong to which probability; where their borders are known, they say how far beh
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from asr.search import Search, SearchConfig
 from asr.text import normalize
 from asr.transcript import Word
 from inference.ctc import Emission
+from inference.installed import TO_EVALUATE, require
 from inference.model import store_calibration
 from inference.shell import one_line
 from training.metrics import align_tokens
@@ -66,11 +66,9 @@ def calibrate_model(model: str, data: str, *, threads: int = 1, search: SearchCo
     Raises:
         CalibrationError: there is too little to fit on; the model stays as it is.
     """
+    require(TO_EVALUATE, what="calibrating", extra="train")
     from training.manifests import read
 
-    missing = [name for name in ("jiwer", "lhotse") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise CalibrationError(f"calibrating needs {', '.join(missing)}: pip install 'saywave[train]'")
     recognizer = asr.load(model, threads=threads)
     failed: list[str] = []
     found = list(decoded(recognizer, read(data, unreadable=failed), Search(recognizer.tokens, search), failed))

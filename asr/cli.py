@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from asr.parser import ALL, Parser
 from inference import shell
 from inference.shell import count, guarded, time
 
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="asr",
         description="Turn speech into text, and train models that do.",
         epilog=EXAMPLES,
@@ -148,6 +149,14 @@ def _parser() -> argparse.ArgumentParser:
 
     add_calibrate(commands, add_search=_add_search, search=_search)
 
+    tune = commands.add_parser(
+        "tune", help="choose weight and bonuses of a language model on recordings", description=_tune.__doc__
+    )
+    tune.add_argument("data", help="recordings that nothing is tested on, as of asr evaluate")
+    _add_model(tune)
+    _add_search(tune)
+    tune.set_defaults(run=_tune)
+
     commands.add_parser(
         "train", help="train a model on recordings and their words (see `asr train --help`)", add_help=False
     )
@@ -159,29 +168,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.set_defaults(run=_doctor)
     return parser
-
-
-ALL = "all"  # formats
-
-
-class _Parser(argparse.ArgumentParser):
-    """Takes several formats after one `--format`, up to the first word that is none.
-
-    `nargs="+"` would take the files too in `--format json a.wav`.
-    """
-
-    def parse_known_args(self, args=None, namespace=None):
-        from asr.formats import WRITERS
-
-        spread: list[str] = []
-        formats = False
-        for word in sys.argv[1:] if args is None else args:
-            known = formats and word in (*WRITERS, ALL)
-            if known and spread[-1] != "--format":
-                spread.append("--format")
-            formats = known or word == "--format" or word.startswith("--format=")
-            spread.append(word)
-        return super().parse_known_args(spread, namespace)
 
 
 # Options of subtitles by the rules that they set; `asr.subtitles` has the defaults.
@@ -379,6 +365,16 @@ def _evaluate(parsed: argparse.Namespace) -> int:
         search=_search(parsed),
         stream=None if parsed.chunk is None else Window(parsed.chunk, lookahead),
     )
+
+
+def _tune(parsed: argparse.Namespace) -> int:
+    """Choose weight and bonuses of a language model such that fewest words are wrong, and print them as options.
+
+    The search begins at the values given. Choose on recordings apart from those that you test on.
+    """
+    from asr.tune import tune_data
+
+    return tune_data(parsed.data, model=parsed.model, threads=parsed.threads, search=_search(parsed))
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

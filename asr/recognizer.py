@@ -72,7 +72,8 @@ class Recognizer:
         """Words of a recording with their times in seconds.
 
         Args:
-            source: A file, `-` for standard input, an open file, or (samples, rate).
+            source: A file, `-` for standard input, an open file, or (samples, rate); for a model of given frames, a
+                file of these.
             start: Where to begin, in seconds; times in the transcript count from there.
             duration: How much to read; none reads to the end.
             search: How the words are looked for in the scores, as :meth:`search` makes it; greedily if not given.
@@ -83,12 +84,13 @@ class Recognizer:
 
         Raises:
             features.audio.AudioError: the recording cannot be read.
+            features.given.FramesError: the frames cannot be read.
         """
         heard = 0.0
 
         def blocks() -> Iterator[np.ndarray]:
             nonlocal heard
-            for samples_S in audio.blocks(source, rate=self.model.extractor.rate, start=start, duration=duration):
+            for samples_S in self.model.extractor.blocks(source, start=start, duration=duration):
                 heard += len(samples_S) / self.model.extractor.rate
                 yield samples_S
                 if progress is not None:
@@ -107,15 +109,15 @@ class Recognizer:
         """Log probabilities (T,V) of a recording, and its length in seconds.
 
         Args:
-            source: A file, `-` for standard input, an open file, or (samples, rate).
+            source: As of :meth:`transcribe`.
             start: Where to begin, in seconds.
-            duration: How much to read, in seconds; none reads to the end.
+            duration: How much to read; none reads to the end.
             window: Chunk and look-ahead in seconds.
 
         Raises:
             features.audio.AudioError: the recording cannot be read.
         """
-        blocks = list(audio.blocks(source, rate=self.model.extractor.rate, start=start, duration=duration))
+        blocks = list(self.model.extractor.blocks(source, start=start, duration=duration))
         scores = [np.zeros((0, len(self.model.labels)), dtype=np.float32), *self._scores(blocks, window)]
         return np.concatenate(scores), sum(map(len, blocks)) / self.model.extractor.rate
 
@@ -144,8 +146,9 @@ class Recognizer:
     def _frames(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         extractor = self.model.extractor
         if not extractor.streams:
-            whole_S = np.concatenate([np.zeros(0, dtype=np.float32), *blocks])
-            yield extractor(whole_S)
+            whole = list(blocks)
+            if whole:
+                yield extractor(np.concatenate(whole))
             return
         stream = extractor.stream()
         for samples_S in blocks:
