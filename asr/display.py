@@ -54,6 +54,7 @@ def event_content(event: SpeechEvent, doubt: Doubt) -> dict:
     content = asdict(replace(event, words=tuple(words)))
     if len(words) < len(event.words):
         content["text"] = content["stable"] = " ".join(word.text for word in words)
+        content["confidence"] = sum(word.confidence for word in words) / len(words) if words else 0.0
     for word, shown in zip(words, content["words"], strict=True):
         del shown["parts"]  # a stream has none
         if event.final and word.confidence < doubt.marks_below:
