@@ -73,7 +73,7 @@ def align_text(recognizer: Recognizer, source: audio.Source, text: str, *, lexic
         raise AlignError("has no words: give what is said in the recording")
     scores_TV, seconds = recognizer.scores(source)
     chosen = [ways[0] for _, ways in spelled]
-    if len(scores_TV) * sum(2 * len(labels) + 8 for labels in chosen) > LARGEST:
+    if len(scores_TV) * sum(2 * len(labels) + 10 for labels in chosen) > LARGEST:
         raise AlignError(f"{len(spelled)} words in {seconds:.0f} s are too much at once: divide both at a pause")
     found = _aligned(tokens, scores_TV, chosen)
     better = _best_ways(scores_TV, [ways for _, ways in spelled], found)

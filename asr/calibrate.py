@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.progress import track
 
 import asr
-from asr.borders import Border, beside
-from asr.calibration import Calibration, evidence
-from asr.fitting import AS_IT_IS, MAPS, TIMES, Lag, Sample, choose, choose_times, enough, held_out
+from asr.borders import Border, BordersError, beside
+from asr.calibration import Calibration, Isotonic, Logistic, evidence
+from asr.fitting import AS_IT_IS, MAPS, TIMES, Lag, Sample, choose, choose_times, enough, fewest, held_out
 from asr.recognizer import Recognizer
 from asr.reliability import Judged, Reliability, judge
 from asr.search import Search, SearchConfig
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from training.manifests import Item
 
 LEAST_TIMES = 20  # words with known borders
+LEAST_OF_EACH = 5  # right words, and wrong ones
 
 
 class CalibrationError(ValueError):
@@ -115,20 +116,8 @@ def fit(recognizer: Recognizer, found: Sequence[Decoded]) -> Fitted:
     samples = [sample for one, group in zip(found, groups, strict=True) for sample in _samples(one, group)]
     if reason := enough(samples):
         raise CalibrationError(f"{reason}; give more recordings")
-    chosen, losses = choose(samples)
-    # As they are they need no map, and none that only rounds them.
-    calibration = Calibration(None if chosen == AS_IT_IS else MAPS[chosen](samples))
-    before, after = (
-        Reliability(tuple(Judged(p, one.right) for p, one in zip(held_out(samples, fit), samples, strict=True)))
-        for fit in (MAPS[AS_IT_IS], MAPS[chosen])
-    )
-    lines = [
-        f"{len(found)} recordings, {len(samples)} recognised words",
-        f"confidence: {chosen}; held-out log loss "
-        + ", ".join(f"{name} {loss:.4f}" for name, loss in sorted(losses.items(), key=lambda pair: pair[1])),
-        f"  before: {before.summary()}",
-        f"  after, held out: {after.summary()}",
-    ]
+    lines = [f"{len(found)} recordings, {len(samples)} recognised words"]
+    calibration = Calibration(_confidence(samples, lines))
     lags = [lag for one, group in zip(found, groups, strict=True) for lag in _lags(recognizer, one, group)]
     if len(lags) >= LEAST_TIMES and len({lag.group for lag in lags}) > 1:
         way, errors = choose_times(lags)
@@ -142,6 +131,29 @@ def fit(recognizer: Recognizer, found: Sequence[Decoded]) -> Fitted:
         )
         calibration = replace(calibration, times=recognizer.words.calibration.times)
     return Fitted(calibration, "\n".join(lines))
+
+
+def _confidence(samples: Sequence[Sample], lines: list[str]) -> Logistic | Isotonic | None:
+    """The map of scores to probabilities, or none; what there is to say of it goes to `lines`."""
+    if (fewer := fewest(samples)) < LEAST_OF_EACH:
+        # Of right words alone one would learn that every word is right.
+        lines.append(
+            f"confidence: stays as it is; {fewer} words are wrong, or right, and {LEAST_OF_EACH} of each are needed"
+        )
+        return None
+    chosen, losses = choose(samples)
+    before, after = (
+        Reliability(tuple(Judged(p, one.right) for p, one in zip(held_out(samples, fit), samples, strict=True)))
+        for fit in (MAPS[AS_IT_IS], MAPS[chosen])
+    )
+    lines += [
+        f"confidence: {chosen}; held-out log loss "
+        + ", ".join(f"{name} {loss:.4f}" for name, loss in sorted(losses.items(), key=lambda pair: pair[1])),
+        f"  before: {before.summary()}",
+        f"  after, held out: {after.summary()}",
+    ]
+    # As they are, scores need no map, not even one that rounds them.
+    return None if chosen == AS_IT_IS else MAPS[chosen](samples)
 
 
 def _samples(one: Decoded, group: str) -> list[Sample]:
@@ -175,14 +187,17 @@ def _within(borders: Sequence[Border], item: Item) -> list[Border]:
 
 
 def calibrate_trained(directory: Path, dev: Sequence[Item]) -> None:
-    """Calibrate a model that has just been trained on its development set; where that is too small, say so."""
+    """Calibrate a model that has just been trained on its development set; where that cannot be, say so."""
     recognizer = Recognizer.open(directory)
     failed: list[str] = []
     found = list(decoded(recognizer, dev, Search(recognizer.tokens), failed))
+    for line in failed:
+        print(f"not calibrated on: {line}")
     try:
         fitted = fit(recognizer, found)
-    except CalibrationError as error:
-        print(f"confidences are not calibrated: {error}")
+    except (CalibrationError, BordersError) as error:
+        # The model is there and works; `asr calibrate` can make up for it.
+        print(f"confidences and times are not calibrated: {error}")
         return
     store_calibration(directory, fitted.calibration.stored())
     print(fitted.report)

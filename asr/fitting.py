@@ -211,11 +211,14 @@ def choose_times(lags: Sequence[Lag]) -> tuple[str, dict[str, tuple[float, float
 
 def enough(samples: Sequence[Sample]) -> str | None:
     """Why these words do not make a calibration; none if they do."""
-    wrong = sum(not one.right for one in samples)
     if len(samples) < 50:
         return f"{len(samples)} recognised words are too few to calibrate on, at least 50 are needed"
     if len({one.group for one in samples}) < 2:
         return "the words are of one recording, at least 2 are needed"
-    if wrong == len(samples):
-        return "no recognised word is right"
     return None
+
+
+def fewest(samples: Sequence[Sample]) -> int:
+    """How many words there are of right or of wrong ones, of which there are fewer."""
+    right = sum(one.right for one in samples)
+    return min(right, len(samples) - right)

@@ -10,12 +10,15 @@ import pytest
 
 import asr
 from asr.borders import Border, BordersError, beside
+from asr.calibrate import calibrate_trained
 from asr.calibration import Calibration
 from asr.cli import main
 from asr.formats import WRITERS, Options
+from asr.reliability import Reliability, judge
 from asr.transcript import Transcript, Word
 from features import audio
 from inference.model import load
+from training.manifests import read
 
 WORDS = (Word("one", 0.25, 0.5, 1.0), Word("two", 0.5, 1.25, 1.0))
 BORDERS = [Border("one", 0.25, 0.5), Border("two", 0.5, 1.25)]
@@ -84,6 +87,28 @@ def test_the_command_brings_words_to_their_borders_twice_alike(tone_model: Path,
     assert errors["after"][0] < 0.03
 
 
+def test_confidences_become_the_share_of_right_words(tone_model: Path, tmp_path: Path, speak, capsys) -> None:
+    """Of words that the model is sure of, each third is said to be another: its scores promise too much."""
+    data, model = with_borders(tmp_path / "dev", 30, speak), Path(shutil.copytree(tone_model, tmp_path / "model"))
+    for k, path in enumerate(sorted(data.glob("*.txt"))):
+        if k % 3 == 0:
+            path.write_text(" ".join({"la": "mi", "mi": "so", "so": "la"}[word] for word in path.read_text().split()))
+    assert main(["calibrate", str(model), str(data)]) == 0
+    assert load(model).calibration["confidence"]["kind"] in ("logistic", "isotonic")
+    recognizer = asr.load(str(model))
+    judged = [
+        word
+        for path in sorted(data.glob("*.wav"))
+        for word in judge(recognizer.transcribe(path).words, path.with_suffix(".txt").read_text())
+    ]
+    reliability = Reliability(tuple(judged))
+    assert 0.5 < reliability.right < 0.8
+    assert reliability.confidence == pytest.approx(reliability.right, abs=0.03)
+    before = Reliability(tuple(word._replace(confidence=0.98) for word in judged))
+    assert reliability.ece() < before.ece() / 3
+    assert capsys.readouterr().out.count("ECE") == 2
+
+
 def test_too_few_words_leave_the_model_as_it_was(tone_model: Path, tmp_path: Path, speak, capsys) -> None:
     model = Path(shutil.copytree(tone_model, tmp_path / "model"))
     data = with_borders(tmp_path / "few", 3, speak)
@@ -111,3 +136,17 @@ def test_evaluate_plots_and_reports_reliability(tone_model: Path, tones: Path, t
     assert "## Confidence" in report.read_text()
     assert main([*command, "--reliability", str(tmp_path / "gone" / "plot.png")]) == 2
     assert "give another file to --reliability" in capsys.readouterr().err
+
+
+def test_training_calibrates_at_its_end_or_says_why_not(tone_model: Path, tmp_path: Path, speak, capsys) -> None:
+    model = Path(shutil.copytree(tone_model, tmp_path / "model"))
+    items = read(with_borders(tmp_path / "dev", 16, speak))
+    calibrate_trained(model, items[:3])
+    assert "not calibrated: 12 recognised words are too few" in capsys.readouterr().out
+    assert load(model).calibration is None
+    calibrate_trained(model, items)
+    assert set(load(model).calibration) == {"times"}, "no word is wrong, so nothing is known of wrong ones"
+    assert "confidence: stays as it is; 0 words" in capsys.readouterr().out
+    Path(items[0].path).with_suffix(".ctm").write_text("damaged")
+    calibrate_trained(model, items)
+    assert "not a ctm" in capsys.readouterr().out

@@ -19,6 +19,7 @@ from asr.fitting import (
     choose_times,
     common_times,
     enough,
+    fewest,
     folds,
     isotonic,
     logistic,
@@ -132,7 +133,8 @@ def test_too_little_is_said_to_be_so() -> None:
     assert enough(samples) is None
     assert "49 recognised words" in enough(samples[:49])
     assert "one recording" in enough([one._replace(group="x") for one in samples])
-    assert "right" in enough([one._replace(right=False) for one in samples])
+    assert fewest([one._replace(right=k < 3) for k, one in enumerate(samples)]) == 3
+    assert fewest([one._replace(right=k >= 4) for k, one in enumerate(samples)]) == 4
 
 
 @pytest.mark.parametrize("name", list(MAPS))
