@@ -6,7 +6,6 @@ too short for their text, recordings that cannot be read.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from features.extractor import FeatureConfig, FeatureExtractor
 from features.filterbank import FbankConfig
 from inference import model as models
 from inference.files import write_text
+from inference.installed import require
 from inference.model import BLANK
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ def check_data(
         0 if each utterance can be used, 1 if some cannot.
 
     Raises:
-        CheckError: lhotse is missing, or the folder of `output`.
+        CheckError: there is no folder for `output`, or no recording can be read.
+        inference.installed.MissingPackagesError: what reads corpora is not installed.
         asr.tokens.TokenError: the alphabet is none, or the texts are empty.
         training.manifests.ManifestError: `data` is not what it should be.
     """
-    if importlib.util.find_spec("lhotse") is None:
-        raise CheckError("to look through a corpus needs lhotse: pip install 'saywave[train]'")
+    require(("lhotse", "torch"), what="looking through a corpus", extra="train")
     if output is not None and not Path(output).parent.is_dir():
         raise CheckError(f"{Path(output).parent}: no such folder; make it, or give another file to --output")
     from training.manifests import read
