@@ -22,7 +22,6 @@ from asr.fitting import AS_IT_IS, MAPS, TIMES, Lag, Sample, choose, choose_times
 from asr.recognizer import Recognizer
 from asr.reliability import Judged, Reliability, judge
 from asr.search import Search, SearchConfig
-from asr.text import normalize
 from asr.transcript import Word
 from inference.ctc import Emission
 from inference.installed import TO_EVALUATE, require
@@ -113,7 +112,7 @@ def fit(recognizer: Recognizer, found: Sequence[Decoded]) -> Fitted:
     # Words of one speaker go together, since they are right or wrong for the same reasons, unless there is but one.
     by_speaker = len({one.item.speaker for one in found}) > 1
     groups = [(by_speaker and one.item.speaker) or one.item.id for one in found]
-    samples = [sample for one, group in zip(found, groups, strict=True) for sample in _samples(one, group)]
+    samples = [sample for one, group in zip(found, groups, strict=True) for sample in _samples(recognizer, one, group)]
     if reason := enough(samples):
         raise CalibrationError(f"{reason}; give more recordings")
     lines = [f"{len(found)} recordings, {len(samples)} recognised words"]
@@ -156,15 +155,15 @@ def _confidence(samples: Sequence[Sample], lines: list[str]) -> Logistic | Isoto
     return None if chosen == AS_IT_IS else MAPS[chosen](samples)
 
 
-def _samples(one: Decoded, group: str) -> list[Sample]:
-    judged = judge(one.words, one.item.text)
+def _samples(recognizer: Recognizer, one: Decoded, group: str) -> list[Sample]:
+    judged = judge(one.words, one.item.text, recognizer.tokens.form)
     return [Sample(evidence(own), word.right, group) for own, word in zip(one.groups, judged, strict=True)]
 
 
 def _lags(recognizer: Recognizer, one: Decoded, group: str) -> list[Lag]:
     """How far behind the true borders the words are that were recognised rightly."""
     borders = _within(beside(one.item.path) or [], one.item)
-    said, heard = ([normalize(word.text) for word in words] for words in (borders, one.words))
+    said, heard = ([recognizer.tokens.normalize(word.text) for word in words] for words in (borders, one.words))
     lags, k, n = [], 0, 0
     for edit in align_tokens(said, heard)[1]:
         if edit.op == "=":

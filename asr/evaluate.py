@@ -37,6 +37,7 @@ def evaluate_data(
     threads: int = 1,
     search: SearchConfig | None = None,
     stream: Window | None = None,
+    form: str | None = None,
 ) -> int:
     """Evaluate and print a summary; with `output`, write the Markdown report there, and with `reliability` a plot.
 
@@ -52,7 +53,7 @@ def evaluate_data(
     if reliability is not None:
         check_plot(reliability)
     recognizer = asr.load(model, threads=threads)
-    report, failed = evaluate(recognizer, data, search=Search(recognizer.tokens, search), stream=stream)
+    report, failed = evaluate(recognizer, data, search=Search(recognizer.tokens, search), stream=stream, form=form)
     print(report.summary())
     if output is not None:
         write_text(Path(output), report.to_markdown())
@@ -74,6 +75,7 @@ def evaluate(
     search: Search | None = None,
     window: Window = WHOLE,
     stream: Window | None = None,
+    form: str | None = None,
 ) -> tuple[Report, list[str]]:
     """Transcribe every item of a manifest, folder or table and count the errors.
 
@@ -83,12 +85,14 @@ def evaluate(
         search: How the words are looked for in the scores; greedily if not given.
         window: Chunk and look-ahead; see `Recognizer.transcribe`.
         stream: Hear each item as a live stream of this chunk and look-ahead instead, with endpoints.
+        form: What the texts are compared in, see `asr.text.normalize`; that of the model if not given.
 
     Returns:
         The report, and a line for each recording that could not be read.
     """
     from training.manifests import read
 
+    compared = form or recognizer.tokens.form
     pairs: list[Pair] = []
     failed: list[str] = []
     items, console = read(data, unreadable=failed), Console(stderr=True)
@@ -103,11 +107,11 @@ def evaluate(
         except (ValueError, OSError) as error:
             failed.append(one_line(error))
             continue
-        judged = tuple(judge(transcript.words, item.text))
+        judged = tuple(judge(transcript.words, item.text, compared))
         pairs.append(Pair(item.id, item.speaker or None, item.text, transcript.text, judged))
     if not pairs:
         raise EvaluationError(f"{data}: no recording could be read; the first: {failed[0]}")
-    return evaluate_pairs(pairs), failed
+    return evaluate_pairs(pairs, form=compared), failed
 
 
 def _heard(recognizer: Recognizer, item: Item, window: Window, search: Search | None) -> Transcript:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asr.text import normalize
+from asr.text import PLAIN, normalize
 from asr.transcript import Word
 from inference.files import write_bytes
 from inference.markdown import table
@@ -45,12 +45,12 @@ class Bin(NamedTuple):
     right: float
 
 
-def judge(words: Sequence[Word], reference: str) -> list[Judged]:
+def judge(words: Sequence[Word], reference: str, form: str = PLAIN) -> list[Judged]:
     """Hold each recognised word against what was said; substituted and inserted words are wrong.
 
-    Words are compared as `asr.text.normalize` writes them, in the alignment by which errors are counted.
+    Words are compared as `asr.text.normalize` writes them in this form, in the alignment by which errors are counted.
     """
-    _, alignment = align_tokens(normalize(reference).split(), [normalize(word.text) for word in words])
+    _, alignment = align_tokens(normalize(reference, form).split(), [normalize(word.text, form) for word in words])
     right = [edit.op == "=" for edit in alignment if edit.hypothesis is not None]
     return [Judged(word.confidence, one) for word, one in zip(words, right, strict=True)]
 

@@ -36,8 +36,7 @@ class WordMaker:
         Raises:
             ModelError: its calibration cannot be used.
         """
-        tokens = Tokens(model.labels, model.tokens["unit"])
-        return cls(tokens, step_seconds=model.step_seconds, calibration=Calibration.of(model))
+        return cls(Tokens.of(model), step_seconds=model.step_seconds, calibration=Calibration.of(model))
 
     def words(self, emissions: Iterable[Emission], **limits: float) -> list[Word]:
         """Words of emissions, which spaces divide; see `made`."""
