@@ -9,11 +9,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
+import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from asr.workers import TRIES_ON_RAY, Failure, Outcome, Work, WorkerError, _begun, _check, _done
+from inference.shell import one_line
 
 # Tasks handed out for each slot of the cluster: one that runs and one that waits.
 AHEAD = 2
@@ -44,11 +46,12 @@ class RayCluster:
         from ray.exceptions import RayError, RayTaskError
 
         try:
+            _answers(self._address)
             ray.init(address=self._address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise WorkerError(
-                f"no Ray cluster at {self._address}: {' '.join(str(error).split())[:200]}; "
-                "start one with `ray start --head --disable-usage-stats`"
+                f"no Ray cluster at {self._address}: {one_line(error)[:200]}; start one with "
+                "`ray start --head --disable-usage-stats`"
             ) from None
         try:
             task = ray.remote(num_cpus=self._cores, max_retries=0)(_on_ray)
@@ -83,6 +86,13 @@ class RayCluster:
 
     def _slots(self, ray) -> int:
         return sum(int(node["Resources"].get("CPU", 0)) // self._cores for node in ray.nodes() if node["Alive"])
+
+
+def _answers(address: str) -> None:
+    """Raise `OSError` where nobody listens at HOST:PORT: Ray would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal() and "://" not in address:
+        socket.create_connection((host, int(port)), timeout=LOOK_AFTER).close()
 
 
 def _lost(item: Any, error: Exception) -> Failure:

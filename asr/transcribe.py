@@ -19,8 +19,8 @@ from asr.progress import AudioProgress
 from asr.shipped import find
 from asr.shipped import names as shipped_names
 from asr.sources import InputError, expand, is_finished, seconds
-from asr.task import Heard, Recording, Settings, Transcriber
-from asr.workers import Failure, Here, Outcome, Pool, Processes
+from asr.task import Heard, Recording, Settings, Transcriber, as_text
+from asr.workers import Failure, Here, Outcome, Pool, Processes, WorkerError
 from inference.files import sweep
 from inference.outputs import keep_originals, make_folder, output_names
 from inference.shell import ended
@@ -79,8 +79,7 @@ def transcribe_files(
     if recordings:
         run.all(pool, _elsewhere(settings) if on_ray else settings)
     code = ended("asr", failed + run.failed(), asked=asked)
-    run.say_what_is_not_done()
-    return code
+    return code if run.say_what_is_not_done() else max(1, code)
 
 
 class _Run:
@@ -91,9 +90,14 @@ class _Run:
         self._settings = settings
         self._outcomes: dict[Recording, Heard | Failure] = {}
         self._shown = 0
+        self._stopped = ""
 
     def all(self, pool: Pool, settings: Settings) -> None:
-        """Transcribe them; stop where the disk is full."""
+        """Transcribe them; stop where the disk is full, or nobody is left to do it.
+
+        Raises:
+            asr.workers.WorkerError: nobody has done anything.
+        """
         console = Console(stderr=True)
         # Only the bar needs lengths, and asking for them opens every file.
         lengths = {one.source: seconds(one.file) if console.is_terminal else 0.0 for one in self._recordings}
@@ -108,7 +112,12 @@ class _Run:
                 for outcome in run:
                     progress.end(outcome.item.source)
                     if self._take(outcome):
+                        self._stopped = f"there is no room left in {settings.output}; make some"
                         break
+        except WorkerError as error:
+            if not self._outcomes:
+                raise
+            self._stopped = str(error)
         finally:
             if settings.output is not None:
                 sweep(settings.output, mark)
@@ -133,17 +142,16 @@ class _Run:
         found = (self._outcomes.get(recording) for recording in self._recordings)
         return [result.line for result in found if isinstance(result, Failure)]
 
-    def say_what_is_not_done(self) -> None:
-        """Name the recordings that a full disk has left."""
+    def say_what_is_not_done(self) -> bool:
+        """Name the recordings that are left where it has stopped; whether there are none."""
         left = [recording.source for recording in self._recordings if recording not in self._outcomes]
         if left:
-            print(
-                f"asr: stopped, because there is no room left in {self._settings.output}; make some, and run the same "
-                f"command again: what is finished is passed over. Not done, {len(left)}:",
-                file=sys.stderr,
-            )
+            whole = self._settings.output is not None
+            again = "then the same command goes on from here" if whole else "what is printed above is whole"
+            print(f"asr: stopped: {self._stopped}; {again}. Not done, {len(left)}:", file=sys.stderr)
             for source in left:
-                print(f"  {source}", file=sys.stderr)
+                print(f"  {as_text(source)}", file=sys.stderr)
+        return not left
 
 
 def _check_printable(formats: Sequence[str], sources: int) -> None:

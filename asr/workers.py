@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import traceback
 from collections import Counter, deque
@@ -99,6 +100,9 @@ class Here:
 # --- processes --------------------------------------------------------------------------------------------------------
 
 
+LOADING = -1  # for the number of an item
+
+
 @dataclass
 class _Worker:
     process: multiprocessing.process.BaseProcess
@@ -118,10 +122,11 @@ class Processes:
         waiting, tries = deque(range(len(items))), Counter[int]()
         workers: dict[Connection, _Worker] = {}
         left = len(items)
+        self._most = self._jobs
         try:
             while left:
                 # As many as there is work for: at the end fewer are replaced.
-                while len(workers) < min(self._jobs, left):
+                while len(workers) < min(self._most, left):
                     self._start(workers, begin)
                 for channel in wait(list(workers)):
                     worker, outcome = workers[channel], None
@@ -152,7 +157,6 @@ class Processes:
         with _quiet_start():
             process.start()
         theirs.close()
-        # A number that no item has: it is busy until it says that it is free.
         workers[ours] = _Worker(process, number=LOADING)
 
     def _hand(self, channel: Connection, worker: _Worker, number: int, items: Sequence[Any], tries: Counter) -> None:
@@ -175,7 +179,11 @@ class Processes:
         worker.process.join(PATIENCE)
         why = _ending(worker.process.exitcode)
         if worker.number == LOADING:
-            raise WorkerError(f"a worker process {why} while it loaded the model; take fewer --jobs")
+            self._most -= 1
+            if not self._most:
+                raise WorkerError(f"the worker processes cannot load the model: the last one {why}; take fewer --jobs")
+            print(f"asr: a worker process {why} while it loaded the model; going on with fewer", file=sys.stderr)
+            return None
         if worker.number is None:
             return None
         if tries[worker.number] < TRIES_HERE:
@@ -183,9 +191,6 @@ class Processes:
             return None
         item = items[worker.number]
         return Outcome(item, Failure(f"{item}: the process that heard it {why}, and so did another one"))
-
-
-LOADING = -1
 
 
 def _ending(code: int | None) -> str:
