@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -36,6 +37,7 @@ class AudioProgress:
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            redirect_stdout=False,  # it would go to the bar's own stream, and never reach a file that it is to go to
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("", sound="")
@@ -49,6 +51,17 @@ class AudioProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the bar away while something is printed."""
+        if not self._bar.disable:
+            self._bar.stop()
+        try:
+            yield
+        finally:
+            if not self._bar.disable:
+                self._bar.start()
 
     def hear(self, source: str, seconds: float) -> None:
         """So much of a recording has been heard; less than before if it was begun anew."""

@@ -20,7 +20,7 @@ from asr.shipped import find
 from asr.shipped import names as shipped_names
 from asr.sources import InputError, expand, is_finished, seconds
 from asr.task import Heard, Recording, Settings, Transcriber, as_text
-from asr.workers import Failure, Here, Outcome, Pool, Processes, WorkerError
+from asr.workers import Failure, Here, Pool, Processes, WorkerError
 from inference.files import sweep
 from inference.outputs import keep_originals, make_folder, output_names
 from inference.shell import ended
@@ -104,14 +104,14 @@ class _Run:
         mark = secrets.token_hex(8)
         begin = partial(Transcriber, replace(settings, mark=mark))
         progress = AudioProgress(lengths, console)
+        outcomes = pool.run(begin, self._recordings, lambda one, seconds: progress.hear(one.source, seconds))
         try:
-            with (
-                progress,
-                closing(pool.run(begin, self._recordings, lambda one, heard: progress.hear(one.source, heard))) as run,
-            ):
-                for outcome in run:
-                    progress.end(outcome.item.source)
-                    if self._take(outcome):
+            with progress, closing(outcomes):
+                for item, result in outcomes:
+                    progress.end(item.source)
+                    self._outcomes[item] = result
+                    self._show(progress)
+                    if isinstance(result, Failure) and result.errno in FULL:
                         self._stopped = f"there is no room left in {settings.output}; make some"
                         break
         except WorkerError as error:
@@ -121,21 +121,21 @@ class _Run:
         finally:
             if settings.output is not None:
                 sweep(settings.output, mark)
+        self._show(progress, gaps=True)
 
-    def _take(self, outcome: Outcome) -> bool:
-        """Show what comes next in the order of the recordings; whether the disk is full."""
-        self._outcomes[outcome.item] = outcome.result
-        while self._shown < len(self._recordings):
-            heard = self._outcomes.get(self._recordings[self._shown])
-            if heard is None:
-                break
+    def _show(self, progress: AudioProgress, *, gaps: bool = False) -> None:
+        """Print what comes next in the order of the recordings; also what comes after one that is not done."""
+        for recording in self._recordings[self._shown :]:
+            heard = self._outcomes.get(recording)
+            if heard is None and not gaps:
+                return
             self._shown += 1
-            if isinstance(heard, Heard):
-                print(heard.report, end="", file=sys.stderr)
-                print(heard.printed, end="", flush=True)
+            if isinstance(heard, Heard) and heard != Heard():
+                with progress.aside():
+                    print(heard.report, end="", file=sys.stderr)
+                    print(heard.printed, end="", flush=True)
                 # What has been shown need not be held any longer.
-                self._outcomes[self._recordings[self._shown - 1]] = Heard()
-        return isinstance(outcome.result, Failure) and outcome.result.errno in FULL
+                self._outcomes[recording] = Heard()
 
     def failed(self) -> list[str]:
         """A line for each recording that could not be done, in their order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -317,3 +318,24 @@ def test_one_bar_counts_the_sound_of_all() -> None:
 
 def test_hours() -> None:
     assert [hours(seconds) for seconds in (0, 59.6, 3600, 36_000.2)] == ["0:00:00", "0:01:00", "1:00:00", "10:00:00"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no terminals of this kind there")
+def test_the_bar_is_on_the_terminal_and_the_words_are_where_they_were_sent(talks: Path, tmp_path: Path) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "asr", "transcribe", str(talks), "--jobs", "2"]
+    with open(tmp_path / "words.txt", "wb") as words:
+        running = subprocess.Popen(command, stdout=words, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is gone when nobody holds it any more
+        while read := os.read(ours, 4096):
+            shown += read
+    os.close(ours)
+    assert running.wait(timeout=30) == 0
+    lines = (tmp_path / "words.txt").read_text().splitlines()
+    assert lines == [f"{talks / name}: {TEXT}" for name in ("a.flac", "b.flac", "deep/c.flac")]
+    assert b"3/3 files" in shown
+    assert b"three" not in shown
