@@ -51,7 +51,7 @@ class Recognizer:
         if not isinstance(model.extractor, FeatureExtractor):
             raise models.ModelError(f"{model.directory}: recognises gestures, not speech; use `gestures recognize`")
         self.model = model
-        self.tokens = Tokens(model.labels, model.tokens["unit"])
+        self.tokens = Tokens.of(model)
 
     @classmethod
     def open(cls, directory: str | Path, *, threads: int = 1) -> Recognizer:
@@ -74,7 +74,8 @@ class Recognizer:
         """Words of a recording with their times in seconds.
 
         Args:
-            source: A file, `-` for standard input, an open file, or (samples, rate).
+            source: A file, `-` for standard input, an open file, or (samples, rate); for a model of given frames, a
+                file of these.
             start: Where to begin, in seconds; times in the transcript count from there.
             duration: How much to read; none reads to the end.
             search: How the words are looked for in the scores, as :meth:`search` makes it; greedily if not given.
@@ -87,13 +88,14 @@ class Recognizer:
 
         Raises:
             features.audio.AudioError: the recording cannot be read.
+            features.given.FramesError: the frames cannot be read.
             ModelError: it is to be divided, and the model normalises by the whole utterance.
         """
         rate, heard = self.model.extractor.rate, 0
 
         def blocks() -> Iterator[np.ndarray]:
             nonlocal heard
-            for samples_S in audio.blocks(source, rate=rate, start=start, duration=duration):
+            for samples_S in self.model.extractor.blocks(source, start=start, duration=duration):
                 heard += len(samples_S)
                 yield samples_S
                 if progress is not None:
@@ -131,17 +133,21 @@ class Recognizer:
             # The last step may reach beyond the last sample.
             yield replace(word, start=min(begin + word.start, end), end=min(begin + word.end, end))
 
-    def scores(self, source: audio.Source, *, window: Window = WHOLE) -> tuple[np.ndarray, float]:
+    def scores(
+        self, source: audio.Source, *, start: float = 0.0, duration: float | None = None, window: Window = WHOLE
+    ) -> tuple[np.ndarray, float]:
         """Log probabilities (T,V) of a recording, and its length in seconds.
 
         Args:
-            source: A file, `-` for standard input, an open file, or (samples, rate).
+            source: As of :meth:`transcribe`.
+            start: Where to begin, in seconds.
+            duration: How much to read; none reads to the end.
             window: Chunk and look-ahead in seconds.
 
         Raises:
             features.audio.AudioError: the recording cannot be read.
         """
-        blocks = list(audio.blocks(source, rate=self.model.extractor.rate))
+        blocks = list(self.model.extractor.blocks(source, start=start, duration=duration))
         scores = [np.zeros((0, len(self.model.labels)), dtype=np.float32), *self._scores(blocks, window)]
         return np.concatenate(scores), sum(map(len, blocks)) / self.model.extractor.rate
 
@@ -170,8 +176,9 @@ class Recognizer:
     def _frames(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         extractor = self.model.extractor
         if not extractor.streams:
-            whole_S = np.concatenate([np.zeros(0, dtype=np.float32), *blocks])
-            yield extractor(whole_S)
+            whole = list(blocks)
+            if whole:
+                yield extractor(np.concatenate(whole))
             return
         stream = extractor.stream()
         for samples_S in blocks:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asr.text import normalize
 from asr.tokens import SPACE, TokenError, Tokens
 from inference.beam import BeamDecoder, Fusion
 from inference.ctc import GreedyDecoder
@@ -108,7 +107,8 @@ def _language_model(tokens: Tokens, lm: NgramModel, config: SearchConfig) -> Fus
     settings = {"weight": config.lm_weight, "bonus": config.word_bonus, "unknown_bonus": config.unknown_bonus}
     if tokens.space is None or SPACE in lm.words:
         # Of what the labels are of: words, or letters.
-        numbers = {normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
+        numbers = {tokens.normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
+        numbers.update((word, number) for number, word in enumerate(lm.words))  # of an apostrophe alone nothing is left
         numbers[SPACE] = lm.id(SPACE)
         words_V = [lm.unknown, *(numbers.get(label, lm.unknown) for label in tokens.labels[1:])]
         if all(word == lm.unknown for word in words_V):

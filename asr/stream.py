@@ -73,7 +73,7 @@ class SpeechSession:
         check_streams(model)
         chunk_frames = model.scorer.frames(chunk, extractor.shift_seconds)
         lookahead_frames = model.scorer.frames(lookahead, extractor.shift_seconds)
-        self._tokens = Tokens(model.labels, model.tokens["unit"])
+        self._tokens = Tokens.of(model)
         self._step_seconds = model.step_seconds
         self._model_rate = extractor.rate
         self.rate = extractor.rate if rate is None else rate
@@ -175,11 +175,13 @@ class SpeechSession:
 
 
 def check_streams(model: Model) -> None:
-    """Refuse a model that cannot begin before it has heard the end.
+    """Refuse a model that cannot hear, or cannot begin before it has heard the end.
 
     Raises:
-        ModelError: it normalises by the whole utterance.
+        ModelError: it reads frames that are given, or normalises by the whole utterance.
     """
+    if not model.extractor.hears:
+        raise ModelError(f"{model.directory}: reads frames that are given and cannot hear; transcribe files of them")
     if not model.extractor.streams:
         raise ModelError(
             f"{model.directory}: normalises by the whole utterance and cannot hear a stream; train with "
