@@ -178,9 +178,9 @@ ALL = "all"  # formats
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes several formats after one `--format`, up to the first word that is none.
+    """Takes several formats after one `--format`, up to the first word that is none, and no command without files.
 
-    `nargs="+"` would take the files too in `--format json a.wav`.
+    `nargs="+"` would take the files too in `--format json a.wav`, and not do without where a list names them.
     """
 
     def parse_known_args(self, args=None, namespace=None):
@@ -194,7 +194,10 @@ class _Parser(argparse.ArgumentParser):
                 spread.append("--format")
             formats = known or word == "--format" or word.startswith("--format=")
             spread.append(word)
-        return super().parse_known_args(spread, namespace)
+        parsed, rest = super().parse_known_args(spread, namespace)
+        if getattr(parsed, "files", None) == [] and parsed.files_from is None:
+            self.error("name sound files or folders as FILE, or a list of them with --files-from LIST")
+        return parsed, rest
 
 
 # Options of a stream; where one is not given, `asr.stream` and `inference.endpoint` have the default.

@@ -83,8 +83,6 @@ def run(parsed: argparse.Namespace, *, search: SearchConfig, streams: dict, ever
     if rules and not {"srt", "vtt"} & set(formats):
         given = next(name for name in SUBTITLES if getattr(parsed, name) is not None).replace("_", "-")
         raise InputError(f"--{given} goes with --format srt or vtt; add one, or leave it out")
-    if not parsed.files and parsed.files_from is None:
-        raise InputError("no FILE is given: name sound files, a folder, or --files-from LIST")
     if parsed.jobs == 0:
         raise InputError("--jobs is 0; give 1 or more")
     if parsed.ray is not None and parsed.jobs > 1:

@@ -18,9 +18,11 @@ import pytest
 from rich.console import Console
 
 import asr
+from asr import transcribe
 from asr.cli import main
 from asr.progress import AudioProgress, hours
 from asr.sources import expand
+from asr.workers import Outcome, WorkerError, attempt
 from features import audio
 
 DEMO = Path(asr.__file__).parent / "demo" / "digits.flac"
@@ -98,7 +100,6 @@ def test_a_pattern_and_a_list_on_the_command_line(capsys, talks: Path, tmp_path:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ([], "no FILE is given"),
         ([DEMO, "--jobs", 0], "--jobs is 0; give 1 or more"),
         ([DEMO, "--jobs", 2, "--ray", "auto"], "choose one"),
         ([DEMO, "--overwrite"], "--overwrite goes with --output"),
@@ -288,6 +289,33 @@ def test_silence_and_a_moment_are_empty_and_noise_is_words_within_it(
     for line, path in zip(out.splitlines(), sounds, strict=True):
         words = [word for segment in json.loads(line)["segments"] for word in segment["words"]]
         assert all(0 <= word["start"] <= word["end"] <= audio.info(path).duration + 0.001 for word in words)
+
+
+class _Deserted:
+    """A pool that loses its last worker when it has done all but the first and the last item."""
+
+    def run(self, begin, items, heard):
+        work = begin()
+        for item in items[1:-1]:
+            yield Outcome(item, attempt(work, item, lambda seconds: None))
+        raise WorkerError("nobody is left; add a machine")
+
+
+def test_nobody_is_left_half_way(capsys, talks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was heard is printed, though not what comes before it, and the rest is named."""
+    shutil.copy(DEMO, talks / "z.flac")
+    monkeypatch.setattr(transcribe, "_pool", lambda *_: _Deserted())
+    code, out, err = call(capsys, talks)
+    assert code == 1
+    assert out.splitlines() == [f"{talks / name}: {TEXT}" for name in ("b.flac", "deep/c.flac")]
+    assert err == [
+        "asr: stopped: nobody is left; add a machine; what is printed above is whole. Not done, 2:",
+        f"  {talks / 'a.flac'}",
+        f"  {talks / 'z.flac'}",
+    ]
+    (talks / "b.flac").unlink()
+    (talks / "deep" / "c.flac").unlink()
+    assert call(capsys, talks) == (2, "", ["asr: nobody is left; add a machine"])
 
 
 # --- progress ---------------------------------------------------------------------------------------------------------
