@@ -12,9 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import track
-
 import asr
 from asr.borders import Border, BordersError, beside
 from asr.calibration import Calibration, Isotonic, Logistic, evidence
@@ -26,6 +23,7 @@ from asr.transcript import Word
 from inference.ctc import Emission
 from inference.installed import TO_EVALUATE, require
 from inference.model import store_calibration
+from inference.progress import with_bar
 from inference.shell import one_line
 from training.metrics import align_tokens
 
@@ -89,8 +87,7 @@ def calibrate_model(model: str, data: str, *, threads: int = 1, search: SearchCo
 def decoded(recognizer: Recognizer, items: Sequence[Item], search: Search, failed: list[str]) -> Iterator[Decoded]:
     """The items with their words; a line for each that cannot be read goes to `failed`."""
     raw = replace(recognizer.words, calibration=Calibration())
-    console = Console(stderr=True)
-    for item in track(items, description="calibrate", transient=True, console=console, disable=not console.is_terminal):
+    for item in with_bar(items, "calibrate"):
         try:
             scores_TV, _ = recognizer.scores(item.path, start=item.start, duration=item.duration)
         except (ValueError, OSError) as error:

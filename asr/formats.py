@@ -41,8 +41,11 @@ PLAIN = Options()
 
 
 def to_txt(transcript: Transcript, options: Options = PLAIN) -> str:
-    """The text alone, on one line."""
-    return marked(transcript, options.doubtful_below).text + "\n"
+    """The text alone, on one line; of a recording that was divided, a line for each segment."""
+    shown = marked(transcript, options.doubtful_below)
+    if shown.endpoints is None:
+        return shown.text + "\n"
+    return "\n".join(segment.text for segment in shown.segments()) + "\n"
 
 
 def to_json(transcript: Transcript, options: Options = PLAIN) -> str:

@@ -19,8 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 import soundfile
-from rich.console import Console
-from rich.progress import track
 
 import asr
 from asr.borders import Border, beside
@@ -29,6 +27,7 @@ from asr.recognizer import Recognizer
 from asr.text import normalize
 from asr.transcript import Word
 from features import audio
+from inference.progress import with_bar
 from training.manifests import Item, read
 from training.metrics import align_tokens
 
@@ -69,7 +68,7 @@ def main() -> None:
 
 def shown(items: Sequence[Item]) -> Iterable[Item]:
     """The items, with a progress bar beside what is printed."""
-    return track(items, transient=True, console=Console(stderr=True))
+    return with_bar(items, "word times")
 
 
 def row(name: str, heard: str, lags: Sequence[Lag]) -> str:
