@@ -22,6 +22,7 @@ from typing import Protocol
 import numpy as np
 
 from inference.ctc import NEVER, Emission, align, checked
+from inference.prefixes import ROOT, PrefixTree
 
 SETTLE_FRAMES = 16
 """Frames from one look at what is settled to the next; counted over the stream, so that pushes do not matter."""
@@ -34,6 +35,10 @@ OVER = 20.0
 
 IMPOSSIBLE = -1e4
 """What a probability of 0 counts as in an alignment, so that there always is one."""
+
+
+CROWDED = 32
+"""Prefixes held for each place in the beam before those that have left it are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ class BeamDecoder:
 
     def _reset(self) -> None:
         self._frame = 0
-        self._tree = _PrefixTree()
+        self._tree = PrefixTree()
         self._node_K = np.zeros(1, dtype=np.int64)
         # The empty prefix has no last label; the blank never extends, so it can stand here.
         self._last_K = np.full(1, self._blank)
@@ -177,31 +182,38 @@ class BeamDecoder:
 
     def _settle(self) -> list[Emission]:
         """Emissions of the labels that all prefixes have gone beyond; they and their frames are forgotten."""
+        tree = self._tree
         total_K = np.logaddexp(self._after_blank_K, self._after_label_K) + self._gain_K
-        paths = [self._tree.path(node) for node in self._node_K.tolist()]
-        best = paths[int(total_K.argmax())]
-        decided = 0
-        if self._frame - self._open_from > LONGEST_OPEN:
-            decided = (len(best) + 1) // 2
-            begun = best[:decided]
-            # One label is decided as a whole: nothing may follow it yet.
-            same = [path == best if len(best) < 2 else path[:decided] == begun for path in paths]
-            self._keep(np.flatnonzero(same))
-            paths = [path for path, kept in zip(paths, same, strict=True) if kept]
+        line = tree.line(int(self._node_K[total_K.argmax()]))
+        overlong = self._frame - self._open_from > LONGEST_OPEN
+        decided = ROOT
+        if overlong:
+            # Up to one label is decided as a whole: nothing may follow it yet.
+            decided = line[(len(line) - 1) // 2] if line else ROOT
+            self._keep(self._beginning_with(decided, alone=len(line) < 2))
         going_on_K = self._after_label_K > self._after_blank_K - OVER
-        count = _common([path[:-1] if more else path for path, more in zip(paths, going_on_K.tolist(), strict=True)])
-        count = max(count, decided)
-        emissions = self._aligned(best)[:count] if count else []
-        births = self._tree.births(int(self._node_K[0]))
-        self._tree, nodes = self._tree.beyond(self._node_K.tolist(), count)
-        self._node_K = np.array(nodes)
-        if count:
+        nodes = self._node_K.tolist()
+        common = tree.common(
+            max(tree.parent(node), ROOT) if more else node
+            for node, more in zip(nodes, going_on_K.tolist(), strict=True)
+        )
+        start = max(common, decided)
+        emissions = self._aligned(tree.path(line[-1]))[: line.index(start) + 1] if start else []
+        if start or len(tree) > CROWDED * self._beam:
+            self._tree, nodes = tree.beyond(start, nodes)
+            self._node_K = np.array(nodes)
+        if start:
             self._settled_to = emissions[-1].end
             # No path that is kept has a later label before this one.
-            self._forget(before=births[count - 1])
-        elif not best and self._frame - self._open_from > LONGEST_OPEN:
+            self._forget(before=tree.birth(start))
+        elif overlong and not line:
             self._forget(before=self._frame)
         return emissions
+
+    def _beginning_with(self, prefix: int, *, alone: bool) -> np.ndarray:
+        """Which prefixes of the beam begin with this one, or are it."""
+        nodes = self._node_K.tolist()
+        return np.flatnonzero([node == prefix if alone else self._tree.common((node, prefix)) == prefix for node in nodes])
 
     def _keep(self, chosen: np.ndarray) -> None:
         self._node_K, self._last_K = self._node_K[chosen], self._last_K[chosen]
@@ -216,11 +228,16 @@ class BeamDecoder:
 
     def _search(self, scores_TV: np.ndarray) -> None:
         blank, fusion, tree = self._blank, self._fusion, self._tree
-        labels = np.delete(np.arange(scores_TV.shape[1]), blank)
         node_K, last_K, gain_K, state_K = self._node_K, self._last_K, self._gain_K, self._state_K
         after_blank_K, after_label_K = self._after_blank_K, self._after_label_K
+        parent_K = np.array([tree.parent(node) for node in node_K.tolist()])
+        considered_TV = scores_TV >= scores_TV.max(axis=1, keepdims=True) - self._prune
+        considered_TV[:, blank] = False
+        # Scratch: where a label or a prefix stands in this frame, -1 elsewhere. The last place is for "none".
+        column_V = np.full(scores_TV.shape[1], -1)
+        row_of = np.full(len(tree) + self._beam * len(scores_TV) + 1, -1)
         for frame, frame_V in enumerate(scores_TV, start=self._frame):
-            labels_C = labels[frame_V[labels] >= frame_V.max() - self._prune]
+            labels_C = considered_TV[frame - self._frame].nonzero()[0]
             total_K = np.logaddexp(after_blank_K, after_label_K)
             stay_blank_K = total_K + frame_V[blank]
             stay_label_K = after_label_K + frame_V[last_K]
@@ -228,39 +245,44 @@ class BeamDecoder:
                 after_blank_K, after_label_K = stay_blank_K, stay_label_K
                 continue
 
-            grown_KC = total_K[:, None] + frame_V[labels_C]
-            column_V = np.full(frame_V.shape, -1)
-            column_V[labels_C] = np.arange(labels_C.size)
+            num_stayed, num_labels = node_K.size, labels_C.size
+            ranked = np.empty(num_stayed * (1 + num_labels))
+            grown_N = ranked[num_stayed:]
+            np.add(total_K[:, None], frame_V[labels_C], out=grown_N.reshape(num_stayed, num_labels))
+            # The same label again: only after a blank.
+            column_V[labels_C] = np.arange(num_labels)
             column_K = column_V[last_K]
-            repeats = np.flatnonzero(column_K >= 0)
-            grown_KC[repeats, column_K[repeats]] = after_blank_K[repeats] + frame_V[last_K[repeats]]
+            column_V[labels_C] = -1
+            place_K = np.arange(0, grown_N.size, num_labels) + column_K
+            repeats = (column_K >= 0).nonzero()[0]
+            grown_N[place_K[repeats]] = after_blank_K[repeats] + frame_V[last_K[repeats]]
             # Where a prefix and its parent are both in the beam, the parent grows into a prefix that is already there.
-            row = {node: k for k, node in enumerate(node_K.tolist())}
-            parent_K = np.array([row.get(tree.parents[node], -1) for node in row])
-            met = np.flatnonzero((parent_K >= 0) & (column_K >= 0))
-            source = parent_K[met], column_K[met]
-            stay_label_K[met] = np.logaddexp(stay_label_K[met], grown_KC[source])
-            grown_KC[source] = NEVER
+            row_of[node_K] = np.arange(num_stayed)
+            row_K = row_of[parent_K]
+            row_of[node_K] = -1
+            met = ((row_K >= 0) & (column_K >= 0)).nonzero()[0]
+            if met.size:
+                source = row_K[met] * num_labels + column_K[met]
+                stay_label_K[met] = np.logaddexp(stay_label_K[met], grown_N[source])
+                grown_N[source] = NEVER
 
-            stayed_K = np.logaddexp(stay_blank_K, stay_label_K)
-            if fusion is None:
-                ranked = np.concatenate([stayed_K, grown_KC.ravel()])
-            else:
-                states_N, labels_N = np.repeat(state_K, labels_C.size), np.tile(labels_C, state_K.size)
-                gains_N, states_N = fusion.extend(states_N, labels_N)
-                gains_N = gains_N + np.repeat(gain_K, labels_C.size)
-                ranked = np.concatenate([stayed_K + gain_K, grown_KC.ravel() + gains_N])
+            acoustic_N = grown_N
+            np.logaddexp(stay_blank_K, stay_label_K, out=ranked[:num_stayed])
+            if fusion is not None:
+                acoustic_N = grown_N.copy()
+                gains_N, states_N = fusion.extend(state_K.repeat(num_labels), np.tile(labels_C, num_stayed))
+                gains_N = gains_N + gain_K.repeat(num_labels)
+                grown_N += gains_N
+                ranked[:num_stayed] += gain_K
             kept = largest(ranked, self._beam)
-            stayed, grown = kept[kept < node_K.size], kept[kept >= node_K.size] - node_K.size
-            parents, columns = np.divmod(grown, labels_C.size)
-            born_labels = labels_C[columns]
-            born = [
-                tree.child(*pair, frame) for pair in zip(node_K[parents].tolist(), born_labels.tolist(), strict=True)
-            ]
-            node_K = np.concatenate([node_K[stayed], np.array(born, dtype=np.int64)])
+            stayed, grown = kept[kept < num_stayed], kept[kept >= num_stayed] - num_stayed
+            parents, columns = np.divmod(grown, num_labels)
+            born_labels, parents = labels_C[columns], node_K[parents]
+            node_K = np.concatenate([node_K[stayed], tree.grown(parents, born_labels, frame)])
+            parent_K = np.concatenate([parent_K[stayed], parents])
             last_K = np.concatenate([last_K[stayed], born_labels])
-            after_blank_K = np.concatenate([stay_blank_K[stayed], np.full(len(born), NEVER)])
-            after_label_K = np.concatenate([stay_label_K[stayed], grown_KC.ravel()[grown]])
+            after_blank_K = np.concatenate([stay_blank_K[stayed], np.full(grown.size, NEVER)])
+            after_label_K = np.concatenate([stay_label_K[stayed], acoustic_N[grown]])
             if fusion is not None:
                 gain_K = np.concatenate([gain_K[stayed], gains_N[grown]])
                 state_K = np.concatenate([state_K[stayed], states_N[grown]])
@@ -268,57 +290,6 @@ class BeamDecoder:
             gain_K, state_K = np.zeros(node_K.size), np.zeros(node_K.size, dtype=np.int64)
         self._node_K, self._last_K, self._gain_K, self._state_K = node_K, last_K, gain_K, state_K
         self._after_blank_K, self._after_label_K = after_blank_K, after_label_K
-
-
-class _PrefixTree:
-    """Prefixes as nodes with a parent; the same prefix is always the same node, also after it left the beam."""
-
-    def __init__(self) -> None:
-        self.parents = [-1]
-        self.labels = [-1]
-        self._births = [-1]
-        self._children: dict[tuple[int, int], int] = {}
-
-    def child(self, node: int, label: int, frame: int) -> int:
-        """The prefix with one label more; a new one is born in this frame."""
-        found = self._children.setdefault((node, label), len(self.parents))
-        if found == len(self.parents):
-            self.parents.append(node)
-            self.labels.append(label)
-            self._births.append(frame)
-        return found
-
-    def path(self, node: int) -> tuple[int, ...]:
-        """The labels of a prefix."""
-        return tuple(self.labels[node] for node in self._line(node))
-
-    def births(self, node: int) -> tuple[int, ...]:
-        """The frame in which the beam first had each label of a prefix."""
-        return tuple(self._births[node] for node in self._line(node))
-
-    def copy(self) -> _PrefixTree:
-        """The same prefixes, in a tree of their own."""
-        tree = _PrefixTree()
-        tree.parents, tree.labels, tree._births = list(self.parents), list(self.labels), list(self._births)
-        tree._children = dict(self._children)
-        return tree
-
-    def beyond(self, nodes: Sequence[int], count: int) -> tuple[_PrefixTree, list[int]]:
-        """A tree of these prefixes alone, their first `count` labels left out, and their nodes in it."""
-        tree, found = _PrefixTree(), []
-        for node in nodes:
-            new = 0
-            for old in self._line(node)[count:]:
-                new = tree.child(new, self.labels[old], self._births[old])
-            found.append(new)
-        return tree, found
-
-    def _line(self, node: int) -> list[int]:
-        line = []
-        while node:
-            line.append(node)
-            node = self.parents[node]
-        return line[::-1]
 
 
 def prefix_beam(
@@ -344,14 +315,6 @@ def prefix_beam(
     decoder = BeamDecoder(blank=blank, beam=beam, prune=prune, fusion=fusion)
     decoder._search(checked(log_probs_TV, blank).astype(np.float64))
     return decoder.hypotheses(nbest)
-
-
-def _common(paths: Sequence[tuple[int, ...]]) -> int:
-    """How many labels all of them begin with."""
-    least, most = min(paths), max(paths)
-    return next(
-        (k for k, pair in enumerate(zip(least, most, strict=False)) if pair[0] != pair[1]), min(len(least), len(most))
-    )
 
 
 def largest(values: np.ndarray, count: int) -> np.ndarray:

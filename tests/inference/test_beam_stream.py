@@ -109,7 +109,7 @@ def test_neither_what_is_held_nor_the_work_grows_with_the_stream(kind: str, monk
     for t in range(0, len(scores_TV), 100):
         found += decoder.push(scores_TV[t : t + 100])
         frames.append(sum(map(len, decoder._open)))
-        nodes.append(len(decoder._tree.parents))
+        nodes.append(len(decoder._tree))
     assert max(frames) <= beams.LONGEST_OPEN + beams.SETTLE_FRAMES
     assert max(nodes) < 3000
     assert len(aligned) <= len(found)
