@@ -67,6 +67,10 @@ class Fusion(Protocol):
         """Gains (N) of ending there."""
         ...
 
+    def most(self) -> np.ndarray | float:
+        """No gain of a label is larger than this: of each (V), or of all; inf if that is not known."""
+        ...
+
 
 class BeamDecoder:
     """Prefix beam search on a stream of scores: however the frames are cut into pushes, the emissions are the same.
@@ -213,7 +217,9 @@ class BeamDecoder:
     def _beginning_with(self, prefix: int, *, alone: bool) -> np.ndarray:
         """Which prefixes of the beam begin with this one, or are it."""
         nodes = self._node_K.tolist()
-        return np.flatnonzero([node == prefix if alone else self._tree.common((node, prefix)) == prefix for node in nodes])
+        return np.flatnonzero(
+            [node == prefix if alone else self._tree.common((node, prefix)) == prefix for node in nodes]
+        )
 
     def _keep(self, chosen: np.ndarray) -> None:
         self._node_K, self._last_K = self._node_K[chosen], self._last_K[chosen]
@@ -233,6 +239,7 @@ class BeamDecoder:
         parent_K = np.array([tree.parent(node) for node in node_K.tolist()])
         considered_TV = scores_TV >= scores_TV.max(axis=1, keepdims=True) - self._prune
         considered_TV[:, blank] = False
+        most_V = np.broadcast_to(np.inf if fusion is None else fusion.most(), scores_TV.shape[1])
         # Scratch: where a label or a prefix stands in this frame, -1 elsewhere. The last place is for "none".
         column_V = np.full(scores_TV.shape[1], -1)
         row_of = np.full(len(tree) + self._beam * len(scores_TV) + 1, -1)
@@ -246,9 +253,8 @@ class BeamDecoder:
                 continue
 
             num_stayed, num_labels = node_K.size, labels_C.size
-            ranked = np.empty(num_stayed * (1 + num_labels))
-            grown_N = ranked[num_stayed:]
-            np.add(total_K[:, None], frame_V[labels_C], out=grown_N.reshape(num_stayed, num_labels))
+            grown_KC = total_K[:, None] + frame_V[labels_C]
+            grown_N = grown_KC.ravel()
             # The same label again: only after a blank.
             column_V[labels_C] = np.arange(num_labels)
             column_K = column_V[last_K]
@@ -266,23 +272,28 @@ class BeamDecoder:
                 stay_label_K[met] = np.logaddexp(stay_label_K[met], grown_N[source])
                 grown_N[source] = NEVER
 
-            acoustic_N = grown_N
-            np.logaddexp(stay_blank_K, stay_label_K, out=ranked[:num_stayed])
+            stayed_K = np.logaddexp(stay_blank_K, stay_label_K)
             if fusion is not None:
-                acoustic_N = grown_N.copy()
-                gains_N, states_N = fusion.extend(state_K.repeat(num_labels), np.tile(labels_C, num_stayed))
-                gains_N = gains_N + gain_K.repeat(num_labels)
-                grown_N += gains_N
-                ranked[:num_stayed] += gain_K
-            kept = largest(ranked, self._beam)
+                stayed_K += gain_K
+                grown_KC = grown_KC + gain_K[:, None] + most_V[labels_C]
+            # A full beam already has a last place; what cannot reach it need not be looked at.
+            floor = stayed_K.min() if num_stayed >= self._beam else NEVER
+            hopeful = (grown_KC.ravel() >= floor).nonzero()[0]
+            grown_N = grown_N[hopeful]
+            parents, columns = np.divmod(hopeful, num_labels)
+            ranked_N = grown_N
+            if fusion is not None:
+                gains_N, states_N = fusion.extend(state_K[parents], labels_C[columns])
+                gains_N = gains_N + gain_K[parents]
+                ranked_N = grown_N + gains_N
+            kept = largest(np.concatenate([stayed_K, ranked_N]), self._beam)
             stayed, grown = kept[kept < num_stayed], kept[kept >= num_stayed] - num_stayed
-            parents, columns = np.divmod(grown, num_labels)
-            born_labels, parents = labels_C[columns], node_K[parents]
+            born_labels, parents = labels_C[columns[grown]], node_K[parents[grown]]
             node_K = np.concatenate([node_K[stayed], tree.grown(parents, born_labels, frame)])
             parent_K = np.concatenate([parent_K[stayed], parents])
             last_K = np.concatenate([last_K[stayed], born_labels])
             after_blank_K = np.concatenate([stay_blank_K[stayed], np.full(grown.size, NEVER)])
-            after_label_K = np.concatenate([stay_label_K[stayed], acoustic_N[grown]])
+            after_label_K = np.concatenate([stay_label_K[stayed], grown_N[grown]])
             if fusion is not None:
                 gain_K = np.concatenate([gain_K[stayed], gains_N[grown]])
                 state_K = np.concatenate([state_K[stayed], states_N[grown]])

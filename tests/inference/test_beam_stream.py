@@ -42,6 +42,9 @@ class Bigrams:
     def finish(self, states_N: np.ndarray) -> np.ndarray:
         return self.gains_VV[states_N, 0]
 
+    def most(self) -> np.ndarray:
+        return self.gains_VV.max(axis=0)
+
     def of(self, labels: tuple[int, ...]) -> float:
         return math.fsum(self.gains_VV[pair] for pair in itertools.pairwise((0, *labels, 0)))
 
