@@ -72,7 +72,8 @@ class Recognizer:
         """Words of a recording with their times in seconds.
 
         Args:
-            source: A file, `-` for standard input, an open file, or (samples, rate).
+            source: A file, `-` for standard input, an open file, or (samples, rate); for a model of given frames, a
+                file of these.
             start: Where to begin, in seconds; times in the transcript count from there.
             duration: How much to read; none reads to the end.
             search: How the words are looked for in the scores, as :meth:`search` makes it; greedily if not given.
@@ -83,12 +84,13 @@ class Recognizer:
 
         Raises:
             features.audio.AudioError: the recording cannot be read.
+            features.given.FramesError: the frames cannot be read.
         """
         heard = 0.0
 
         def blocks() -> Iterator[np.ndarray]:
             nonlocal heard
-            for samples_S in audio.blocks(source, rate=self.model.extractor.rate, start=start, duration=duration):
+            for samples_S in self.model.extractor.blocks(source, start=start, duration=duration):
                 heard += len(samples_S) / self.model.extractor.rate
                 yield samples_S
                 if progress is not None:
@@ -102,17 +104,21 @@ class Recognizer:
         words = tuple(replace(word, start=min(word.start, heard), end=min(word.end, heard)) for word in found)
         return Transcript(words=words, duration=heard, text=" ".join(w.text for w in words), model=self.model.name)
 
-    def scores(self, source: audio.Source, *, window: Window = WHOLE) -> tuple[np.ndarray, float]:
+    def scores(
+        self, source: audio.Source, *, start: float = 0.0, duration: float | None = None, window: Window = WHOLE
+    ) -> tuple[np.ndarray, float]:
         """Log probabilities (T,V) of a recording, and its length in seconds.
 
         Args:
-            source: A file, `-` for standard input, an open file, or (samples, rate).
+            source: As of :meth:`transcribe`.
+            start: Where to begin, in seconds.
+            duration: How much to read; none reads to the end.
             window: Chunk and look-ahead in seconds.
 
         Raises:
             features.audio.AudioError: the recording cannot be read.
         """
-        blocks = list(audio.blocks(source, rate=self.model.extractor.rate))
+        blocks = list(self.model.extractor.blocks(source, start=start, duration=duration))
         scores = [np.zeros((0, len(self.model.labels)), dtype=np.float32), *self._scores(blocks, window)]
         return np.concatenate(scores), sum(map(len, blocks)) / self.model.extractor.rate
 
@@ -141,8 +147,9 @@ class Recognizer:
     def _frames(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         extractor = self.model.extractor
         if not extractor.streams:
-            whole_S = np.concatenate([np.zeros(0, dtype=np.float32), *blocks])
-            yield extractor(whole_S)
+            whole = list(blocks)
+            if whole:
+                yield extractor(np.concatenate(whole))
             return
         stream = extractor.stream()
         for samples_S in blocks:

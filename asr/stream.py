@@ -69,6 +69,10 @@ class SpeechSession:
         search: Search | None = None,
     ):
         extractor = model.extractor
+        if not extractor.hears:
+            raise ModelError(
+                f"{model.directory}: reads frames that are given and cannot hear; transcribe files of them"
+            )
         if not extractor.streams:
             raise ModelError(
                 f"{model.directory}: normalises by the whole utterance and cannot hear a stream; train with "

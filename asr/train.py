@@ -16,8 +16,7 @@ from rich.progress import track
 
 from asr.tokens import TokenConfig, Tokens
 from encoders.blstm import EncoderConfig
-from features import audio
-from features.augment import AugmentConfig, WaveformAugmenter, spec_augment
+from features.augment import AugmentConfig, FrameAugmenter, WaveformAugmenter, spec_augment
 from features.cmvn import CmvnAccumulator
 from features.extractor import FeatureConfig, FeatureExtractor
 from features.filterbank import FbankConfig
@@ -73,7 +72,7 @@ class LoadSpeech:
         self._augment = augment
         self._cache: dict[Item, np.ndarray] = {}
         self._cache_left = cache_mb * 1_000_000
-        self._augmenter = WaveformAugmenter(augment, extractor.rate)
+        self._augmenter = WaveformAugmenter(augment, extractor.rate) if extractor.hears else FrameAugmenter(augment)
 
     def __call__(self, item: Item, rng: np.random.Generator | None) -> Example:
         samples_S = self._decoded(item)
@@ -91,7 +90,7 @@ class LoadSpeech:
         # By the whole item: training and development data may use the same ids.
         if item in self._cache:
             return self._cache[item]
-        samples_S = _samples(item, self._extractor.rate)
+        samples_S = _samples(item, self._extractor)
         if samples_S.nbytes <= self._cache_left:
             self._cache_left -= samples_S.nbytes
             samples_S.flags.writeable = False
@@ -176,12 +175,12 @@ def make_extractor(config: FeatureConfig, items: Sequence[Item], *, seed: int) -
     statistics = CmvnAccumulator()
     shown = sys.stdout.isatty()
     for index in track(sorted(chosen), description="feature statistics", transient=True, disable=not shown):
-        statistics.add(plain.raw(_samples(items[index], plain.rate)))
+        statistics.add(plain.raw(_samples(items[index], plain)))
     return FeatureExtractor(config, mean=statistics.mean, std=statistics.std)
 
 
-def _samples(item: Item, rate: int) -> np.ndarray:
-    return audio.read(item.path, rate=rate, start=item.start, duration=item.duration)[0]
+def _samples(item: Item, extractor: FeatureExtractor) -> np.ndarray:
+    return extractor.read(item.path, start=item.start, duration=item.duration)
 
 
 def _sayable(items: Sequence[Item], tokens: Tokens, part: str) -> list[Item]:

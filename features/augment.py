@@ -258,3 +258,45 @@ def _mask(size: int, longest: int, rng: np.random.Generator) -> tuple[int, int]:
     width = int(rng.integers(longest + 1))
     start = int(rng.integers(size - width + 1))
     return start, start + width
+
+
+NEED_SOUND = (
+    "trim_ms",
+    "voice",
+    "pad_probability",
+    "reverb_probability",
+    "noise_probability",
+    "equalizer_db",
+    "gain_db",
+    "telephone_probability",
+    "narrowband_probability",
+)
+"""Settings that switch on what can be done to sound alone."""
+
+
+class FrameAugmenter:
+    """The part of a configuration that can be done to frames whose sound is not there: `augmenter(frames_TF, rng)`.
+
+    Speed changes durations alone, by linear interpolation between frames; masks are `spec_augment`'s, as for sound.
+
+    Raises:
+        AugmentError: the configuration asks for something that needs the sound.
+    """
+
+    def __init__(self, config: AugmentConfig) -> None:
+        off = AugmentConfig()
+        for name in NEED_SOUND:
+            if getattr(config, name) != getattr(off, name):
+                raise AugmentError(f"augment.{name} needs the sound, and the frames are given; leave it out")
+        self.config = config
+
+    def __call__(self, frames_TF: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        factor = rng.uniform(*self.config.speed)
+        length = max(1, round(len(frames_TF) / factor))
+        if not len(frames_TF) or length == len(frames_TF):
+            return frames_TF
+        places_T = np.linspace(0, len(frames_TF) - 1, length)
+        before_T = np.minimum(places_T.astype(np.int64), max(len(frames_TF) - 2, 0))
+        share_T1 = (places_T - before_T)[:, None].astype(np.float32)
+        after_T = np.minimum(before_T + 1, len(frames_TF) - 1)
+        return frames_TF[before_T] * (1 - share_T1) + frames_TF[after_T] * share_T1

@@ -1,33 +1,39 @@
 """From samples to what a model reads: spectral features, differences, normalisation, as one step that travels with it.
 
+The spectral features may also be given, made by somebody else: then what goes in is frames instead of samples.
+
 A model directory stores :func:`to_dict` of the extractor that it was trained with, and :func:`from_dict` brings the
 same extractor back, so training and use cannot drift apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from os import PathLike
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from features import audio, given
 from features.cmvn import GlobalCmvn, Normalization, RunningCmvn, UtteranceCmvn
 from features.deltas import Deltas
 from features.filterbank import Fbank, FbankConfig, Mfcc, MfccConfig
 from features.framing import Array, FrameStream
+from features.given import Given, GivenConfig
 
 NormalizationName = Literal["none", "global", "running", "utterance"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureConfig:
-    """What a model reads; exactly one of ``fbank`` and ``mfcc`` is given.
+    """What a model reads; exactly one of ``fbank``, ``mfcc`` and ``given`` is set.
 
     Args:
         fbank: log mel filterbank energies.
         mfcc: mel cepstra.
+        given: frames that come without their sound.
         deltas: order of the differences appended to each frame; 0 is none, 2 is deltas and double deltas.
         normalization: none; global (mean and standard deviation of the training data); running (mean of the last
             frames); utterance (mean and standard deviation of the whole utterance, which makes a model offline-only).
@@ -36,13 +42,14 @@ class FeatureConfig:
 
     fbank: FbankConfig | None = None
     mfcc: MfccConfig | None = None
+    given: GivenConfig | None = None
     deltas: int = 0
     normalization: NormalizationName = "global"
     running_window_seconds: float = 3.0
 
     def __post_init__(self) -> None:
-        if (self.fbank is None) == (self.mfcc is None):
-            raise ValueError("features: give exactly one of fbank and mfcc")
+        if sum(kind is not None for kind in (self.fbank, self.mfcc, self.given)) != 1:
+            raise ValueError("features: give exactly one of fbank, mfcc and given; null takes one back")
         if self.deltas < 0:
             raise ValueError(f"deltas={self.deltas}: the order must not be negative")
         if self.normalization not in get_args(NormalizationName):
@@ -53,7 +60,7 @@ class FeatureConfig:
 
 
 class FeatureExtractor:
-    """Samples in [-1, 1] to the frames that a model reads.
+    """Samples in [-1, 1] to the frames that a model reads; given frames (T, F) take the samples' place if so set.
 
     Args:
         config: what to compute.
@@ -69,11 +76,7 @@ class FeatureExtractor:
         self, config: FeatureConfig, *, mean: npt.ArrayLike | None = None, std: npt.ArrayLike | None = None
     ) -> None:
         self.config = config
-        if config.mfcc is not None:
-            self._spectral: Fbank | Mfcc = Mfcc(config.mfcc)
-        else:
-            assert config.fbank is not None
-            self._spectral = Fbank(config.fbank)
+        self._spectral = _spectral(config)
         self._deltas = Deltas(config.deltas) if config.deltas else None
         self.rate = self._spectral.rate
         self.shift_seconds = self._spectral.shift_seconds
@@ -91,6 +94,36 @@ class FeatureExtractor:
     def std(self) -> Array | None:
         """Standard deviation of each feature, (F,), where the normalisation is global and has its statistics."""
         return self._normalization.std if isinstance(self._normalization, GlobalCmvn) else None
+
+    @property
+    def hears(self) -> bool:
+        """Whether it makes frames of sound; else they are given."""
+        return self.config.given is None
+
+    def blocks(self, source: audio.Source, *, start: float = 0.0, duration: float | None = None) -> Iterator[Array]:
+        """What it takes, in blocks of bounded length: samples of a sound file, or frames of a file that has them.
+
+        Args:
+            source: A sound file, `-`, an open file or (samples, rate); where frames are given, a file of them.
+            start: Where to begin, in seconds.
+            duration: How much to read, in seconds; none reads to the end.
+
+        Raises:
+            features.audio.AudioError: the sound cannot be read.
+            features.given.FramesError: the frames cannot.
+        """
+        if self.config.given is None:
+            return audio.blocks(source, rate=self.rate, start=start, duration=duration)
+        if not isinstance(source, str | PathLike):
+            raise given.FramesError("the model reads frames that are given, not sound; give a file of them")
+        return given.blocks(source, self.config.given, start=start, duration=duration)
+
+    def read(self, source: audio.Source, *, start: float = 0.0, duration: float | None = None) -> Array:
+        """The same in one piece, (S,) or (T, F)."""
+        if self.config.given is None:
+            return audio.read(source, rate=self.rate, start=start, duration=duration)[0]
+        empty = np.empty((0, self.config.given.num_features), dtype=np.float32)
+        return np.concatenate([empty, *self.blocks(source, start=start, duration=duration)])
 
     def num_frames(self, samples: int) -> int:
         """Exact number of frames for a signal of this many samples."""
@@ -146,6 +179,15 @@ class FeatureExtractor:
             )
 
 
+def _spectral(config: FeatureConfig) -> Fbank | Mfcc | Given:
+    if config.given is not None:
+        return Given(config.given)
+    if config.mfcc is not None:
+        return Mfcc(config.mfcc)
+    assert config.fbank is not None
+    return Fbank(config.fbank)
+
+
 class _Chain:
     """Streams one after the other; flushing the first runs through all the rest."""
 
@@ -167,8 +209,8 @@ class _Chain:
 def to_dict(extractor: FeatureExtractor) -> dict[str, Any]:
     """The extractor as plain YAML types: what a model directory stores.
 
-    Keys are the fields of :class:`FeatureConfig` (of ``fbank`` and ``mfcc`` the one in use), and ``mean`` and ``std``
-    as lists where the normalisation is global. Numbers are the shortest that give the same float32 back.
+    Keys are the fields of :class:`FeatureConfig` (of the three kinds the one in use), and ``mean`` and ``std`` as lists
+    where the normalisation is global. Numbers are the shortest that give the same float32 back.
     """
     stored = {key: value for key, value in asdict(extractor.config).items() if value is not None}
     if extractor.mean is not None and extractor.std is not None:
@@ -187,7 +229,7 @@ def from_dict(stored: Mapping[str, Any]) -> FeatureExtractor:
         raise ValueError(f"features: expected keys with values, found {stored!r}")
     values = dict(stored)
     statistics = {name: _number_list(values.pop(name), name) for name in ("mean", "std") if name in values}
-    for name, kind in (("fbank", FbankConfig), ("mfcc", MfccConfig)):
+    for name, kind in (("fbank", FbankConfig), ("mfcc", MfccConfig), ("given", GivenConfig)):
         if values.get(name) is not None:
             values[name] = _build(kind, values[name], f"features.{name}")
     return FeatureExtractor(_build(FeatureConfig, values, "features"), **statistics)

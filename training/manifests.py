@@ -2,7 +2,8 @@
 
 The manifest is a lhotse CutSet (`.jsonl` or `.jsonl.gz`). A plain folder (`a.wav` beside `a.txt`) and a table (TSV with
 the columns path, text and, if known, speaker) become one too, so that all of them train alike. A cut is of a sound file
-or, with the custom field `landmarks`, of a file of landmarks, where each supervision is a gesture with its place.
+or, with the custom field `frames`, of a file of frames made of sound that is not there, or, with the custom field
+`landmarks`, of a file of landmarks, where each supervision is a gesture with its place.
 """
 
 from __future__ import annotations
@@ -77,6 +78,13 @@ def cut_of_length(
     recording = Recording(id, [AudioSource("file", [0], str(path))], rate, frames, duration)
     supervision = SupervisionSegment(id, id, 0.0, duration, text=text, speaker=speaker or None)
     return MonoCut(id, 0.0, duration, channel=0, recording=recording, supervisions=[supervision])
+
+
+def frames_cut(id: str, path: str | Path, text: str, *, duration: float, speaker: str | None = None) -> MonoCut:
+    """A lhotse cut of a whole file of frames (see `features.given`), of a duration in seconds."""
+    supervision = SupervisionSegment(id, id, 0.0, duration, text=text, speaker=speaker or None)
+    custom = {"frames": str(Path(path).resolve())}
+    return MonoCut(id, 0.0, duration, channel=0, supervisions=[supervision], custom=custom)
 
 
 def landmark_cut(
@@ -156,15 +164,21 @@ def _item(one: MonoCut) -> Item:
     """The cut as an item, unless more is to be done to the recording than to read it from one time to another."""
     if isinstance(one, MonoCut) and "landmarks" in (one.custom or {}):
         return _landmark_item(one)
+    if isinstance(one, MonoCut) and "frames" in (one.custom or {}):
+        return _spoken(one, one.custom["frames"])
     if not isinstance(one, MonoCut) or one.recording is None or one.recording.sources[0].type != "file":
         raise ManifestError(f"{one.id}: not a cut from one sound file")
     if one.recording.num_channels > 1:
         raise ManifestError(f"{one.id}: one of {one.recording.num_channels} channels; write each to a file of its own")
     if any(_kind(transform) != "Resample" for transform in one.recording.transforms or ()):
         raise ManifestError(f"{one.id}: perturbed already; give the recording as it is (to perturb it is a setting)")
+    return _spoken(one, one.recording.sources[0].source)
+
+
+def _spoken(one: MonoCut, path: str) -> Item:
     text = " ".join(s.text for s in one.supervisions if s.text)
     speaker = next((s.speaker for s in one.supervisions if s.speaker), "")
-    return Item(one.id, one.recording.sources[0].source, one.start, one.duration, text, speaker)
+    return Item(one.id, path, one.start, one.duration, text, speaker)
 
 
 def _landmark_item(one: MonoCut) -> Item:
