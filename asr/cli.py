@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from asr.search_cli import add_alternatives, add_lexicon
 from inference import shell
 from inference.shell import count, guarded, time
 
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "with the file's name, so that each can be read as it comes); srt, vtt: subtitles; tsv: whisper's table; ctm: "
         "NIST's; textgrid: Praat's; all: each of these (default: txt)",
     )
+    add_alternatives(transcribe)
     transcribe.add_argument(
         "--output", metavar="DIR", help="write DIR/NAME.FORMAT for each file and format instead of printing"
     )
@@ -241,12 +243,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 # Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.
-SEARCH = ("beam", "lm", "lm_weight", "word_bonus", "unknown_bonus")
+SEARCH = ("beam", "lm", "lm_weight", "word_bonus", "unknown_bonus", "alternatives", "lexicon", "decoder")
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
     search = parser.add_argument_group(
-        "search", "what is known beside the sound; a language model or hot words use a beam"
+        "search", "what is known beside the sound; a language model, a lexicon or hot words use a beam"
     )
     search.add_argument("--beam", type=count, metavar="N", help="hypotheses kept; 0 is greedy (default: 0, or 32)")
     search.add_argument("--lm", metavar="FILE", help="language model over words, as `asr lm make` writes them (ARPA)")
@@ -258,6 +260,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         metavar="NATS",
         help="... of one it does not know; -1000: none (default: -5)",
     )
+    add_lexicon(search)
     search.add_argument(
         "--hot-word",
         action="append",
@@ -274,14 +277,14 @@ def _search(parsed: argparse.Namespace) -> SearchConfig:
     for name in ("lm_weight", "word_bonus", "unknown_bonus"):
         if parsed.lm is None and getattr(parsed, name) is not None:
             raise ValueError(f"--{name.replace('_', '-')} goes with --lm FILE; add that, or leave it out")
-    if parsed.beam == 0 and (parsed.lm or parsed.hot_word or parsed.hot_words):
-        raise ValueError("--beam 0 is greedy, and a language model or hot words need a beam: leave one of them out")
+    if parsed.beam == 0 and (parsed.lm or parsed.lexicon or parsed.hot_word or parsed.hot_words):
+        raise ValueError("--beam 0 is greedy; language models, lexicons and hot words need a beam: leave one out")
     if parsed.boost is not None and not (parsed.hot_word or parsed.hot_words):
         raise ValueError("--boost goes with --hot-word or --hot-words; add one, or leave it out")
     boost = BOOST if parsed.boost is None else parsed.boost
     hot_words = {} if parsed.hot_words is None else read_hot_words(parsed.hot_words, boost=boost)
     hot_words.update(hot_word(text, boost=boost) for text in parsed.hot_word or ())
-    given = {name: getattr(parsed, name) for name in SEARCH if getattr(parsed, name) is not None}
+    given = {name: getattr(parsed, name) for name in SEARCH if getattr(parsed, name, None) is not None}
     return SearchConfig(**given, hot_words=hot_words)
 
 
@@ -296,6 +299,10 @@ def _transcribe(parsed: argparse.Namespace) -> int:
         if asked:
             raise InputError(f"--{asked[0].replace('_', '-')} goes with --streaming; add that, or leave it out")
     formats = tuple(WRITERS) if ALL in (parsed.format or ()) else tuple(dict.fromkeys(parsed.format or ["txt"]))
+    if parsed.alternatives and "json" not in formats:
+        raise InputError("--alternatives goes with --format json; add that, or leave it out")
+    if parsed.alternatives and parsed.beam == 0:
+        raise InputError("--beam 0 is greedy, and alternatives need a beam: leave one of them out")
     rules = {rule: getattr(parsed, name) for name, rule in SUBTITLES.items() if getattr(parsed, name) is not None}
     if rules and not {"srt", "vtt"} & set(formats):
         given = next(name for name in SUBTITLES if getattr(parsed, name) is not None).replace("_", "-")

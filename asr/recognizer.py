@@ -7,6 +7,7 @@ normalises by the whole utterance: it can only begin when it has heard the end, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +15,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asr.search import Search, SearchConfig
+from asr.alternatives import alternatives as make_list
+from asr.search import Search, SearchConfig, SearchError
 from asr.stream import SpeechSession
 from asr.tokens import Tokens
-from asr.transcript import Transcript
+from asr.transcript import Alternative, Transcript, Word
 from features import audio
 from features.extractor import FeatureExtractor
 from inference import model as models
 from inference.ctc import Emission, GreedyDecoder
 from inference.scorer import ScoreStream
 from inference.session import Decoder
+from inference.utterances import utterances
 
 
 class Window(NamedTuple):
@@ -34,6 +37,10 @@ class Window(NamedTuple):
 
 
 WHOLE = Window(30.0, 3.0)
+PAUSE = 1.0
+"""Seconds without words that divide a recording into utterances."""
+
+Lists = tuple[tuple[int, tuple[Alternative, ...]], ...]
 
 
 class Recognizer:
@@ -66,6 +73,7 @@ class Recognizer:
         start: float = 0.0,
         duration: float | None = None,
         search: Search | None = None,
+        alternatives: int = 0,
         window: Window = WHOLE,
         progress: Callable[[float], None] | None = None,
     ) -> Transcript:
@@ -77,6 +85,9 @@ class Recognizer:
             start: Where to begin, in seconds; times in the transcript count from there.
             duration: How much to read; none reads to the end.
             search: How the words are looked for in the scores, as :meth:`search` makes it; greedily if not given.
+            alternatives: Texts that each utterance may be, at most; takes a beam search, or makes one.
+                With them a recording is searched from one pause (of `PAUSE` seconds) to the next, each stretch as if it
+                came alone.
             window: Chunk and look-ahead in seconds, rounded up to whole steps; by default so long that a recording of
                 half a minute is seen with full context. With those of a stream the scores are the stream's, up to its
                 first endpoint.
@@ -97,12 +108,34 @@ class Recognizer:
                     progress(len(samples_S) / self.model.extractor.rate)
 
         scores = self._scores(blocks(), window)
-        decoder = GreedyDecoder() if search is None else search.decoder()
-        emissions = _emissions(decoder, scores)
-        found = self.tokens.words(emissions, step_seconds=self.model.step_seconds)
+        if alternatives and search is None:
+            search = self.search(alternatives=alternatives)
+        count = alternatives or (0 if search is None else search.alternatives)
+        if count or (search is not None and search.of_utterances):
+            found, lists = self._utterances(search, scores, count)
+        else:
+            decoder = GreedyDecoder() if search is None else search.decoder()
+            emissions = _emissions(decoder, scores)
+            tokens = self.tokens if search is None else search.tokens
+            found, lists = tokens.words(emissions, step_seconds=self.model.step_seconds), ()
         # The last step may reach beyond the last sample.
         words = tuple(replace(word, start=min(word.start, heard), end=min(word.end, heard)) for word in found)
-        return Transcript(words=words, duration=heard, text=" ".join(w.text for w in words), model=self.model.name)
+        return Transcript(words, heard, " ".join(w.text for w in words), self.model.name, lists)
+
+    def _utterances(self, search: Search, scores: Iterable[np.ndarray], count: int) -> tuple[list[Word], Lists]:
+        """Words, and for each utterance with words their number and the texts that it may be."""
+        if not search.beam:
+            raise SearchError("alternatives come of a beam search, and this one is greedy: give it a beam")
+        words: list[Word] = []
+        lists: list[tuple[int, tuple[Alternative, ...]]] = []
+        step_seconds, silent = self.model.step_seconds, {0, self.tokens.space} - {None}
+        pause = math.ceil(PAUSE / step_seconds - 1e-6)
+        for one in utterances(search.decoder, scores, silent=silent, pause=pause, count=search.beam if count else 1):
+            found = search.tokens.words(one.emissions, step_seconds=step_seconds)
+            words += found
+            if found and count:
+                lists.append((len(found), make_list(one.hypotheses, search.tokens.decode, count=count)))
+        return words, tuple(lists)
 
     def scores(
         self, source: audio.Source, *, start: float = 0.0, duration: float | None = None, window: Window = WHOLE

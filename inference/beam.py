@@ -37,6 +37,9 @@ IMPOSSIBLE = -1e4
 """What a probability of 0 counts as in an alignment, so that there always is one."""
 
 
+ENDLESS = 1e30
+"""More nats than there ever are."""
+
 CROWDED = 32
 """Prefixes held for each place in the beam before those that have left it are forgotten."""
 
@@ -85,17 +88,27 @@ class BeamDecoder:
         prune: In each frame, labels that are so many nats less probable than the best one extend no prefix; `math.inf`
             considers them all.
         fusion: What is known beside the scores.
+        sounds: Where the search is one over symbols of which several sound alike, such as those of
+            `inference.lexicon`: the label of each. Emissions and hypotheses are then of symbols.
 
     Raises:
         ValueError: beam or prune is out of range.
     """
 
-    def __init__(self, *, blank: int = 0, beam: int = 16, prune: float = 10.0, fusion: Fusion | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        blank: int = 0,
+        beam: int = 16,
+        prune: float = 10.0,
+        fusion: Fusion | None = None,
+        sounds: np.ndarray | None = None,
+    ) -> None:
         if beam < 1:
             raise ValueError(f"beam is {beam}: give at least 1")
         if not prune >= 0:
             raise ValueError(f"prune is {prune}: give a number of nats from 0 on, or inf to prune nothing")
-        self._blank, self._beam, self._prune, self._fusion = blank, beam, prune, fusion
+        self._blank, self._beam, self._prune, self._fusion, self._sounds = blank, beam, prune, fusion, sounds
         self._reset()
 
     def _reset(self) -> None:
@@ -177,11 +190,12 @@ class BeamDecoder:
         # What is settled may cover any of its frames.
         scores_TV[: max(0, self._settled_to - self._open_from), self._blank] = 0.0
         emissions, reached = [], self._settled_to
-        for one in align(scores_TV, labels, blank=self._blank):
+        sounds = labels if self._sounds is None else self._sounds[list(labels)].tolist()
+        for one, label in zip(align(scores_TV, sounds, blank=self._blank), labels, strict=True):
             # The best path may have moved since the labels before were settled.
             start = max(one.start + self._open_from, reached)
             reached = max(one.end + self._open_from, start + 1)
-            emissions.append(replace(one, start=start, end=reached))
+            emissions.append(replace(one, label=label, start=start, end=reached))
         return emissions
 
     def _settle(self) -> list[Emission]:
@@ -236,10 +250,14 @@ class BeamDecoder:
         blank, fusion, tree = self._blank, self._fusion, self._tree
         node_K, last_K, gain_K, state_K = self._node_K, self._last_K, self._gain_K, self._state_K
         after_blank_K, after_label_K = self._after_blank_K, self._after_label_K
+        sounds = self._sounds
+        if sounds is not None:
+            # Where few labels may follow, the only possible ones must not be impossible.
+            scores_TV = np.maximum(scores_TV, IMPOSSIBLE)[:, sounds]
         parent_K = np.array([tree.parent(node) for node in node_K.tolist()])
         considered_TV = scores_TV >= scores_TV.max(axis=1, keepdims=True) - self._prune
-        considered_TV[:, blank] = False
-        most_V = np.broadcast_to(np.inf if fusion is None else fusion.most(), scores_TV.shape[1])
+        considered_TV[:, blank if sounds is None else sounds == blank] = False
+        most_V = np.broadcast_to(np.minimum(0.0 if fusion is None else fusion.most(), ENDLESS), scores_TV.shape[1])
         # Scratch: where a label or a prefix stands in this frame, -1 elsewhere. The last place is for "none".
         column_V = np.full(scores_TV.shape[1], -1)
         row_of = np.full(len(tree) + self._beam * len(scores_TV) + 1, -1)
@@ -260,8 +278,12 @@ class BeamDecoder:
             column_K = column_V[last_K]
             column_V[labels_C] = -1
             place_K = np.arange(0, grown_N.size, num_labels) + column_K
-            repeats = (column_K >= 0).nonzero()[0]
-            grown_N[place_K[repeats]] = after_blank_K[repeats] + frame_V[last_K[repeats]]
+            if sounds is None:
+                repeats = (column_K >= 0).nonzero()[0]
+                grown_N[place_K[repeats]] = after_blank_K[repeats] + frame_V[last_K[repeats]]
+            else:
+                repeats, columns = (sounds[last_K][:, None] == sounds[labels_C]).nonzero()
+                grown_KC[repeats, columns] = after_blank_K[repeats] + frame_V[labels_C[columns]]
             # Where a prefix and its parent are both in the beam, the parent grows into a prefix that is already there.
             row_of[node_K] = np.arange(num_stayed)
             row_K = row_of[parent_K]
@@ -277,7 +299,7 @@ class BeamDecoder:
                 stayed_K += gain_K
                 grown_KC = grown_KC + gain_K[:, None] + most_V[labels_C]
             # A full beam already has a last place; what cannot reach it need not be looked at.
-            floor = stayed_K.min() if num_stayed >= self._beam else NEVER
+            floor = max(stayed_K.min() if num_stayed >= self._beam else NEVER, -ENDLESS)
             hopeful = (grown_KC.ravel() >= floor).nonzero()[0]
             grown_N = grown_N[hopeful]
             parents, columns = np.divmod(hopeful, num_labels)
@@ -311,6 +333,7 @@ def prefix_beam(
     nbest: int = 1,
     prune: float = 10.0,
     fusion: Fusion | None = None,
+    sounds: np.ndarray | None = None,
 ) -> list[Hypothesis]:
     """The best labellings of a whole, best first: at most `nbest`, fewer where fewer have a probability above 0.
 
@@ -323,7 +346,7 @@ def prefix_beam(
     """
     if not 1 <= nbest <= beam:
         raise ValueError(f"nbest is {nbest} and beam is {beam}: give 1 <= nbest <= beam")
-    decoder = BeamDecoder(blank=blank, beam=beam, prune=prune, fusion=fusion)
+    decoder = BeamDecoder(blank=blank, beam=beam, prune=prune, fusion=fusion, sounds=sounds)
     decoder._search(checked(log_probs_TV, blank).astype(np.float64))
     return decoder.hypotheses(nbest)
 
