@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from asr.text import normalize
+from asr.tokens import Tokens
 from asr.transcript import Alternative
 from inference.beam import Hypothesis
 
 
-def alternatives(
-    hypotheses: Sequence[Hypothesis], decode: Callable[[tuple[int, ...]], str], *, count: int
-) -> tuple[Alternative, ...]:
+def alternatives(hypotheses: Sequence[Hypothesis], tokens: Tokens, *, count: int) -> tuple[Alternative, ...]:
     """The texts of labellings, best first, each once: of labellings of one and the same text the best one counts.
 
     Args:
         hypotheses: Labellings with scores, best first.
-        decode: Text of labels.
+        tokens: The labels; texts are compared in their form.
         count: Texts at most.
     """
     best: dict[str, tuple[str, float]] = {}
     for one in hypotheses:
-        text = decode(one.labels)
-        best.setdefault(normalize(text), (text, one.score))
+        text = tokens.decode(one.labels)
+        best.setdefault(tokens.normalize(text), (text, one.score))
     kept = list(best.values())[:count]
     weights = [math.exp(score - kept[0][1]) for _, score in kept]
     return tuple(

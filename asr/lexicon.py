@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from asr.text import normalize
 from asr.tokens import SPACE, TokenError, Tokens
 from asr.transcript import Word
 from inference.ctc import Emission
@@ -27,12 +26,12 @@ class Lexicon:
     Args:
         words: The words, as they are written.
         spellings: Pairs of a word's place there and its labels.
-        source: Where they come from, for messages.
+        tokens: The labels of the model, in whose form words are compared.
     """
 
-    def __init__(self, words: Sequence[str], spellings: Sequence[tuple[int, tuple[int, ...]]], *, source: str):
-        self.words, self.spellings, self.source = tuple(words), tuple(spellings), source
-        self._places = {normalize(word): place for place, word in enumerate(words)}
+    def __init__(self, words: Sequence[str], spellings: Sequence[tuple[int, tuple[int, ...]]], tokens: Tokens):
+        self.words, self.spellings, self._tokens = tuple(words), tuple(spellings), tokens
+        self._places = {tokens.normalize(word): place for place, word in enumerate(words)}
         self._places.update((word, place) for place, word in enumerate(words))
 
     @classmethod
@@ -65,11 +64,11 @@ class Lexicon:
             spellings[numbers.setdefault(word, len(numbers)), spelling] = None
         if not numbers:
             raise LexiconError(f"{path}: holds no words; give one a line")
-        return cls(tuple(numbers), tuple(spellings), source=str(path))
+        return cls(tuple(numbers), tuple(spellings), tokens)
 
     def find(self, text: str) -> list[int] | None:
-        """Places of the words of a text, as they are or in small letters; none if one is missing."""
-        found = [self._places.get(word, self._places.get(normalize(word))) for word in text.split()]
+        """Places of the words of a text, as they are or in the model's form; none if one is missing."""
+        found = [self._places.get(word, self._places.get(self._tokens.normalize(word))) for word in text.split()]
         return None if None in found else found
 
 
@@ -85,7 +84,7 @@ class LexiconTokens(Tokens):
     """
 
     def __init__(self, tokens: Tokens, lexicon: Lexicon):
-        super().__init__(tokens.labels, tokens.unit)
+        super().__init__(tokens.labels, tokens.unit, tokens.form)
         self.lexicon = lexicon
         self.spellings = Spellings(lexicon.spellings, labels=len(tokens.labels))
 
@@ -121,7 +120,7 @@ def _labels(spelled: Sequence[str], tokens: Tokens) -> tuple[int, ...]:
     numbers = {label: number for number, label in enumerate(tokens.labels) if number}
     if SPACE in numbers:
         numbers.setdefault("|", numbers[SPACE])
-    found = [numbers.get(label, numbers.get(normalize(label))) for label in spelled]
+    found = [numbers.get(label, numbers.get(tokens.normalize(label))) for label in spelled]
     if None in found:
         raise TokenError(f"the model has no label {spelled[found.index(None)]!r}")
     while len(found) > 1 and found[-1] == tokens.space:

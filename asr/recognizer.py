@@ -57,7 +57,7 @@ class Recognizer:
         if not isinstance(model.extractor, FeatureExtractor):
             raise models.ModelError(f"{model.directory}: recognises gestures, not speech; use `gestures recognize`")
         self.model = model
-        self.tokens = Tokens(model.labels, model.tokens["unit"])
+        self.tokens = Tokens.of(model)
 
     @classmethod
     def open(cls, directory: str | Path, *, threads: int = 1) -> Recognizer:
@@ -134,7 +134,7 @@ class Recognizer:
             found = search.tokens.words(one.emissions, step_seconds=step_seconds)
             words += found
             if found and count:
-                lists.append((len(found), make_list(one.hypotheses, search.tokens.decode, count=count)))
+                lists.append((len(found), make_list(one.hypotheses, search.tokens, count=count)))
         return words, tuple(lists)
 
     def scores(

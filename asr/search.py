@@ -14,7 +14,6 @@ from typing import Literal
 
 from asr.flashlight import Flashlight, SearchError
 from asr.lexicon import Lexicon, LexiconTokens
-from asr.text import normalize
 from asr.tokens import SPACE, TokenError, Tokens
 from inference.beam import BeamDecoder, Fusion
 from inference.ctc import GreedyDecoder
@@ -133,10 +132,10 @@ def _lexicon(tokens: LexiconTokens, config: SearchConfig) -> LexiconModel:
     model, numbers_W, bonus_W = None, [0] * len(words), [0.0] * len(words)
     if config.lm is not None:
         model = NgramModel.read(config.lm)
-        numbers = {normalize(word): number for number, word in reversed(tuple(enumerate(model.words)))}
+        numbers = {tokens.normalize(word): number for number, word in reversed(tuple(enumerate(model.words)))}
         numbers_W = [model.id(word) for word in words]
         numbers_W = [
-            numbers.get(normalize(word), model.unknown) if number == model.unknown else number
+            numbers.get(tokens.normalize(word), model.unknown) if number == model.unknown else number
             for word, number in zip(words, numbers_W, strict=True)
         ]
         if all(number == model.unknown for number in numbers_W):
@@ -181,7 +180,8 @@ def _language_model(tokens: Tokens, lm: NgramModel, config: SearchConfig) -> Fus
     settings = {"weight": config.lm_weight, "bonus": config.word_bonus, "unknown_bonus": config.unknown_bonus}
     if tokens.space is None or SPACE in lm.words:
         # Of what the labels are of: words, or letters.
-        numbers = {normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
+        numbers = {tokens.normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
+        numbers.update((word, number) for number, word in enumerate(lm.words))  # of an apostrophe alone nothing is left
         numbers[SPACE] = lm.id(SPACE)
         words_V = [lm.unknown, *(numbers.get(label, lm.unknown) for label in tokens.labels[1:])]
         if all(word == lm.unknown for word in words_V):

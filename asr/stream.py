@@ -80,7 +80,7 @@ class SpeechSession:
             )
         chunk_frames = model.scorer.frames(chunk, extractor.shift_seconds)
         lookahead_frames = model.scorer.frames(lookahead, extractor.shift_seconds)
-        self._tokens = Tokens(model.labels, model.tokens["unit"]) if search is None else search.tokens
+        self._tokens = Tokens.of(model) if search is None else search.tokens
         self._step_seconds = model.step_seconds
         self._model_rate = extractor.rate
         self.rate = extractor.rate if rate is None else rate
@@ -165,7 +165,7 @@ class SpeechSession:
         # Not how much was pushed: that must not show in an event.
         start, end = (words[0].start, words[-1].end) if words else 2 * (update.origin / self._model_rate,)
         confidence = sum(word.confidence for word in words) / len(words) if words else 0.0
-        others = alternatives(update.hypotheses, self._tokens.decode, count=self._alternatives)
+        others = alternatives(update.hypotheses, self._tokens, count=self._alternatives)
         return SpeechEvent(start, end, text, confidence, update.final, stable, words, others)
 
     def _words(self, emissions: Sequence[Emission], origin: int) -> Iterator[Word]:

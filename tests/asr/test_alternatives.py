@@ -43,7 +43,7 @@ def test_the_list_is_that_of_all_texts(seed: int, frames: int, count: int) -> No
         text = LETTERS.decode(labels)
         best[text] = max(best.get(text, 0.0), probability)
     expected = sorted(best.items(), key=lambda item: -item[1])[:count]
-    found = alternatives(prefix_beam(scores_TV, beam=4000, nbest=4000, prune=math.inf), LETTERS.decode, count=count)
+    found = alternatives(prefix_beam(scores_TV, beam=4000, nbest=4000, prune=math.inf), LETTERS, count=count)
     assert [one.text for one in found] == [text for text, _ in expected]
     assert [one.score for one in found] == pytest.approx([math.log(p) for _, p in expected], abs=1e-9)
     total = sum(p for _, p in expected)
