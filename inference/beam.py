@@ -254,10 +254,11 @@ class BeamDecoder:
         if sounds is not None:
             # Where few labels may follow, the only possible ones must not be impossible.
             scores_TV = np.maximum(scores_TV, IMPOSSIBLE)[:, sounds]
+        most_V = np.broadcast_to(np.minimum(0.0 if fusion is None else fusion.most(), ENDLESS), scores_TV.shape[1])
         parent_K = np.array([tree.parent(node) for node in node_K.tolist()])
         considered_TV = scores_TV >= scores_TV.max(axis=1, keepdims=True) - self._prune
         considered_TV[:, blank if sounds is None else sounds == blank] = False
-        most_V = np.broadcast_to(np.minimum(0.0 if fusion is None else fusion.most(), ENDLESS), scores_TV.shape[1])
+        considered_TV &= most_V > -ENDLESS
         # Scratch: where a label or a prefix stands in this frame, -1 elsewhere. The last place is for "none".
         column_V = np.full(scores_TV.shape[1], -1)
         row_of = np.full(len(tree) + self._beam * len(scores_TV) + 1, -1)
