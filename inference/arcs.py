@@ -63,6 +63,11 @@ class Arcs:
         used.extend(bytes(max(0, gap + 2 * self._widest - len(used))))
         return gap - least
 
+    def step(self, node: int, label: int) -> int:
+        """Where one arc leads; `NONE` if there is none. For single ones this is faster."""
+        slot = self._shift_S.item(node) + min(label, self._widest)
+        return self._target.item(slot) if self._owner.item(slot) == node else NONE
+
     def follow(self, nodes_N: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
         """Where the arcs lead (N); `NONE` where there is none."""
         slots_N = self._shift_S[nodes_N] + np.minimum(labels_N, self._widest)

@@ -71,7 +71,7 @@ class Spellings:
         node = length = 0
         for symbol in symbols:
             rank, label = divmod(symbol, self.labels)
-            following = int(self.arcs.follow(np.array([node]), np.array([label]))[0])
+            following = self.arcs.step(node, label)
             if following == NONE:  # the space between words
                 node, length = ROOT, 0
                 found.append((None, 0))
@@ -88,7 +88,7 @@ class Spellings:
         """The last symbol of a word that is spelled so."""
         node = ROOT
         for label in spelling:
-            node = int(self.arcs.follow(np.array([node]), np.array([label]))[0])
+            node = self.arcs.step(node, label)
         rank = self.words[node].tolist().index(word)
         return spelling[-1] + rank * self.labels
 

@@ -16,7 +16,9 @@ from inference.arcs import NONE, Arcs
 def test_arcs_lead_where_they_were_said_to(targets: dict[tuple[int, int], int]) -> None:
     nodes, labels = np.divmod(np.arange(16 * 12), 12)
     expected = [targets.get(pair, NONE) for pair in zip(nodes.tolist(), labels.tolist(), strict=True)]
-    assert Arcs(targets, nodes=16).follow(nodes, labels).tolist() == expected
+    arcs = Arcs(targets, nodes=16)
+    assert arcs.follow(nodes, labels).tolist() == expected
+    assert [arcs.step(*pair) for pair in zip(nodes.tolist(), labels.tolist(), strict=True)] == expected
 
 
 def test_a_large_tree_takes_the_room_of_its_arcs() -> None:
