@@ -140,11 +140,15 @@ def test_every_event_as_json_lines() -> None:
     restored = [SpeechEvent(**fields | {"words": tuple(Word(**word) for word in fields["words"])}) for fields in read]
     assert restored == events, "nothing is missing from them"
     assert "好" in out.getvalue(), "people read them too"
-    doubtful = replace(events[2], alternatives=(Alternative("e", -1.0, 1.0),))
-    lines.events([doubtful])
-    assert json.loads(out.getvalue().splitlines()[-1])["alternatives"] == [{"text": "e", "score": -1.0, "share": 1.0}]
     assert file.getvalue() == '[0:00:02.0] a "é" 好\n', "in the file finished lines alone"
     assert lines.words == 3
+
+
+def test_events_name_their_alternatives() -> None:
+    out = io.StringIO()
+    doubtful = replace(event("a", final=True), alternatives=(Alternative("e", -1.0, 1.0),))
+    Lines(out, io.StringIO(), every_event=True).events([doubtful])
+    assert json.loads(out.getvalue())["alternatives"] == [{"text": "e", "score": -1.0, "share": 1.0}]
 
 
 def test_a_file_that_cannot_be_written_is_named_once() -> None:
