@@ -23,6 +23,8 @@ def alternatives(hypotheses: Sequence[Hypothesis], tokens: Tokens, *, count: int
         text = tokens.decode(one.labels)
         best.setdefault(tokens.normalize(text), (text, one.score))
     kept = list(best.values())[:count]
+    if not kept:
+        return ()
     weights = [math.exp(score - kept[0][1]) for _, score in kept]
     return tuple(
         Alternative(text, score, weight / sum(weights)) for (text, score), weight in zip(kept, weights, strict=True)

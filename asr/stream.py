@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -69,15 +70,7 @@ class SpeechSession:
         search: Search | None = None,
     ):
         extractor = model.extractor
-        if not extractor.hears:
-            raise ModelError(
-                f"{model.directory}: reads frames that are given and cannot hear; transcribe files of them"
-            )
-        if not extractor.streams:
-            raise ModelError(
-                f"{model.directory}: normalises by the whole utterance and cannot hear a stream; train with "
-                "features.normalization global or running"
-            )
+        check_streams(model)
         chunk_frames = model.scorer.frames(chunk, extractor.shift_seconds)
         lookahead_frames = model.scorer.frames(lookahead, extractor.shift_seconds)
         self._tokens = Tokens.of(model) if search is None else search.tokens
@@ -98,7 +91,7 @@ class SpeechSession:
             rules=rules or EndpointRules(),
             complete=self._tokens.whole,
             activity=activity,
-            quietest=self._quietest,
+            quietest=partial(quietest, rate=extractor.rate),
             decoder=GreedyDecoder if search is None else search.decoder,
             hypotheses=search.beam if self._alternatives else 0,
         )
@@ -139,7 +132,7 @@ class SpeechSession:
         words = tuple(word for event in finals for word in event.words)
         lists = tuple((len(event.words), event.alternatives) for event in finals if event.words)
         text = " ".join(word.text for word in words)
-        return Transcript(words, duration, text, self._model_name, lists if self._alternatives else ())
+        return Transcript(words, duration, text, self._model_name, alternatives=lists if self._alternatives else ())
 
     def _events(self, updates: Sequence[Update]) -> list[SpeechEvent]:
         events = []
@@ -174,13 +167,29 @@ class SpeechSession:
         for word in self._tokens.words(emissions, step_seconds=self._step_seconds):
             yield replace(word, start=min(begin + word.start, heard), end=min(begin + word.end, heard))
 
-    def _quietest(self, samples_S: np.ndarray) -> int:
-        """The middle of the quietest stretch; of several, as in digital silence, the one in the middle."""
-        hop, size = round(QUIET_HOP * self._model_rate), round(QUIET_SECONDS / QUIET_HOP)
-        hops = len(samples_S) // hop
-        if hops < size:
-            return len(samples_S) // 2
-        power = np.square(samples_S[: hops * hop].reshape(hops, hop), dtype=np.float64).sum(axis=1)
-        stretches = np.lib.stride_tricks.sliding_window_view(power, size).sum(axis=1)
-        quietest = np.flatnonzero(stretches == stretches.min())
-        return int(quietest[len(quietest) // 2]) * hop + size * hop // 2
+
+def check_streams(model: Model) -> None:
+    """Refuse a model that cannot hear, or cannot begin before it has heard the end.
+
+    Raises:
+        ModelError: it reads frames that are given, or normalises by the whole utterance.
+    """
+    if not model.extractor.hears:
+        raise ModelError(f"{model.directory}: reads frames that are given and cannot hear; transcribe files of them")
+    if not model.extractor.streams:
+        raise ModelError(
+            f"{model.directory}: normalises by the whole utterance and cannot hear a stream; train with "
+            "features.normalization global or running"
+        )
+
+
+def quietest(samples_S: np.ndarray, *, rate: int) -> int:
+    """The middle of the quietest stretch; of several, as in digital silence, the one in the middle."""
+    hop, size = round(QUIET_HOP * rate), round(QUIET_SECONDS / QUIET_HOP)
+    hops = len(samples_S) // hop
+    if hops < size:
+        return len(samples_S) // 2
+    power = np.square(samples_S[: hops * hop].reshape(hops, hop), dtype=np.float64).sum(axis=1)
+    stretches = np.lib.stride_tricks.sliding_window_view(power, size).sum(axis=1)
+    least = np.flatnonzero(stretches == stretches.min())
+    return int(least[len(least) // 2]) * hop + size * hop // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -63,8 +64,9 @@ class Transcript:
     """The words of one recording in their order.
 
     `text` is the whole of it, with whatever the script puts between words; each word occurs in it, in the same order.
-    `duration` is the length of the recording in seconds, `model` the name of the model that heard it. Where they
-    were asked for, `alternatives` has for each utterance the number of its words and the texts that it may be, its own
+    `duration` is the length of the recording in seconds, `model` the name of the model that heard it. `endpoints` are
+    the seconds at which it was divided before it was recognised; none says that it was heard as one. Where they were
+    asked for, `alternatives` has for each utterance the number of its words and the texts that it may be, its own
     first.
     """
 
@@ -72,6 +74,7 @@ class Transcript:
     duration: float
     text: str
     model: str = ""
+    endpoints: tuple[float, ...] | None = None
     alternatives: tuple[tuple[int, tuple[Alternative, ...]], ...] = ()
 
     def __post_init__(self) -> None:
@@ -104,15 +107,12 @@ class Transcript:
         return pieces
 
     def segments(self, *, pause: float = 1.0) -> list[Segment]:
-        """Divide the transcript where at least `pause` seconds of silence lie between two words.
+        """The transcript in pieces, none of them empty.
 
-        One with alternatives is divided into the utterances that they are of, whatever the pause.
+        Where the recording was divided, so is the transcript, and one with alternatives into the utterances that they
+        are of; else where at least `pause` seconds of silence lie between two words.
         """
-        if self.alternatives:
-            cuts = list(accumulate(count for count, _ in self.alternatives))[:-1]
-        else:
-            cuts = [k for k in range(1, len(self.words)) if self.words[k].start - self.words[k - 1].end >= pause]
-        borders = [0, *cuts, len(self.words)] if self.words else []
+        borders = [0, *self.cuts(pause=pause), len(self.words)] if self.words else []
         pieces = self.pieces()
         lists = [of for _, of in self.alternatives] or [()] * (len(borders) - 1)
         return [
@@ -121,6 +121,15 @@ class Transcript:
             )
             for (first, behind), of in zip(pairwise(borders), lists, strict=True)
         ]
+
+    def cuts(self, *, pause: float = 1.0) -> list[int]:
+        """Numbers of the words, but for the first, that begin a segment."""
+        if self.alternatives:
+            return list(accumulate(count for count, _ in self.alternatives))[:-1]
+        if self.endpoints is None:
+            return [k for k in range(1, len(self.words)) if self.words[k].start - self.words[k - 1].end >= pause]
+        stretch = [bisect_right(self.endpoints, word.start) for word in self.words]
+        return [k for k in range(1, len(stretch)) if stretch[k] != stretch[k - 1]]
 
 
 def _divided(between: str) -> tuple[str, str, str]:
