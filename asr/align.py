@@ -61,14 +61,13 @@ def align_text(recognizer: Recognizer, source: audio.Source, text: str, *, lexic
             the one is taken that goes best with the sound from the word before to the one after.
 
     Raises:
-        LexiconError: a word is not in the lexicon.
-        AlignError: the text has no words, or letters that the model does not know, or text and recording are too long.
+        AlignError: a word is not in the lexicon, the text has no words, or letters that the model does not know, or
+            text and recording are too long.
         features.audio.AudioError: the recording cannot be read.
     """
     text = " ".join(text.split())
     tokens = recognizer.tokens
-    ways = lexicon.spellings if lexicon is not None else lambda written: _ways(tokens, written)
-    spelled = [(written, found) for written in text.split() if (found := ways(written))]
+    spelled = [(written, ways) for written in text.split() if (ways := _ways(tokens, lexicon, written))]
     if not spelled:
         raise AlignError("has no words: give what is said in the recording")
     scores_TV, seconds = recognizer.scores(source)
@@ -80,10 +79,7 @@ def align_text(recognizer: Recognizer, source: audio.Source, text: str, *, lexic
     if better != chosen:
         found = _aligned(tokens, scores_TV, better)
     said = [(written, own) for (written, _), own in zip(spelled, found, strict=True) if own is not None]
-    texts, groups = [written for written, _ in said], [own for _, own in said]
-    words = recognizer.words.made(
-        groups, texts=texts, latest=seconds, parts=lexicon is not None or tokens.unit == "char"
-    )
+    words = recognizer.words.made(said, latest=seconds, parts=lexicon is not None or tokens.unit == "char")
     missing, done = [], 0
     for number, ((written, _), own) in enumerate(zip(spelled, found, strict=True)):
         if own is None:
@@ -146,11 +142,11 @@ def align_file(
         raise AlignError(f"{text}: is not text in UTF-8: save it so") from None
     try:
         recognizer = asr.load(model, threads=threads)
-        phones = None if lexicon is None else Lexicon(lexicon, recognizer.tokens)
+        phones = None if lexicon is None else Lexicon.read(lexicon, recognizer.tokens)
         transcript, missing = align_text(recognizer, recording, words, lexicon=phones)
     except AlignError as error:
         raise AlignError(f"{text}: {error}") from None
-    options = Options(recording=Path(recording).stem, parts="letters" if lexicon is None else "phones")
+    options = Options(recording=Path(recording).stem, parts="letters" if recognizer.tokens.unit == "char" else "phones")
     if output is None:
         print(WRITERS[format](transcript, options), end="")
     else:
@@ -163,7 +159,14 @@ def align_file(
     return 0
 
 
-def _ways(tokens: Tokens, written: str) -> list[list[int]]:
+def _ways(tokens: Tokens, lexicon: Lexicon | None, written: str) -> list[list[int]]:
+    """The ways to say a word, as labels; none of what has neither letters nor digits."""
+    if lexicon is not None:
+        if not (plain := tokens.normalize(written)):
+            return []
+        if not (ways := lexicon.ways(plain)):
+            raise AlignError(f"{plain!r} is not in the lexicon: add a line with its phones")
+        return ways
     try:
         return [labels] if (labels := tokens.encode(written)) else []
     except TokenError as error:

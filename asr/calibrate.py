@@ -19,6 +19,7 @@ from asr.fitting import AS_IT_IS, MAPS, TIMES, Lag, Sample, choose, choose_times
 from asr.recognizer import Recognizer
 from asr.reliability import Judged, Reliability, judge
 from asr.search import Search, SearchConfig
+from asr.tokens import Tokens
 from asr.transcript import Word
 from inference.ctc import Emission
 from inference.installed import TO_EVALUATE, require
@@ -40,11 +41,12 @@ class CalibrationError(ValueError):
 
 @dataclass(frozen=True)
 class Decoded:
-    """One recording of the development set: its words before any calibration, and their emissions."""
+    """One recording of the development set: its words before any calibration, their emissions and labels."""
 
     item: Item
     words: Sequence[Word]
     groups: Sequence[Sequence[Emission]]
+    tokens: Tokens
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,9 @@ def decoded(recognizer: Recognizer, items: Sequence[Item], search: Search, faile
             failed.append(one_line(error))
             continue
         decoder = search.decoder()
-        groups = recognizer.tokens.groups([*decoder.push(scores_TV), *decoder.flush()])
-        yield Decoded(item, raw.made(groups), groups)
+        maker = replace(raw, tokens=search.tokens)
+        divided = maker.tokens.divided([*decoder.push(scores_TV), *decoder.flush()])
+        yield Decoded(item, maker.made(divided), [group for _, group in divided], maker.tokens)
 
 
 def fit(recognizer: Recognizer, found: Sequence[Decoded]) -> Fitted:
@@ -164,7 +167,7 @@ def _lags(recognizer: Recognizer, one: Decoded, group: str) -> list[Lag]:
     lags, k, n = [], 0, 0
     for edit in align_tokens(said, heard)[1]:
         if edit.op == "=":
-            labels = [recognizer.tokens.labels[one.groups[n][end].label] for end in (0, -1)]
+            labels = [one.tokens.sound(one.groups[n][end].label) for end in (0, -1)]
             start, end = one.words[n].start - borders[k].start, one.words[n].end - borders[k].end
             lags.append(Lag(start, end, *labels, group))
         k += edit.reference is not None

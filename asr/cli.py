@@ -10,14 +10,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from asr.parser import ALL, Parser
+from asr.search_cli import add_alternatives, add_search, search_config
 from inference import shell
-from inference.shell import count, guarded, time
-
-if TYPE_CHECKING:
-    from asr.search import SearchConfig
+from inference.shell import guarded, time
 
 EXAMPLES = """\
 examples:
@@ -81,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         help="sound file, folder, quoted pattern such as 'talks/**/*.flac', or - for standard input",
     )
     _add_model(transcribe)
-    _add_search(transcribe)
+    add_search(transcribe)
     transcribe.add_argument(
         "--format",
         action="append",
@@ -91,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         "with the file's name, so that each can be read as it comes); srt, vtt: subtitles; tsv: whisper's table; ctm: "
         "NIST's; textgrid: Praat's; all: each of these (default: txt)",
     )
+    add_alternatives(transcribe)
     transcribe.add_argument(
         "--output",
         metavar="DIR",
@@ -131,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         "listen", help="write down what is said into the microphone, while it is said", description=_listen.__doc__
     )
     _add_model(listen)
-    _add_search(listen)
+    add_search(listen)
     add_doubt(listen)
     _add_latency(listen)
     listen.add_argument("--device", metavar="NAME|N", help="microphone, by a part of its name or by its number")
@@ -150,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("data", metavar="DATA", help=DATA)
     _add_model(evaluate)
-    _add_search(evaluate)
+    add_search(evaluate)
     evaluate.add_argument("--output", metavar="FILE", help="write a Markdown report with the worst utterances, aligned")
     evaluate.add_argument(
         "--reliability", metavar="FILE", help="plot how often words of each confidence are right (.png, .svg or .pdf)"
@@ -164,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.set_defaults(run=_evaluate)
 
-    add_calibrate(commands, add_search=_add_search, search=_search)
+    add_calibrate(commands, add_search=add_search, search=search_config)
     add_check(commands)
 
     tune = commands.add_parser(
@@ -172,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     tune.add_argument("data", help="recordings that nothing is tested on, as of asr evaluate")
     _add_model(tune)
-    _add_search(tune)
+    add_search(tune)
     tune.set_defaults(run=_tune)
 
     commands.add_parser(
@@ -233,56 +231,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     shell.add_model(parser, shipped=names(), default=DEFAULT)
 
 
-# Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.
-SEARCH = ("beam", "lm", "lm_weight", "word_bonus", "unknown_bonus")
-
-
-def _add_search(parser: argparse.ArgumentParser) -> None:
-    search = parser.add_argument_group(
-        "search", "what is known beside the sound; a language model or hot words use a beam"
-    )
-    search.add_argument("--beam", type=count, metavar="N", help="hypotheses kept; 0 is greedy (default: 0, or 32)")
-    search.add_argument("--lm", metavar="FILE", help="language model over words, as `asr lm make` writes them (ARPA)")
-    search.add_argument("--lm-weight", type=float, metavar="W", help="how much it counts (default: 0.8)")
-    search.add_argument("--word-bonus", type=float, metavar="NATS", help="gain of each word beside it (default: 1)")
-    search.add_argument(
-        "--unknown-bonus",
-        type=float,
-        metavar="NATS",
-        help="... of one it does not know; -1000: none (default: -5)",
-    )
-    search.add_argument(
-        "--hot-word",
-        action="append",
-        metavar="TEXT[=NATS]",
-        help="word or phrase to be expected; may be given several times",
-    )
-    search.add_argument("--hot-words", metavar="FILE", help="the same from a file, a line each, NATS behind a tab")
-    search.add_argument("--boost", type=float, metavar="NATS", help="gain of those without their own (default: 3)")
-
-
-def _search(parsed: argparse.Namespace) -> SearchConfig:
-    from asr.search import BOOST, SearchConfig, hot_word, read_hot_words
-
-    for name in ("lm_weight", "word_bonus", "unknown_bonus"):
-        if parsed.lm is None and getattr(parsed, name) is not None:
-            raise ValueError(f"--{name.replace('_', '-')} goes with --lm FILE; add that, or leave it out")
-    if parsed.beam == 0 and (parsed.lm or parsed.hot_word or parsed.hot_words):
-        raise ValueError("--beam 0 is greedy, and a language model or hot words need a beam: leave one of them out")
-    if parsed.boost is not None and not (parsed.hot_word or parsed.hot_words):
-        raise ValueError("--boost goes with --hot-word or --hot-words; add one, or leave it out")
-    boost = BOOST if parsed.boost is None else parsed.boost
-    hot_words = {} if parsed.hot_words is None else read_hot_words(parsed.hot_words, boost=boost)
-    hot_words.update(hot_word(text, boost=boost) for text in parsed.hot_word or ())
-    given = {name: getattr(parsed, name) for name in SEARCH if getattr(parsed, name) is not None}
-    return SearchConfig(**given, hot_words=hot_words)
-
-
 def _transcribe(parsed: argparse.Namespace) -> int:
     """Write down what is said in sound files. A folder stands for all sound files in it."""
     from asr.transcribe_cli import run
 
-    return run(parsed, search=_search(parsed), streams=_streams(parsed), every_format=ALL)
+    return run(parsed, search=search_config(parsed), streams=_streams(parsed), every_format=ALL)
 
 
 def _align(parsed: argparse.Namespace) -> int:
@@ -321,7 +274,7 @@ def _listen(parsed: argparse.Namespace) -> int:
         record=parsed.record,
         output=parsed.output,
         every_event=parsed.events,
-        search=_search(parsed),
+        search=search_config(parsed),
         doubt=doubt_of(parsed),
     )
 
@@ -341,7 +294,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
         output=parsed.output,
         reliability=parsed.reliability,
         threads=parsed.threads,
-        search=_search(parsed),
+        search=search_config(parsed),
         stream=None if parsed.chunk is None else Window(parsed.chunk, lookahead),
         form=parsed.form,
     )
@@ -354,7 +307,7 @@ def _tune(parsed: argparse.Namespace) -> int:
     """
     from asr.tune import tune_data
 
-    return tune_data(parsed.data, model=parsed.model, threads=parsed.threads, search=_search(parsed))
+    return tune_data(parsed.data, model=parsed.model, threads=parsed.threads, search=search_config(parsed))
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

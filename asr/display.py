@@ -55,6 +55,8 @@ def event_content(event: SpeechEvent, doubt: Doubt) -> dict:
     if len(words) < len(event.words):
         content["text"] = content["stable"] = " ".join(word.text for word in words)
         content["confidence"] = sum(word.confidence for word in words) / len(words) if words else 0.0
+    if not event.alternatives:
+        del content["alternatives"]  # they were not asked for
     for word, shown in zip(words, content["words"], strict=True):
         del shown["parts"]  # a stream has none
         if event.final and word.confidence < doubt.marks_below:

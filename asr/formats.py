@@ -53,7 +53,8 @@ def to_json(transcript: Transcript, options: Options = PLAIN) -> str:
 
     Times are seconds to the millisecond. As whisper's, words begin with the white space before them, so that they are
     the text when joined, which is how its readers make lines of them; unlike whisper's, the first one and the texts of
-    segments do not. Text and segments have a confidence, the mean of their words'. Words of an alignment have their
+    segments do not. Text and segments have a confidence, the mean of their words', and segments the
+    alternatives that were asked for. Words of an alignment have their
     letters or phones besides, and words are doubtful where `options` ask for it.
     """
     return json.dumps(_content(transcript, options), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
@@ -151,6 +152,7 @@ def _segment(number: int, segment: Segment, pieces: Iterator[tuple[str, str]], o
         "text": segment.text,
         "confidence": round(segment.confidence, 4),
         "words": [_word(word, "".join(piece), options) for word, piece in zip(segment.words, pieces, strict=False)],
+        **_alternatives(segment),
     }
 
 
@@ -167,6 +169,16 @@ def _word(word: Word, written: str, options: Options) -> dict:
 
 def _times(of: Word | Part) -> dict[str, float]:
     return {"start": round(of.start, 3), "end": round(of.end, 3)}
+
+
+def _alternatives(segment: Segment) -> dict:
+    """The texts that a segment may be, if they were asked for: a key that whisper's readers do not look at."""
+    if not segment.alternatives:
+        return {}
+    rows = [
+        {"text": one.text, "score": round(one.score, 4), "share": round(one.share, 4)} for one in segment.alternatives
+    ]
+    return {"alternatives": rows}
 
 
 def _one_field(text: str) -> str:

@@ -1,77 +1,138 @@
-"""Pronunciations: a lexicon says of which phones words are made, for models whose labels are phones."""
+"""A lexicon: the words that a search may write, and how each is spelled in a model's labels.
+
+A line is a word alone, which is spelled with its letters, or a word and its labels: `HOUSE hh aw s`, as Kaldi and the
+CMU dictionary have it. Several lines, or HOUSE(2), are several spellings.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
+from itertools import chain, product
 from pathlib import Path
 
-from asr.text import normalize
-from asr.tokens import TokenError, Tokens
+from asr.tokens import SPACE, TokenError, Tokens
+from inference.ctc import Emission
+from inference.lexicon import Spellings
 
 
 class LexiconError(ValueError):
-    """A lexicon that cannot be read or does not go with the model; the message says what to do."""
+    """The lexicon cannot be used; the message names its line."""
 
 
 class Lexicon:
-    """Words as labels of a model, one way or several.
+    """Words and their spellings.
 
     Args:
-        path: Text file in UTF-8, on each line a word and its phones with white space between; of a word with several
-            lines each is a way to say it. Lines that begin with `;;;` or `#` are comments, and `WORD(2)` is `WORD`, as
-            in CMU's dictionary. A phone with a stress, such as `AH0`, is `AH` where the model does not tell stress.
-        tokens: The labels, which must be phones.
-
-    Raises:
-        LexiconError: it is not text, or the model writes letters, or none of the words can be written with its labels.
-        OSError: it cannot be read.
+        words: The words, as they are written.
+        spellings: Pairs of a word's place there and its labels.
+        tokens: The labels of the model, in whose form words are compared.
     """
 
-    def __init__(self, path: str | Path, tokens: Tokens):
-        self._path, self._tokens = path, tokens
-        if tokens.unit == "char":
-            raise LexiconError(f"{path}: the model writes letters, not phones; leave --lexicon out")
-        self._spellings: dict[str, list[list[int]]] = {}
-        self._unknown: dict[str, str] = {}
+    def __init__(self, words: Sequence[str], spellings: Sequence[tuple[int, tuple[int, ...]]], tokens: Tokens):
+        self.words, self.spellings, self._tokens = tuple(words), tuple(spellings), tokens
+        self._places = {tokens.normalize(word): place for place, word in enumerate(words)}
+        self._places.update((word, place) for place, word in enumerate(words))
+
+    @classmethod
+    def read(cls, path: str | Path, tokens: Tokens) -> Lexicon:
+        """Read a text file in UTF-8; empty lines, comments after ;;; and marks such as <unk> or !SIL are left out.
+
+        Labels are those of the model; | stands for its <space> and need not be written at a word's end.
+
+        Raises:
+            LexiconError: it is not text, has no words, or a word has labels that the model does not have.
+            OSError: it cannot be read.
+        """
         try:
             lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
         except UnicodeDecodeError:
             raise LexiconError(f"{path}: is not text in UTF-8: save it so") from None
-        for line in lines:
-            if line.strip() and not line.startswith((";;;", "#")):
-                self._read(line)
-        if not self._spellings:
-            raise LexiconError(f"{path}: none of its words is made of the model's labels; give the phones it knows")
+        numbers: dict[str, int] = {}
+        spellings: dict[tuple[int, tuple[int, ...]], None] = {}
+        for number, line in enumerate(lines, start=1):
+            word, *labels = line.split() or [""]
+            word = re.sub(r"\(\d+\)$", "", word)
+            if not word or word.startswith(";;;") or re.fullmatch(r"<.*>|!\w+", word):
+                continue
+            try:
+                spelling = _labels(labels, tokens) if labels else tuple(tokens.encode(word))
+            except TokenError as error:
+                raise LexiconError(f"{path}: line {number}: {error}; mend the line, or leave it out") from None
+            if not spelling:
+                raise LexiconError(f"{path}: line {number}: {word!r} has nothing that can be spelled; leave it out")
+            spellings[numbers.setdefault(word, len(numbers)), spelling] = None
+        if not numbers:
+            raise LexiconError(f"{path}: holds no words; give one a line")
+        return cls(tuple(numbers), tuple(spellings), tokens)
 
-    def _read(self, line: str) -> None:
-        written, *phones = line.split()
-        word = normalize(re.sub(r"\(\d+\)$", "", written))
-        try:
-            labels = [self._label(phone) for phone in phones]
-        except TokenError as error:
-            self._unknown.setdefault(word, str(error))
-            return
-        ways = self._spellings.setdefault(word, [])
-        if labels and labels not in ways:
-            ways.append(labels)
+    def find(self, text: str) -> list[int] | None:
+        """Places of the words of a text, as they are or in the model's form; none if one is missing."""
+        found = [self._places.get(word, self._places.get(self._tokens.normalize(word))) for word in text.split()]
+        return None if None in found else found
 
-    def _label(self, phone: str) -> int:
-        try:
-            (label,) = self._tokens.encode(phone)
-        except TokenError:
-            (label,) = self._tokens.encode(phone.rstrip("0123456789") or phone)
-        return label
+    def ways(self, text: str) -> list[list[int]] | None:
+        """The ways to say a text, as labels, those of spaces between its words too; none if a word is missing."""
+        places = self.find(text)
+        if places is None:
+            return None
+        space = [] if self._tokens.space is None else [self._tokens.space]
+        each = [[spelling for word, spelling in self.spellings if word == place] for place in places]
+        return [list(chain.from_iterable([*space, *one] for one in way))[len(space) :] for way in product(*each)]
 
-    def spellings(self, written: str) -> list[list[int]]:
-        """The ways to say a word, as labels; none of what has neither letters nor digits.
 
-        Raises:
-            LexiconError: it is not in the lexicon, or there with phones that the model does not know.
-        """
-        word = normalize(written)
-        if not word:
-            return []
-        if not (ways := self._spellings.get(word)):
-            reason = self._unknown.get(word, "is not there: add a line with its phones")
-            raise LexiconError(f"{self._path}: {word!r}: {reason}")
-        return ways
+class LexiconTokens(Tokens):
+    """Symbols of a search through a lexicon, read as its words.
+
+    Args:
+        tokens: The labels of the model.
+        lexicon: The lexicon.
+
+    Attributes:
+        spellings: The tree of its spellings.
+    """
+
+    def __init__(self, tokens: Tokens, lexicon: Lexicon):
+        super().__init__(tokens.labels, tokens.unit, tokens.form)
+        self.lexicon = lexicon
+        self.spellings = Spellings(lexicon.spellings, labels=len(tokens.labels))
+
+    def decode(self, labels: Iterable[int]) -> str:
+        """The words of a sequence of symbols; one that is not finished is left out."""
+        return " ".join(self.lexicon.words[word] for word, _ in self.spellings.read(labels) if word is not None)
+
+    def sound(self, label: int) -> str:
+        """The label that a symbol stands for."""
+        return self.labels[label % len(self.labels)]
+
+    def divided(self, emissions: Iterable[Emission]) -> list[tuple[str, list[Emission]]]:
+        """The words with the emissions of each; one that is not finished is left out."""
+        emissions = list(emissions)
+        return [
+            (self.lexicon.words[word], emissions[last + 1 - length : last + 1])
+            for last, (word, length) in enumerate(self.spellings.read(one.label for one in emissions))
+            if word is not None
+        ]
+
+    def whole(self, emissions: Sequence[Emission]) -> int:
+        """Emissions up to the end of the last word."""
+        read = self.spellings.read(one.label for one in emissions)
+        return max((k for k, (word, _) in enumerate(read, start=1) if word is not None), default=0)
+
+
+def _labels(spelled: Sequence[str], tokens: Tokens) -> tuple[int, ...]:
+    numbers = {label: number for number, label in enumerate(tokens.labels) if number}
+    if SPACE in numbers:
+        numbers.setdefault("|", numbers[SPACE])
+    found = [_number(label, numbers, tokens) for label in spelled]
+    if None in found:
+        raise TokenError(f"the model has no label {spelled[found.index(None)]!r}")
+    while len(found) > 1 and found[-1] == tokens.space:
+        found.pop()
+    return tuple(found)
+
+
+def _number(label: str, numbers: dict[str, int], tokens: Tokens) -> int | None:
+    """The number of a label; of a phone with its stress, such as AH0, where the model does not tell stress, without."""
+    plain = tokens.normalize(label)
+    return next((numbers[one] for one in (label, plain, plain.rstrip("0123456789")) if one in numbers), None)

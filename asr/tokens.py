@@ -12,6 +12,7 @@ from inference.ctc import Emission
 from inference.model import BLANK, Model
 
 SPACE = "<space>"
+LONGEST_WORD = 60  # labels without a space that are taken for more than one word
 
 
 class TokenError(ValueError):
@@ -135,8 +136,12 @@ class Tokens:
             return " ".join(pieces)
         return " ".join("".join(" " if piece == SPACE else piece for piece in pieces).split())
 
-    def groups(self, emissions: Iterable[Emission]) -> list[list[Emission]]:
-        """The emissions of each word; those of spaces belong to none."""
+    def sound(self, label: int) -> str:
+        """What a label of an emission stands for."""
+        return self.labels[label]
+
+    def divided(self, emissions: Iterable[Emission]) -> list[tuple[str, list[Emission]]]:
+        """The words with the emissions of each; those of spaces belong to none."""
         groups: list[list[Emission]] = []
         open_word = False
         for emission in emissions:
@@ -147,7 +152,19 @@ class Tokens:
                 groups.append([])
             groups[-1].append(emission)
             open_word = True
-        return groups
+        return [("".join(self.labels[one.label] for one in group), group) for group in groups]
+
+    def whole(self, emissions: Sequence[Emission]) -> int:
+        """Emissions up to the end of the last whole word, the space after it included; spaces alone are no word."""
+        if self.space is None:
+            return len(emissions)
+        whole, letters = 0, False
+        for k, emission in enumerate(emissions):
+            space = emission.label == self.space
+            letters = letters or not space
+            if space and letters:
+                whole = k + 1
+        return len(emissions) if len(emissions) - whole > LONGEST_WORD else whole
 
 
 def _pieces(text: str, unit: str) -> list[str]:

@@ -30,45 +30,41 @@ class WordMaker:
     calibration: Calibration = UNCALIBRATED
 
     @classmethod
-    def of(cls, model: Model) -> WordMaker:
-        """The one of a model.
+    def of(cls, model: Model, tokens: Tokens | None = None) -> WordMaker:
+        """The one of a model; of a search through a lexicon with its `tokens`.
 
         Raises:
             ModelError: its calibration cannot be used.
         """
-        return cls(Tokens.of(model), step_seconds=model.step_seconds, calibration=Calibration.of(model))
+        return cls(tokens or Tokens.of(model), model.step_seconds, Calibration.of(model))
 
     def words(self, emissions: Iterable[Emission], **limits: float) -> list[Word]:
         """Words of emissions, which spaces divide; see `made`."""
-        return self.made(self.tokens.groups(emissions), **limits)
+        return self.made(self.tokens.divided(emissions), **limits)
 
     def made(
         self,
-        groups: Sequence[Sequence[Emission]],
+        divided: Sequence[tuple[str, Sequence[Emission]]],
         *,
-        texts: Sequence[str] | None = None,
         begin: float = 0.0,
         earliest: float = 0.0,
         latest: float = math.inf,
         parts: bool = False,
     ) -> list[Word]:
-        """Words of the emissions of each, in order: none begins before the one before it, and none overlap.
+        """Words of their texts and emissions, in order: none begins before the one before it, and none overlap.
 
         Where corrected times would overlap, the earlier word ends where the later one begins; starts are surer.
 
         Args:
-            groups: Emissions of each word, one at least.
-            texts: What each word is written as; its labels if not given.
+            divided: What each word is written as, and its emissions, one at least.
             begin: Time of frame 0, in seconds.
             earliest: Time before which none begins.
             latest: Time after which none ends; the last frame may reach beyond the last sample.
             parts: Give each word its labels with times as well.
         """
-        if texts is None:
-            texts = ["".join(self.tokens.labels[one.label] for one in group) for group in groups]
         starts, ends, now = [], [], earliest
-        for group in groups:
-            first, last = (self.tokens.labels[one.label] for one in (group[0], group[-1]))
+        for _, group in divided:
+            first, last = (self.tokens.sound(one.label) for one in (group[0], group[-1]))
             early, late = self.calibration.times.shifts(first, last) if self.calibration.times else (0.0, 0.0)
             now = min(max(begin + group[0].start * self.step_seconds + early, now), latest)
             starts.append(now)
@@ -83,17 +79,17 @@ class WordMaker:
                 self.calibration.probability(group),
                 self._parts(group, begin, start, end) if parts else (),
             )
-            for text, group, start, end in zip(texts, groups, starts, ends, strict=True)
+            for (text, group), start, end in zip(divided, starts, ends, strict=True)
         ]
 
     def _parts(self, group: Sequence[Emission], begin: float, start: float, end: float) -> tuple[Part, ...]:
         """The labels of a word from `start` to `end`: each lasts until the next one begins."""
         times = [start]
         for one in group[1:]:
-            label = self.tokens.labels[one.label]
+            label = self.tokens.sound(one.label)
             early = self.calibration.times.shifts(label, label)[0] if self.calibration.times else 0.0
             times.append(min(max(begin + one.start * self.step_seconds + early, times[-1]), end))
         return tuple(
-            Part(self.tokens.labels[one.label], begins, ends, one.score)
+            Part(self.tokens.sound(one.label), begins, ends, one.score)
             for one, begins, ends in zip(group, times, [*times[1:], end], strict=True)
         )

@@ -40,7 +40,7 @@ def seen(drawn: list[tuple[int, int, int, float]]) -> list[Emission]:
 @given(EMISSIONS, OFFSETS, st.floats(0, 3), st.floats(0, 5))
 def test_words_are_in_order_and_within_the_recording_whatever_the_offsets(drawn, times, earliest, length) -> None:
     maker = WordMaker(TOKENS, step_seconds=0.03, calibration=Calibration(times=times))
-    groups, latest = TOKENS.groups(seen(drawn)), earliest + length
+    groups, latest = TOKENS.divided(seen(drawn)), earliest + length
     words = maker.made(groups, earliest=earliest, latest=latest, parts=True)
     assert [word.text for word in words] == [
         word.text for word in WordMaker(TOKENS, step_seconds=0.03).words(seen(drawn))
@@ -55,8 +55,8 @@ def test_words_are_in_order_and_within_the_recording_whatever_the_offsets(drawn,
 
 @given(EMISSIONS)
 def test_without_a_calibration_times_are_those_of_the_labels(drawn) -> None:
-    groups = TOKENS.groups(seen(drawn))
-    for word, own in zip(WordMaker(TOKENS, step_seconds=0.03).made(groups), groups, strict=True):
+    groups = TOKENS.divided(seen(drawn))
+    for word, (_, own) in zip(WordMaker(TOKENS, step_seconds=0.03).made(groups), groups, strict=True):
         assert (word.start, word.end) == (own[0].start * 0.03, own[-1].end * 0.03)
         assert word.confidence == sum(one.score for one in own) / len(own)
 
