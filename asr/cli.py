@@ -31,6 +31,7 @@ examples:
   asr train my_data/ --out my_model               a model of your own (a.wav beside a.txt)
   asr evaluate my_test/ --model my_model/model    word and character error rates, with a report
   asr lm make books.txt --output en.arpa          a language model of words or letters
+  asr lm train books.txt --out en_lstm            one that is an LSTM
   asr doctor                                      what is installed, what is missing for what
 """
 
@@ -42,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from asr.train_cli import main as train_main
 
         return guarded("asr", lambda: train_main(arguments[1:]))
+    if arguments[:2] == ["lm", "train"]:
+        from asr.train_lm_cli import main as train_lm_main
+
+        return guarded("asr", lambda: train_lm_main(arguments[2:]))
     parsed = _parser().parse_args(arguments)
     if parsed.command is None:
         _parser().print_help()
@@ -233,7 +238,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 # Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.
-SEARCH = ("beam", "lm", "lm_weight", "word_bonus", "unknown_bonus")
+SEARCH = ("beam", "lm_weight", "word_bonus", "unknown_bonus")
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
@@ -241,8 +246,19 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         "search", "what is known beside the sound; a language model or hot words use a beam"
     )
     search.add_argument("--beam", type=count, metavar="N", help="hypotheses kept; 0 is greedy (default: 0, or 32)")
-    search.add_argument("--lm", metavar="FILE", help="language model over words, as `asr lm make` writes them (ARPA)")
-    search.add_argument("--lm-weight", type=float, metavar="W", help="how much it counts (default: 0.8)")
+    search.add_argument(
+        "--lm",
+        action="append",
+        metavar="LM[=W]",
+        help="language model over words or letters: file of `asr lm make` (ARPA) or directory of `asr lm train` (an LSTM), "
+        "if need be with its weight; may be given several times, and their log probabilities add up",
+    )
+    search.add_argument(
+        "--lm-weight",
+        type=float,
+        metavar="W",
+        help="how much it counts, or those without a weight together (default: 0.8)",
+    )
     search.add_argument("--word-bonus", type=float, metavar="NATS", help="gain of each word beside it (default: 1)")
     search.add_argument(
         "--unknown-bonus",
@@ -261,7 +277,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 
 def _search(parsed: argparse.Namespace) -> SearchConfig:
-    from asr.search import BOOST, SearchConfig, hot_word, read_hot_words
+    from asr.search import BOOST, SearchConfig, hot_word, language_model, read_hot_words
 
     for name in ("lm_weight", "word_bonus", "unknown_bonus"):
         if parsed.lm is None and getattr(parsed, name) is not None:
@@ -274,7 +290,8 @@ def _search(parsed: argparse.Namespace) -> SearchConfig:
     hot_words = {} if parsed.hot_words is None else read_hot_words(parsed.hot_words, boost=boost)
     hot_words.update(hot_word(text, boost=boost) for text in parsed.hot_word or ())
     given = {name: getattr(parsed, name) for name in SEARCH if getattr(parsed, name) is not None}
-    return SearchConfig(**given, hot_words=hot_words)
+    lm = dict(language_model(text) for text in parsed.lm) if parsed.lm else None
+    return SearchConfig(**given, lm=lm, hot_words=hot_words)
 
 
 def _transcribe(parsed: argparse.Namespace) -> int:

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from asr import language_models
+from asr.language_models import AnyLanguageModel
 from asr.text import normalize
 from asr.tokens import SPACE, TokenError, Tokens
 from inference.beam import BeamDecoder, Fusion
 from inference.ctc import GreedyDecoder
-from inference.fusion import LabelModel, WithHotWords, WordModel
+from inference.fusion import LabelModel, Together, WithHotWords, WordModel
 from inference.hotwords import HotWords
-from inference.ngram import NgramModel
 from inference.session import Decoder
 
 BEAM = 32  # where a language model or hot words ask for one
@@ -34,10 +35,13 @@ class SearchConfig:
 
     Args:
         beam: Hypotheses kept; 0 is greedy, unless there is a language model or hot words.
-        lm: Language model over words, or over the model's own labels (letters and <space>), as an ARPA file.
-        lm_weight: What its log probabilities are multiplied by.
-        word_bonus: Gain of each word (or label) in nats, against the shortness that a language model prefers.
-        unknown_bonus: Gain of a word that the language model does not know, besides; -1000 allows for none.
+        lm: Language model over words, or over the model's own labels (letters and <space>): an ARPA file, or the directory
+            of an LSTM. Of several, a mapping from each to its weight, or to none; their log probabilities add up.
+        lm_weight: What its log probabilities are multiplied by; those of several without a weight share it.
+        word_bonus: Gain of each word (or label) in nats, against the shortness that a language model prefers; each of
+            several gives its share.
+        unknown_bonus: Gain of a word that the language model does not know, besides; -1000 allows for none. Each of
+            several that does not know it gives its share.
         hot_words: Words and phrases to be expected, with their boosts in nats.
 
     Raises:
@@ -45,7 +49,7 @@ class SearchConfig:
     """
 
     beam: int = 0
-    lm: str | Path | None = None
+    lm: str | Path | Mapping[str, float | None] | None = None
     lm_weight: float = 0.8
     word_bonus: float = 1.0
     unknown_bonus: float = -5.0
@@ -56,9 +60,15 @@ class SearchConfig:
             raise SearchError(f"beam is {self.beam}; give a whole number from 0 on")
         gains = {name: getattr(self, name) for name in ("lm_weight", "word_bonus", "unknown_bonus")}
         gains.update((f"the boost of {text!r}", nats) for text, nats in self.hot_words.items())
+        gains.update((f"the weight of {path}", weight) for path, weight in self.language_models().items())
         for name, value in gains.items():
             if not math.isfinite(value):
                 raise SearchError(f"{name} is {value}; give a number")
+
+    def language_models(self) -> dict[str | Path, float]:
+        """The language models and their weights."""
+        given = self.lm if isinstance(self.lm, Mapping) else {} if self.lm is None else {self.lm: None}
+        return {path: self.lm_weight / len(given) if weight is None else weight for path, weight in given.items()}
 
 
 class Search:
@@ -70,7 +80,7 @@ class Search:
 
     Raises:
         SearchError: hot words cannot be written with the labels, or none of the language model's words can.
-        inference.ngram.NgramError: the language model cannot be read.
+        inference.ngram.NgramError, inference.model.ModelError: a language model cannot be read.
     """
 
     def __init__(self, tokens: Tokens, config: SearchConfig | None = None):
@@ -85,9 +95,16 @@ class Search:
 
 def _fusion(tokens: Tokens, config: SearchConfig) -> Fusion | None:
     hot = _hot_words(tokens, config.hot_words) if config.hot_words else None
-    if config.lm is None:
+    weights = config.language_models()
+    if not weights:
         return hot
-    model = _language_model(tokens, NgramModel.read(config.lm), config)
+    # What a word gains beside its probability, it gains once.
+    bonuses = {"bonus": config.word_bonus / len(weights), "unknown_bonus": config.unknown_bonus / len(weights)}
+    models: list[Fusion] = [
+        _language_model(tokens, language_models.read(path), str(path), weight=weight, **bonuses)
+        for path, weight in weights.items()
+    ]
+    model = models[0] if len(models) == 1 else Together(models)
     return model if hot is None else WithHotWords(model, hot)
 
 
@@ -104,20 +121,19 @@ def _hot_words(tokens: Tokens, boosts: Mapping[str, float]) -> HotWords:
     return HotWords(phrases, labels=len(tokens.labels), space=tokens.space)
 
 
-def _language_model(tokens: Tokens, lm: NgramModel, config: SearchConfig) -> Fusion:
-    settings = {"weight": config.lm_weight, "bonus": config.word_bonus, "unknown_bonus": config.unknown_bonus}
-    if tokens.space is None or SPACE in lm.words:
+def _language_model(tokens: Tokens, lm: AnyLanguageModel, path: str, **settings: float) -> Fusion:
+    if tokens.space is None or language_models.unit(lm) == "letter":
         # Of what the labels are of: words, or letters.
         numbers = {normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
         numbers[SPACE] = lm.id(SPACE)
         words_V = [lm.unknown, *(numbers.get(label, lm.unknown) for label in tokens.labels[1:])]
         if all(word == lm.unknown for word in words_V):
             unit = "words" if tokens.unit == "word" else "letters"
-            raise SearchError(f"{config.lm}: knows none of the model's {unit}; make one of texts that have them")
+            raise SearchError(f"{path}: knows none of the model's {unit}; make one of texts that have them")
         return LabelModel(lm, words_V, unknown=lm.unknown, **settings)
     spellings = [_spelling(tokens, word) for word in lm.words]
     if not any(spellings):
-        raise SearchError(f"{config.lm}: none of its words can be written with the model's letters")
+        raise SearchError(f"{path}: none of its words can be written with the model's letters")
     return WordModel(lm, spellings, unknown=lm.unknown, labels=len(tokens.labels), space=tokens.space, **settings)
 
 
@@ -130,6 +146,16 @@ def _spelling(tokens: Tokens, word: str) -> Sequence[int] | None:
     except TokenError:
         return None
     return None if tokens.space in labels else labels
+
+
+def language_model(given: str) -> tuple[str, float | None]:
+    """A language model as it is given on a command line, `PATH` or `PATH=WEIGHT`, and its weight if it has one.
+
+    Raises:
+        SearchError: what stands behind the = is no number.
+    """
+    path, stands, weight = given.rpartition("=")
+    return (path, _number(weight, f"--lm {given}")) if stands and not Path(given).exists() else (given, None)
 
 
 def hot_word(given: str, *, boost: float = BOOST) -> tuple[str, float]:

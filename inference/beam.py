@@ -21,6 +21,7 @@ from typing import Protocol
 
 import numpy as np
 
+from inference import remembering
 from inference.ctc import NEVER, Emission, align, checked
 
 SETTLE_FRAMES = 16
@@ -47,7 +48,8 @@ class Hypothesis:
 class Fusion(Protocol):
     """What a search knows beside the scores, as gains in nats that depend on the labels alone.
 
-    States are integers; two texts after which everything gains alike should have the same one.
+    States are integers; two texts after which everything gains alike should have the same one. One that computes what
+    its states mean, `inference.remembering`, is told each `SETTLE_FRAMES` which of them a prefix still has.
     """
 
     def begin(self) -> int:
@@ -86,7 +88,7 @@ class BeamDecoder:
             raise ValueError(f"beam is {beam}: give at least 1")
         if not prune >= 0:
             raise ValueError(f"prune is {prune}: give a number of nats from 0 on, or inf to prune nothing")
-        self._blank, self._beam, self._prune, self._fusion = blank, beam, prune, fusion
+        self._blank, self._beam, self._prune, self._fusion = blank, beam, prune, remembering.fork(fusion)
         self._reset()
 
     def _reset(self) -> None:
@@ -99,6 +101,7 @@ class BeamDecoder:
         self._after_label_K = np.full(1, NEVER)
         self._gain_K = np.zeros(1)
         self._state_K = np.full(1, 0 if self._fusion is None else self._fusion.begin(), dtype=np.int64)
+        remembering.keep(self._fusion, self._state_K)
         # Scores from `_open_from` on: no label that is open was emitted before. Frames up to `_settled_to` have labels
         # that are settled.
         self._open: list[np.ndarray] = []
@@ -140,6 +143,7 @@ class BeamDecoder:
         other = copy.copy(self)
         other._open = list(self._open)
         other._tree = self._tree.copy()
+        other._fusion = remembering.fork(self._fusion)
         return other.push(log_probs_TV) + other._rest()
 
     def hypotheses(self, count: int = 1) -> list[Hypothesis]:
@@ -220,6 +224,8 @@ class BeamDecoder:
         node_K, last_K, gain_K, state_K = self._node_K, self._last_K, self._gain_K, self._state_K
         after_blank_K, after_label_K = self._after_blank_K, self._after_label_K
         for frame, frame_V in enumerate(scores_TV, start=self._frame):
+            if frame % SETTLE_FRAMES == 0:
+                remembering.keep(fusion, state_K)
             labels_C = labels[frame_V[labels] >= frame_V.max() - self._prune]
             total_K = np.logaddexp(after_blank_K, after_label_K)
             stay_blank_K = total_K + frame_V[blank]
