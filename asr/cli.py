@@ -139,6 +139,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--lookahead", type=time, metavar="TIME", help="... and this look-ahead (default: 200ms)")
     evaluate.set_defaults(run=_evaluate)
 
+    tune = commands.add_parser(
+        "tune", help="choose weight and bonuses of a language model on recordings", description=_tune.__doc__
+    )
+    tune.add_argument("data", help="recordings that nothing is tested on, as of asr evaluate")
+    _add_model(tune)
+    _add_search(tune)
+    tune.set_defaults(run=_tune)
+
     commands.add_parser(
         "train", help="train a model on recordings and their words (see `asr train --help`)", add_help=False
     )
@@ -376,6 +384,16 @@ def _evaluate(parsed: argparse.Namespace) -> int:
         search=_search(parsed),
         stream=None if parsed.chunk is None else Window(parsed.chunk, lookahead),
     )
+
+
+def _tune(parsed: argparse.Namespace) -> int:
+    """Choose weight and bonuses of a language model such that fewest words are wrong, and print them as options.
+
+    The search begins at the values given. Choose on recordings apart from those that you test on.
+    """
+    from asr.tune import tune_data
+
+    return tune_data(parsed.data, model=parsed.model, threads=parsed.threads, search=_search(parsed))
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from asr.search import Search, SearchConfig
 from asr.transcript import Transcript
 from features import audio
 from inference.files import write_text
+from inference.installed import TO_EVALUATE, require
 from inference.shell import one_line
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ def evaluate_data(
     Returns:
         0 if every recording could be read, 1 if some could not (they are listed and not counted).
     """
-    missing = [name for name in ("jiwer", "lhotse") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise EvaluationError(f"evaluating needs {', '.join(missing)}: pip install 'saywave[train]'")
+    require(TO_EVALUATE, what="evaluating", extra="train")
     if output is not None and not Path(output).parent.is_dir():
         raise EvaluationError(f"{Path(output).parent}: no such folder; make it, or give another file to --output")
     recognizer = asr.load(model, threads=threads)

@@ -104,17 +104,21 @@ class Recognizer:
         words = tuple(replace(word, start=min(word.start, heard), end=min(word.end, heard)) for word in found)
         return Transcript(words=words, duration=heard, text=" ".join(w.text for w in words), model=self.model.name)
 
-    def scores(self, source: audio.Source, *, window: Window = WHOLE) -> tuple[np.ndarray, float]:
+    def scores(
+        self, source: audio.Source, *, start: float = 0.0, duration: float | None = None, window: Window = WHOLE
+    ) -> tuple[np.ndarray, float]:
         """Log probabilities (T,V) of a recording, and its length in seconds.
 
         Args:
-            source: A file, `-` for standard input, an open file, or (samples, rate).
+            source: As of :meth:`transcribe`.
+            start: Where to begin, in seconds.
+            duration: How much to read; none reads to the end.
             window: Chunk and look-ahead in seconds.
 
         Raises:
             features.audio.AudioError: the recording cannot be read.
         """
-        blocks = list(self.model.extractor.blocks(source))
+        blocks = list(self.model.extractor.blocks(source, start=start, duration=duration))
         scores = [np.zeros((0, len(self.model.labels)), dtype=np.float32), *self._scores(blocks, window)]
         return np.concatenate(scores), sum(map(len, blocks)) / self.model.extractor.rate
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from asr.shipped import find
 from inference import model as models
+from inference.installed import TO_TRAIN, require
 
 DEV_SHARE = 0.1
 
@@ -21,17 +21,9 @@ The settings below can stand in a YAML file (--config) or on the command line; t
 """
 
 
-class MissingPackagesError(ValueError):
-    """Training needs packages that are not installed."""
-
-
 def main(arguments: Sequence[str]) -> int:
     """Parse the command line and train. Returns the exit code."""
-    missing = [
-        name for name in ("torch", "lightning", "lhotse", "onnx", "jiwer") if importlib.util.find_spec(name) is None
-    ]
-    if missing:
-        raise MissingPackagesError(f"training needs {', '.join(missing)}: pip install 'saywave[train]'")
+    require(TO_TRAIN, what="training", extra="train")
     from asr.train import TrainConfig, train
     from training.config import parse
     from training.manifests import read, split_by_speaker

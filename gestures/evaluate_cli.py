@@ -11,6 +11,7 @@ import gestures
 from gestures.clips import load
 from gestures.recognize import Watching
 from inference.files import write_text
+from inference.installed import TO_EVALUATE, require
 from inference.outputs import make_folder
 
 
@@ -44,9 +45,7 @@ def evaluate_data(
     Returns:
         0 if every clip could be read, 1 if some could not (they are listed and not counted).
     """
-    missing = [name for name in ("jiwer", "lhotse") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise EvaluationError(f"evaluating needs {', '.join(missing)}: pip install 'saywave[train]'")
+    require(TO_EVALUATE, what="evaluating", extra="train")
     page = None if output is None else _page(Path(output))
     recognizer = gestures.load(model, threads=threads)
     with tempfile.TemporaryDirectory(prefix="saywave-") as landmarks:

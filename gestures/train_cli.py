@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from gestures.clips import Clips, enough, load, split
 from gestures.shipped import find
 from gestures.spotting import NONE
 from inference import model as models
+from inference.installed import TO_TRAIN, require
 
 if TYPE_CHECKING:
     from training.manifests import Item
@@ -30,21 +30,13 @@ The settings below can stand in a YAML file (--config) or on the command line; t
 """
 
 
-class MissingPackagesError(ValueError):
-    """Training needs packages that are not installed."""
-
-
 class TrainOptionError(ValueError):
     """Options that cannot be; the message says which."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Parse the command line and train. Returns the exit code."""
-    missing = [
-        name for name in ("torch", "lightning", "lhotse", "onnx", "jiwer") if importlib.util.find_spec(name) is None
-    ]
-    if missing:
-        raise MissingPackagesError(f"training needs {', '.join(missing)}: pip install 'saywave[train]'")
+    require(TO_TRAIN, what="training", extra="train")
     from gestures.train import train
     from gestures.train_defaults import ClipTraining, SpotTraining
     from training.config import parse

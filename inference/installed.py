@@ -1,4 +1,4 @@
-"""What is installed: the lines that `asr doctor` and `gestures doctor` have in common."""
+"""What is installed: what a command needs, and the lines that `asr doctor` and `gestures doctor` have in common."""
 
 from __future__ import annotations
 
@@ -23,6 +23,22 @@ TRAINING = (
     ("jiwer", "jiwer"),
     ("tensorboard", "tensorboard"),
 )
+
+
+# What training imports, and what comparing with references does.
+TO_TRAIN = ("torch", "lightning", "lhotse", "onnx", "jiwer")
+TO_EVALUATE = ("jiwer", "lhotse")
+
+
+class MissingPackagesError(ValueError):
+    """Packages that are not installed; the message names them and what brings them."""
+
+
+def require(modules: Iterable[str], *, what: str, extra: str) -> None:
+    """Raise MissingPackagesError where one of the modules is not there, in the words "`what` needs"."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingPackagesError(f"{what} needs {', '.join(missing)}: pip install 'saywave[{extra}]'")
 
 
 def program_line() -> str:

@@ -5,15 +5,14 @@ Light on purpose: the list of recipes and a mistyped name need no PyTorch, whose
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from inference.installed import TO_TRAIN, MissingPackagesError, require
 from inference.shell import one_line
 
 FOLDER = Path(__file__).parent
-PACKAGES = ("torch", "lightning", "lhotse", "onnx", "jiwer")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,9 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in names():
         print(f"recipes: no recipe is called {name!r}; there are: {', '.join(names())}", file=sys.stderr)
         return 2
-    missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
-    if missing:
-        print(f"recipes: training needs {', '.join(missing)}: pip install 'saywave[train]'", file=sys.stderr)
+    try:
+        require(TO_TRAIN, what="training", extra="train")
+    except MissingPackagesError as error:
+        print(f"recipes: {error}", file=sys.stderr)
         return 2
     try:
         from recipes.run import start

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,11 +47,11 @@ def utterances(data: Path, part: str) -> Iterator[Utterance]:
         if not file.is_file():
             raise ManifestError(f"{file}: no such file; unpack the an4 of CMU Sphinx (with feat and etc) and give it")
     files, texts = (file.read_text(encoding="utf-8").split("\n") for file in lists)
-    for file, line in zip(filter(None, files), filter(None, texts), strict=False):
+    for file, line in zip_longest(filter(None, files), filter(None, texts), fillvalue=""):
         found = LINE.fullmatch(line.strip())
         path = data / "feat" / f"{file.strip()}.mfc"
         if found is None or found["id"] != path.stem:
-            raise ManifestError(f"{lists[1]}: {line.strip()!r} is not the transcript of {file.strip()}")
+            raise ManifestError(f"{lists[1]}: {line.strip()!r} is not the transcript of {file.strip() or 'any file'}")
         yield Utterance(path.stem, path, found["text"], path.parent.name)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from recipes.cli import PACKAGES, main, names
+from recipes.cli import TO_TRAIN, main, names
 from recipes.run import result_line
 from training.manifests import read
 
@@ -101,7 +101,7 @@ def test_what_cannot_be_done_is_one_line(
 def test_missing_packages_are_named_with_their_extra(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recipes.cli.PACKAGES", (*PACKAGES, "not_a_package"))
+    monkeypatch.setattr("recipes.cli.TO_TRAIN", (*TO_TRAIN, "not_a_package"))
     assert main(["yesno"]) == 2
     assert error_of(capsys) == "recipes: training needs not_a_package: pip install 'saywave[train]'"
 

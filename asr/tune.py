@@ -1,0 +1,168 @@
+"""Settings of a search are chosen on recordings with known words: weights of a language model, bonuses, boosts.
+
+The scores of a model do not depend on them, so they are made once and searched again with each setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from asr.report import Pair, Report, evaluate_pairs
+from asr.search import Search, SearchConfig
+
+if TYPE_CHECKING:
+    from asr.recognizer import Recognizer
+    from training.manifests import Item
+
+STEPS = {"lm_weight": 0.4, "word_bonus": 1.0, "unknown_bonus": 4.0}
+"""How far the first looks to either side go."""
+
+HALVINGS = 2
+"""How often a step is halved: settings nearer to each other than a quarter of it differ by chance."""
+
+
+class TuneError(ValueError):
+    """There is nothing to choose, or nothing to choose it on; the message says what to do."""
+
+
+class Scored(NamedTuple):
+    """An utterance with its scores (T,V), as the model gives them."""
+
+    id: str
+    speaker: str | None
+    reference: str
+    scores_TV: np.ndarray
+
+
+def score(recognizer: Recognizer, items: Sequence[Item]) -> Iterator[Scored]:
+    """Scores of utterances, in their order.
+
+    Raises:
+        ValueError: one of them cannot be read.
+    """
+    for item in items:
+        scores_TV, _ = recognizer.scores(item.path, start=item.start, duration=item.duration)
+        yield Scored(item.id, item.speaker or None, item.text, scores_TV)
+
+
+def report(recognizer: Recognizer, scored: Sequence[Scored], search: Search) -> Report:
+    """What a search makes of scores, compared with what was said."""
+    pairs = []
+    for one in scored:
+        decoder = search.decoder()
+        emissions = [*decoder.push(one.scores_TV), *decoder.flush()]
+        text = recognizer.tokens.decode(emission.label for emission in emissions)
+        pairs.append(Pair(one.id, one.speaker, one.reference, text))
+    return evaluate_pairs(pairs)
+
+
+def tune(
+    recognizer: Recognizer,
+    scored: Sequence[Scored],
+    config: SearchConfig,
+    *,
+    settings: Sequence[str] = tuple(STEPS),
+    progress: Callable[[SearchConfig, Report], None] | None = None,
+) -> SearchConfig:
+    """The configuration with the fewest word errors on utterances, those of characters where words are even.
+
+    Args:
+        recognizer: The model.
+        scored: Utterances to choose on; what is reported must be measured on others.
+        config: Where to begin, and what is not chosen.
+        settings: Which ones are chosen.
+        progress: Called with each configuration that was tried and what came of it.
+    """
+
+    def cost(point: Mapping[str, float]) -> tuple[int, int]:
+        tried = replace(config, **point)
+        found = report(recognizer, scored, Search(recognizer.tokens, tried))
+        if progress is not None:
+            progress(tried, found)
+        return found.words.errors, found.characters.errors
+
+    start = {name: float(getattr(config, name)) for name in settings}
+    return replace(config, **pattern_search(start, {name: STEPS[name] for name in settings}, cost, halvings=HALVINGS))
+
+
+def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) -> int:
+    """Choose the settings of a language model on recordings with known words, and print them as options.
+
+    Raises:
+        TuneError: there is nothing to choose.
+        ValueError: the data, the model or the language model cannot be used.
+    """
+    import asr
+    from training.manifests import read
+
+    if search.lm is None:
+        raise TuneError("nothing to choose: give --lm FILE, whose weight and bonuses are chosen")
+    recognizer = asr.load(model, threads=threads)
+    Search(recognizer.tokens, search)  # what does not go with the model is found before the work
+    items, console = read(data), Console(stderr=True)
+    shown = not console.is_terminal
+    scored = list(
+        track(score(recognizer, items), "scores", total=len(items), transient=True, disable=shown, console=console)
+    )
+    greedy = report(recognizer, scored, Search(recognizer.tokens))
+    console.print(f"greedy: {_errors(greedy)}", highlight=False)
+
+    def say(config: SearchConfig, found: Report) -> None:
+        console.print(f"{options(config)}: {_errors(found)}", highlight=False, soft_wrap=True)
+
+    print(options(tune(recognizer, scored, search, progress=say)))
+    return 0
+
+
+def options(config: SearchConfig) -> str:
+    """The settings that are chosen as options of the commands that search."""
+    return " ".join(f"--{name.replace('_', '-')} {getattr(config, name):g}" for name in STEPS)
+
+
+def _errors(found: Report) -> str:
+    return f"WER {100 * found.words.rate:.2f} %, CER {100 * found.characters.rate:.2f} %"
+
+
+def pattern_search(
+    start: Mapping[str, float],
+    steps: Mapping[str, float],
+    cost: Callable[[Mapping[str, float]], tuple[int, int] | float],
+    *,
+    halvings: int,
+) -> dict[str, float]:
+    """Least cost by looking a step to either side of one value after another (Hooke and Jeeves 1961).
+
+    Where no step helps, all steps are halved, so often at most. Each point is looked at once.
+
+    Args:
+        start: Values by name.
+        steps: First step of each.
+        cost: What is to be least; anything that compares.
+        halvings: How often steps are halved.
+    """
+    seen: dict[tuple[float, ...], object] = {}
+
+    def of(point: Mapping[str, float]):
+        key = tuple(round(value, 9) for value in point.values())
+        if key not in seen:
+            seen[key] = cost(point)
+        return seen[key]
+
+    best = dict(start)
+    for halving in range(halvings + 1):
+        better = True
+        while better:
+            better = False
+            for name, step in steps.items():
+                for sign in (1, -1):
+                    point = {**best, name: best[name] + sign * step / 2**halving}
+                    if of(point) < of(best):
+                        best, better = point, True
+                        break
+    return best

@@ -1,0 +1,95 @@
+"""Settings of a search are chosen by what they do to errors, on the scores of a model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.cli import main
+from asr.recognizer import Recognizer
+from asr.search import Search, SearchConfig
+from asr.tune import pattern_search, report, score, tune
+from training.manifests import read
+
+
+@given(x=st.floats(-3, 3), y=st.floats(-3, 3), slant=st.floats(-0.5, 0.5))
+def test_a_bowl_is_descended_to_within_the_last_step(x: float, y: float, slant: float) -> None:
+    seen = []
+
+    def cost(point) -> float:
+        seen.append(tuple(point.values()))
+        u, v = point["u"] - x, point["v"] - y
+        return u * u + v * v + slant * u * v
+
+    found = pattern_search({"u": 0.0, "v": 0.0}, {"u": 1.0, "v": 1.0}, cost, halvings=5)
+    assert abs(found["u"] - x) <= 2 / 32
+    assert abs(found["v"] - y) <= 2 / 32
+    assert len(seen) == len(set(seen)), "a point looked at twice"
+
+
+def test_what_costs_the_same_everywhere_stays_where_it_began() -> None:
+    assert pattern_search({"u": 0.8}, {"u": 0.4}, lambda point: 1.0, halvings=2) == {"u": 0.8}
+
+
+@pytest.fixture
+def models(tone_recognizer: Recognizer, tones, tmp_path):
+    """The tones' model, scored utterances, and a language model for which "la" is all that is ever said."""
+    items = read(tones / "dev")
+    (tmp_path / "la.txt").write_text("la la la la\nla la\n" * 20 + "mi so\n")
+    assert main(["lm", "make", str(tmp_path / "la.txt"), "--output", str(tmp_path / "la.arpa")]) == 0
+    # The model is so sure of itself that nothing would mislead it.
+    scored = [one._replace(scores_TV=unsure(one.scores_TV)) for one in score(tone_recognizer, items)]
+    return tone_recognizer, scored, str(tmp_path / "la.arpa")
+
+
+def unsure(scores_TV: np.ndarray) -> np.ndarray:
+    """The same best labels with probabilities that are nearer to each other."""
+    flat_TV = 0.3 * scores_TV
+    return flat_TV - np.log(np.exp(flat_TV).sum(axis=1, keepdims=True))
+
+
+def test_a_language_model_that_misleads_loses_its_weight(models) -> None:
+    recognizer, scored, lm = models
+    start = SearchConfig(lm=lm, lm_weight=3.0, word_bonus=0.0)
+    before = report(recognizer, scored, Search(recognizer.tokens, start)).words.errors
+    tried = []
+    found = tune(
+        recognizer, scored, start, settings=("lm_weight",), progress=lambda config, _: tried.append(config.lm_weight)
+    )
+    after = report(recognizer, scored, Search(recognizer.tokens, found)).words.errors
+    assert after < before
+    assert found.lm_weight < 3.0
+    assert found.lm_weight in tried
+    assert (found.word_bonus, found.lm) == (0.0, lm)
+
+
+def test_scores_give_the_words_that_the_recording_gives(tone_recognizer: Recognizer, tones) -> None:
+    items = read(tones / "dev")
+    pairs = report(tone_recognizer, list(score(tone_recognizer, items)), Search(tone_recognizer.tokens)).utterances
+    assert [one.hypothesis for one in pairs] == [tone_recognizer.transcribe(item.path).text for item in items]
+
+
+def test_the_command_prints_options_that_can_be_used(models, tone_model, tones, tmp_path, capsys) -> None:
+    _, _, lm = models
+    capsys.readouterr()
+    common = ["--model", str(tone_model), "--lm", lm]
+    assert main(["tune", str(tones / "dev"), *common, "--beam", "4"]) == 0
+    said = capsys.readouterr()
+    options = said.out.split()
+    assert options[0::2] == ["--lm-weight", "--word-bonus", "--unknown-bonus"]
+    assert "greedy" in said.err
+    assert main(["evaluate", str(tones / "test"), *common, *options]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to choose: give --lm"),
+        (["--lm", "none.arpa"], "none.arpa"),
+    ],
+)
+def test_what_cannot_be_tuned(arguments, message, tone_model, tones, capsys) -> None:
+    assert main(["tune", str(tones / "dev"), "--model", str(tone_model), *arguments]) == 2
+    assert message in capsys.readouterr().err
