@@ -258,14 +258,14 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         "--lm",
         action="append",
         metavar="LM[=W]",
-        help="language model over words or letters: file of `asr lm make` (ARPA) or directory of `asr lm train` (an LSTM), "
-        "if need be with its weight; may be given several times, and their log probabilities add up",
+        help="language model over words or letters, a file of `asr lm make` (ARPA) or a directory of `asr lm train` "
+        "(LSTM), if need be with its weight; may be given several times, and their log probabilities add up",
     )
     search.add_argument(
         "--lm-weight",
         type=float,
         metavar="W",
-        help="how much it counts, or those without a weight together (default: 0.8)",
+        help="how much it counts; those without their own share it (default: 0.8)",
     )
     search.add_argument("--word-bonus", type=float, metavar="NATS", help="gain of each word beside it (default: 1)")
     search.add_argument(
@@ -298,7 +298,9 @@ def _search(parsed: argparse.Namespace) -> SearchConfig:
     hot_words = {} if parsed.hot_words is None else read_hot_words(parsed.hot_words, boost=boost)
     hot_words.update(hot_word(text, boost=boost) for text in parsed.hot_word or ())
     given = {name: getattr(parsed, name) for name in SEARCH if getattr(parsed, name) is not None}
-    lm = dict(language_model(text) for text in parsed.lm) if parsed.lm else None
+    models = dict(language_model(text) for text in parsed.lm or ())
+    # One that has no weight of its own has the one of --lm-weight.
+    lm = next(iter(models), None) if list(models.values()) in ([], [None]) else models
     return SearchConfig(**given, lm=lm, hot_words=hot_words)
 
 

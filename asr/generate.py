@@ -14,9 +14,10 @@ import numpy as np
 
 from asr.sentences import Pieces, Unit
 from asr.tokens import SPACE
+from inference import remembering
 from inference.arpa import BEGIN
 
-LONGEST = 10_000  # letters, where a model of letters never ends a word
+LONGEST = 2000  # letters, where a model of letters never ends a word
 
 
 class GenerationError(ValueError):
@@ -76,6 +77,7 @@ class Generator:
             if word == self._model.end:
                 break
             drawn.append(self._model.words[word])
+            remembering.keep(self._model, [state])
         return self._written([*begun, *drawn])
 
     def unknown(self, text: str) -> list[str]:

@@ -19,6 +19,8 @@ from inference.beam import BeamDecoder, Fusion
 from inference.ctc import GreedyDecoder
 from inference.fusion import LabelModel, Together, WithHotWords, WordModel
 from inference.hotwords import HotWords
+from inference.in_a_row import InARow
+from inference.lstm_lm import LstmModel
 from inference.session import Decoder
 
 BEAM = 32  # where a language model or hot words ask for one
@@ -35,8 +37,9 @@ class SearchConfig:
 
     Args:
         beam: Hypotheses kept; 0 is greedy, unless there is a language model or hot words.
-        lm: Language model over words, or over the model's own labels (letters and <space>): an ARPA file, or the directory
-            of an LSTM. Of several, a mapping from each to its weight, or to none; their log probabilities add up.
+        lm: Language model over words, or over the model's own labels (letters and <space>): an ARPA file, or the
+            directory of an LSTM. Of several, a mapping from each to its weight, or to none; their log probabilities add
+            up.
         lm_weight: What its log probabilities are multiplied by; those of several without a weight share it.
         word_bonus: Gain of each word (or label) in nats, against the shortness that a language model prefers; each of
             several gives its share.
@@ -122,19 +125,22 @@ def _hot_words(tokens: Tokens, boosts: Mapping[str, float]) -> HotWords:
 
 
 def _language_model(tokens: Tokens, lm: AnyLanguageModel, path: str, **settings: float) -> Fusion:
-    if tokens.space is None or language_models.unit(lm) == "letter":
+    letters = language_models.unit(lm) == "letter"
+    # Where a sentence ends nobody says. N-grams forget it by themselves.
+    model = InARow(lm, end=lm.end, space=lm.id(SPACE) if letters else None) if isinstance(lm, LstmModel) else lm
+    if tokens.space is None or letters:
         # Of what the labels are of: words, or letters.
         numbers = {normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
         numbers[SPACE] = lm.id(SPACE)
         words_V = [lm.unknown, *(numbers.get(label, lm.unknown) for label in tokens.labels[1:])]
-        if all(word == lm.unknown for word in words_V):
+        if all(word in (lm.unknown, lm.id(SPACE)) for word in words_V):
             unit = "words" if tokens.unit == "word" else "letters"
             raise SearchError(f"{path}: knows none of the model's {unit}; make one of texts that have them")
-        return LabelModel(lm, words_V, unknown=lm.unknown, **settings)
+        return LabelModel(model, words_V, unknown=lm.unknown, **settings)
     spellings = [_spelling(tokens, word) for word in lm.words]
     if not any(spellings):
         raise SearchError(f"{path}: none of its words can be written with the model's letters")
-    return WordModel(lm, spellings, unknown=lm.unknown, labels=len(tokens.labels), space=tokens.space, **settings)
+    return WordModel(model, spellings, unknown=lm.unknown, labels=len(tokens.labels), space=tokens.space, **settings)
 
 
 def _spelling(tokens: Tokens, word: str) -> Sequence[int] | None:

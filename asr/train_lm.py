@@ -1,6 +1,6 @@
 """Texts become an LSTM language model: what is predicted, what is unknown, and the directory that comes out.
 
-The loop is the one that trains recognisers; here a sentence takes the place of a recording, and a token that of a frame.
+The loop is the one that trains recognisers; a sentence takes the place of a recording, and a token that of a frame.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class TrainLanguageConfig:
     network: LanguageConfig = field(default_factory=LanguageConfig)
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(learning_rate=3e-3, warmup_steps=50))
     loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(epochs=40, batch_frames=1000, patience=5, workers=0, average=0.99)
+        default_factory=lambda: LoopConfig(epochs=60, batch_frames=500, patience=5, workers=0, average=0.99)
     )
 
 

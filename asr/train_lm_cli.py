@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Sequence
+
+from inference.installed import TO_TRAIN, require
 
 DESCRIPTION = """\
 Train an LSTM language model on texts.
 
-TEXT is a text file with a sentence a line (also .gz), a manifest (.jsonl, .jsonl.gz), a table (.tsv with a column text),
-or a folder of .txt files; several are read one after the other. Texts are compared as everywhere here: in small letters
-and without punctuation. Run the same command again and it goes on where it stopped. The perplexity on development text
-is shown after each pass, and the best weights are kept. The model comes into DIR/model.
+TEXT is a text file with a sentence a line (also .gz), a manifest (.jsonl, .jsonl.gz), a table (.tsv with a column
+text), or a folder of .txt files; several are read one after the other. Texts are compared as everywhere here: in small
+letters and without punctuation. Run the same command again and it goes on where it stopped. The perplexity on
+development text is shown after each pass, and the best weights are kept. The model comes into DIR/model.
+With much text, take fewer passes in larger batches: --loop.epochs 5 --loop.batch_frames 4000.
 The settings below can stand in a YAML file (--config) or on the command line; the line wins.
 """
 
 
-class MissingPackagesError(ValueError):
-    """Training needs packages that are not installed."""
-
-
 def main(arguments: Sequence[str]) -> int:
     """Parse the command line and train. Returns the exit code."""
-    missing = [name for name in ("torch", "lightning", "lhotse", "onnx") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingPackagesError(f"training needs {', '.join(missing)}: pip install 'saywave[train]'")
+    require(TO_TRAIN, what="training", extra="train")
     from asr import sentences
     from asr.train_lm import DEV_MOST, DEV_SHARE, TrainLanguageConfig, train
     from training.config import parse

@@ -78,10 +78,10 @@ class LanguageNetwork(nn.Module):
             self.head.bias.copy_(self.unigram)
 
     def forward(self, tokens_BT: Tensor, lengths_B: Tensor, latency: Latency | None = None) -> tuple[Tensor, Tensor]:
-        """Log probabilities (B,T,V), in float32 also under mixed precision, of what follows each token, and the lengths.
+        """Log probabilities (B,T,V), in float32 also under mixed precision, of what follows each token; and lengths.
 
-        No step sees what lies behind it, so that what an item is padded with does not matter, and neither does the
-        latency, which other networks are told.
+        No step sees what lies behind it, so that what an item is padded with does not matter. The latency is for other
+        networks.
         """
         return self.steps(tokens_BT)[0], lengths_B
 

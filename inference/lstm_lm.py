@@ -1,6 +1,6 @@
 """LSTM language models at work: what a beam search asks of them, and the probabilities of whole texts.
 
-It answers like `inference.ngram.NgramModel`, so that either serves wherever the other does. What differs is where states
+It answers like `inference.ngram.NgramModel`, so that either serves where the other does. What differs is where states
 come from: they are computed when they are first asked for, those of a frame in one batch, and a hypothesis that leaves
 the beam before it is asked for costs nothing.
 
@@ -91,11 +91,11 @@ class LstmModel:
         """Log probabilities (float64) of K words after K states, and the states (int64) after them."""
         states_K, words_K = np.asarray(states_K, np.int64), np.asarray(words_K, np.int64)
         each, place_K = np.unique(states_K, return_inverse=True)
-        numbers = self._computed(each.tolist())
-        rows = [self._steps[number].scores_V for number in numbers]
+        numbers = np.array(self._computed(each.tolist()), np.int64)
+        rows = [self._steps[number].scores_V for number in numbers.tolist()]
         pairs = zip(place_K.tolist(), words_K.tolist(), strict=True)
         log_prob_K = np.fromiter((rows[place][word] for place, word in pairs), np.float64, len(words_K))
-        return log_prob_K, np.array(numbers, np.int64)[place_K] * (len(self.words) + 1) + words_K + 1
+        return log_prob_K, numbers[place_K] * (len(self.words) + 1) + words_K + 1
 
     def score(self, state: int, word: int) -> tuple[float, int]:
         """Log probability of a word after a state, and the state after it."""

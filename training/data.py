@@ -45,7 +45,10 @@ class Example(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Padded items; `ids` names them. Frames of texts are tokens (B,T). `spans_BL2` has the frames of each label, zeros where labels have no place."""
+    """Padded items; `ids` names them. Frames of texts are tokens (B,T).
+
+    `spans_BL2` has the frames of each label, zeros where labels have no place.
+    """
 
     frames_BTF: Tensor
     lengths_B: Tensor
