@@ -28,6 +28,7 @@ examples:
   asr align talk.flac talk.txt                    when each word of a known text is said
   asr listen                                      the microphone, while you speak; Ctrl-C ends
   asr transcribe talk.flac --streaming            a file heard as a live stream, with a report on the delays
+  asr check my_data/                              letters with their counts, and what cannot be trained on
   asr train my_data/ --out my_model               a model of your own (a.wav beside a.txt)
   asr evaluate my_test/ --model my_model/model    word and character error rates, with a report
   asr lm make books.txt --output en.arpa          a language model of words or letters
@@ -63,8 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
+    from asr.check_cli import DATA, FORMS_SAID
+    from asr.check_cli import add_parser as add_check
     from asr.formats import WRITERS
     from asr.lm_cli import add_parser as add_language_models
+    from asr.text import FORMS
 
     transcribe = commands.add_parser(
         "transcribe", help="write down what is said in sound files", description=_transcribe.__doc__
@@ -127,9 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser(
         "evaluate", help="count the errors of a model on recordings with known words", description=_evaluate.__doc__
     )
-    evaluate.add_argument(
-        "data", help="folder (a.wav beside a.txt), table (.tsv: path, text, speaker), or manifest (.jsonl.gz)"
-    )
+    evaluate.add_argument("data", metavar="DATA", help=DATA)
     _add_model(evaluate)
     _add_search(evaluate)
     evaluate.add_argument("--output", metavar="FILE", help="write a Markdown report with the worst utterances, aligned")
@@ -137,7 +139,12 @@ def _parser() -> argparse.ArgumentParser:
         "--chunk", type=time, metavar="TIME", help="hear the recordings as live streams of this chunk, such as 400ms"
     )
     evaluate.add_argument("--lookahead", type=time, metavar="TIME", help="... and this look-ahead (default: 200ms)")
+    evaluate.add_argument(
+        "--form", choices=FORMS, help=f"what texts are compared in; {FORMS_SAID} (default: the model's)"
+    )
     evaluate.set_defaults(run=_evaluate)
+
+    add_check(commands)
 
     tune = commands.add_parser(
         "tune", help="choose weight and bonuses of a language model on recordings", description=_tune.__doc__
@@ -385,6 +392,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
         threads=parsed.threads,
         search=_search(parsed),
         stream=None if parsed.chunk is None else Window(parsed.chunk, lookahead),
+        form=parsed.form,
     )
 
 

@@ -50,7 +50,7 @@ class Recognizer:
         if not isinstance(model.extractor, FeatureExtractor):
             raise models.ModelError(f"{model.directory}: recognises gestures, not speech; use `gestures recognize`")
         self.model = model
-        self.tokens = Tokens(model.labels, model.tokens["unit"])
+        self.tokens = Tokens.of(model)
 
     @classmethod
     def open(cls, directory: str | Path, *, threads: int = 1) -> Recognizer:

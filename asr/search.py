@@ -13,7 +13,6 @@ from pathlib import Path
 
 from asr import language_models
 from asr.language_models import AnyLanguageModel
-from asr.text import normalize
 from asr.tokens import SPACE, TokenError, Tokens
 from inference.beam import BeamDecoder, Fusion
 from inference.ctc import GreedyDecoder
@@ -130,7 +129,8 @@ def _language_model(tokens: Tokens, lm: AnyLanguageModel, path: str, **settings:
     model = InARow(lm, end=lm.end, space=lm.id(SPACE) if letters else None) if isinstance(lm, LstmModel) else lm
     if tokens.space is None or letters:
         # Of what the labels are of: words, or letters.
-        numbers = {normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
+        numbers = {tokens.normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
+        numbers.update((word, number) for number, word in enumerate(lm.words))  # of an apostrophe alone nothing is left
         numbers[SPACE] = lm.id(SPACE)
         words_V = [lm.unknown, *(numbers.get(label, lm.unknown) for label in tokens.labels[1:])]
         if all(word in (lm.unknown, lm.id(SPACE)) for word in words_V):

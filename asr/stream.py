@@ -80,7 +80,7 @@ class SpeechSession:
             )
         chunk_frames = model.scorer.frames(chunk, extractor.shift_seconds)
         lookahead_frames = model.scorer.frames(lookahead, extractor.shift_seconds)
-        self._tokens = Tokens(model.labels, model.tokens["unit"])
+        self._tokens = Tokens.of(model)
         self._step_seconds = model.step_seconds
         self._model_rate = extractor.rate
         self.rate = extractor.rate if rate is None else rate

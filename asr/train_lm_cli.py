@@ -23,7 +23,10 @@ def main(arguments: Sequence[str]) -> int:
     """Parse the command line and train. Returns the exit code."""
     require(TO_TRAIN, what="training", extra="train")
     from asr import sentences
+    from asr.shipped import find
+    from asr.tokens import Tokens
     from asr.train_lm import DEV_MOST, DEV_SHARE, TrainLanguageConfig, train
+    from inference import model as models
     from training.config import parse
     from training.run import shell_command
 
@@ -44,15 +47,22 @@ def main(arguments: Sequence[str]) -> int:
                 "help": "what to choose the best weights on (default: "
                 f"a share of {DEV_SHARE} of the sentences, {DEV_MOST} at most)",
             },
+            "--for": {
+                "type": str,
+                "metavar": "NAME|DIR",
+                "help": "recogniser that it is for: texts are taken in the form that this writes, letters are its labels "
+                "(default: small letters without punctuation, each character a letter)",
+            },
         },
         prog="asr lm train",
         description=DESCRIPTION,
     )
-    unit = config.text.unit
+    unit, recognizer = config.text.unit, options["for"]
+    tokens = None if recognizer is None else Tokens.of(models.load(find(recognizer)))
     model = train(
         config,
-        train=sentences.read(options.texts, unit),
-        dev=None if options.dev is None else sentences.read([options.dev], unit),
+        train=sentences.read(options.texts, unit, tokens=tokens),
+        dev=None if options.dev is None else sentences.read([options.dev], unit, tokens=tokens),
         out=options.out,
         command=shell_command(["asr", "lm", "train", *arguments]),
     )

@@ -60,7 +60,7 @@ def report(recognizer: Recognizer, scored: Sequence[Scored], search: Search) -> 
         emissions = [*decoder.push(one.scores_TV), *decoder.flush()]
         text = recognizer.tokens.decode(emission.label for emission in emissions)
         pairs.append(Pair(one.id, one.speaker, one.reference, text))
-    return evaluate_pairs(pairs)
+    return evaluate_pairs(pairs, form=recognizer.tokens.form)
 
 
 def tune(

@@ -2,8 +2,8 @@
 
 A recording may hold many sentences, and nothing in its scores says where one ends. A model trained on single ones has
 never seen what follows an end: an LSTM, which forgets nothing by itself, then finds everything impossible. So the end
-of a sentence is a hidden event between words (Stolcke and Shriberg 1996), here the better of going on and beginning anew,
-which costs something, so that what is one sentence is not taken for two.
+of a sentence is a hidden event between words (Stolcke and Shriberg 1996), here the better of going on and beginning
+anew, which costs something, so that what is one sentence is not taken for two.
 
 Shapes: K pairs of state and word.
 """
