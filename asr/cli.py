@@ -10,13 +10,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from asr.search_cli import add_search, search_config
 from inference import shell
 from inference.shell import count, guarded, time
-
-if TYPE_CHECKING:
-    from asr.search import SearchConfig
 
 EXAMPLES = """\
 examples:
@@ -75,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     transcribe.add_argument("files", nargs="+", metavar="FILE", help="sound file, folder, or - for standard input")
     _add_model(transcribe)
-    _add_search(transcribe)
+    add_search(transcribe)
     transcribe.add_argument(
         "--format",
         action="append",
@@ -115,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         "listen", help="write down what is said into the microphone, while it is said", description=_listen.__doc__
     )
     _add_model(listen)
-    _add_search(listen)
+    add_search(listen)
     _add_latency(listen)
     listen.add_argument("--device", metavar="NAME|N", help="microphone, by a part of its name or by its number")
     listen.add_argument("--list-devices", action="store_true", help="show the microphones there are, and end")
@@ -133,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("data", metavar="DATA", help=DATA)
     _add_model(evaluate)
-    _add_search(evaluate)
+    add_search(evaluate)
     evaluate.add_argument("--output", metavar="FILE", help="write a Markdown report with the worst utterances, aligned")
     evaluate.add_argument(
         "--chunk", type=time, metavar="TIME", help="hear the recordings as live streams of this chunk, such as 400ms"
@@ -151,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     tune.add_argument("data", help="recordings that nothing is tested on, as of asr evaluate")
     _add_model(tune)
-    _add_search(tune)
+    add_search(tune)
     tune.set_defaults(run=_tune)
 
     commands.add_parser(
@@ -252,65 +249,6 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     shell.add_model(parser, shipped=names(), default=DEFAULT)
 
 
-# Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.
-SEARCH = ("beam", "lm_weight", "word_bonus", "unknown_bonus")
-
-
-def _add_search(parser: argparse.ArgumentParser) -> None:
-    search = parser.add_argument_group(
-        "search", "what is known beside the sound; a language model or hot words use a beam"
-    )
-    search.add_argument("--beam", type=count, metavar="N", help="hypotheses kept; 0 is greedy (default: 0, or 32)")
-    search.add_argument(
-        "--lm",
-        action="append",
-        metavar="LM[=W]",
-        help="language model over words or letters, a file of `asr lm make` (ARPA) or a directory of `asr lm train` "
-        "(LSTM), if need be with its weight; may be given several times, and their log probabilities add up",
-    )
-    search.add_argument(
-        "--lm-weight",
-        type=float,
-        metavar="W",
-        help="how much it counts; those without their own share it (default: 0.8)",
-    )
-    search.add_argument("--word-bonus", type=float, metavar="NATS", help="gain of each word beside it (default: 1)")
-    search.add_argument(
-        "--unknown-bonus",
-        type=float,
-        metavar="NATS",
-        help="... of one it does not know; -1000: none (default: -5)",
-    )
-    search.add_argument(
-        "--hot-word",
-        action="append",
-        metavar="TEXT[=NATS]",
-        help="word or phrase to be expected; may be given several times",
-    )
-    search.add_argument("--hot-words", metavar="FILE", help="the same from a file, a line each, NATS behind a tab")
-    search.add_argument("--boost", type=float, metavar="NATS", help="gain of those without their own (default: 3)")
-
-
-def _search(parsed: argparse.Namespace) -> SearchConfig:
-    from asr.search import BOOST, SearchConfig, hot_word, language_model, read_hot_words
-
-    for name in ("lm_weight", "word_bonus", "unknown_bonus"):
-        if parsed.lm is None and getattr(parsed, name) is not None:
-            raise ValueError(f"--{name.replace('_', '-')} goes with --lm FILE; add that, or leave it out")
-    if parsed.beam == 0 and (parsed.lm or parsed.hot_word or parsed.hot_words):
-        raise ValueError("--beam 0 is greedy, and a language model or hot words need a beam: leave one of them out")
-    if parsed.boost is not None and not (parsed.hot_word or parsed.hot_words):
-        raise ValueError("--boost goes with --hot-word or --hot-words; add one, or leave it out")
-    boost = BOOST if parsed.boost is None else parsed.boost
-    hot_words = {} if parsed.hot_words is None else read_hot_words(parsed.hot_words, boost=boost)
-    hot_words.update(hot_word(text, boost=boost) for text in parsed.hot_word or ())
-    given = {name: getattr(parsed, name) for name in SEARCH if getattr(parsed, name) is not None}
-    models = dict(language_model(text) for text in parsed.lm or ())
-    # One that has no weight of its own has the one of --lm-weight.
-    lm = next(iter(models), None) if list(models.values()) in ([], [None]) else models
-    return SearchConfig(**given, lm=lm, hot_words=hot_words)
-
-
 def _transcribe(parsed: argparse.Namespace) -> int:
     """Write down what is said in sound files. A folder stands for all sound files in it."""
     from asr.formats import WRITERS
@@ -332,7 +270,7 @@ def _transcribe(parsed: argparse.Namespace) -> int:
         formats=formats,
         output=parsed.output,
         threads=parsed.threads,
-        search=_search(parsed),
+        search=search_config(parsed),
         streaming=Streaming(realtime=parsed.realtime, **_streams(parsed)) if parsed.streaming else None,
         rules=SubtitleRules(**rules),
     )
@@ -372,7 +310,7 @@ def _listen(parsed: argparse.Namespace) -> int:
         record=parsed.record,
         output=parsed.output,
         every_event=parsed.events,
-        search=_search(parsed),
+        search=search_config(parsed),
     )
 
 
@@ -390,7 +328,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
         model=parsed.model,
         output=parsed.output,
         threads=parsed.threads,
-        search=_search(parsed),
+        search=search_config(parsed),
         stream=None if parsed.chunk is None else Window(parsed.chunk, lookahead),
         form=parsed.form,
     )
@@ -403,7 +341,7 @@ def _tune(parsed: argparse.Namespace) -> int:
     """
     from asr.tune import tune_data
 
-    return tune_data(parsed.data, model=parsed.model, threads=parsed.threads, search=_search(parsed))
+    return tune_data(parsed.data, model=parsed.model, threads=parsed.threads, search=search_config(parsed))
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

@@ -50,8 +50,8 @@ def main(arguments: Sequence[str]) -> int:
             "--for": {
                 "type": str,
                 "metavar": "NAME|DIR",
-                "help": "recogniser that it is for: texts are taken in the form that this writes, letters are its labels "
-                "(default: small letters without punctuation, each character a letter)",
+                "help": "recogniser that it is for: texts are taken in the form that this writes, letters are its "
+                "labels (default: small letters without punctuation, each character a letter)",
             },
         },
         prog="asr lm train",

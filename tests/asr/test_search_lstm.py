@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from asr import language_models, tune
-from asr.cli import _parser, _search, main
+from asr.cli import _parser, main
 from asr.kneser_ney import estimate
 from asr.search import Search, SearchConfig, SearchError, language_model
+from asr.search_cli import search_config
 from asr.tokens import SPACE, Tokens
 from asr.train_lm import TrainLanguageConfig, train
 from encoders.language import LanguageConfig
@@ -120,7 +121,7 @@ def test_how_they_are_given(models: dict[str, str], tmp_path: Path) -> None:
         language_model("a.arpa=much")
 
     def config(*options: str) -> SearchConfig:
-        return _search(_parser().parse_args(["transcribe", "a.wav", *options]))
+        return search_config(_parser().parse_args(["transcribe", "a.wav", *options]))
 
     assert config().lm is None
     assert config("--lm", "a", "--lm-weight", "2").language_models() == {"a": 2.0}

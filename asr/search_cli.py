@@ -1,0 +1,75 @@
+"""The options of commands that search, for language models and hot words, and the configuration that they make."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from inference.shell import count
+
+if TYPE_CHECKING:
+    from asr.search import SearchConfig
+
+# Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.
+SEARCH = ("beam", "lm_weight", "word_bonus", "unknown_bonus")
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a search to a command."""
+    search = parser.add_argument_group(
+        "search", "what is known beside the sound; a language model or hot words use a beam"
+    )
+    search.add_argument("--beam", type=count, metavar="N", help="hypotheses kept; 0 is greedy (default: 0, or 32)")
+    search.add_argument(
+        "--lm",
+        action="append",
+        metavar="LM[=W]",
+        help="language model over words or letters, a file of `asr lm make` (ARPA) or a directory of `asr lm train` "
+        "(LSTM), if need be with its weight; may be given several times, and their log probabilities add up",
+    )
+    search.add_argument(
+        "--lm-weight",
+        type=float,
+        metavar="W",
+        help="how much it counts; those without their own share it (default: 0.8)",
+    )
+    search.add_argument("--word-bonus", type=float, metavar="NATS", help="gain of each word beside it (default: 1)")
+    search.add_argument(
+        "--unknown-bonus",
+        type=float,
+        metavar="NATS",
+        help="... of one it does not know; -1000: none (default: -5)",
+    )
+    search.add_argument(
+        "--hot-word",
+        action="append",
+        metavar="TEXT[=NATS]",
+        help="word or phrase to be expected; may be given several times",
+    )
+    search.add_argument("--hot-words", metavar="FILE", help="the same from a file, a line each, NATS behind a tab")
+    search.add_argument("--boost", type=float, metavar="NATS", help="gain of those without their own (default: 3)")
+
+
+def search_config(parsed: argparse.Namespace) -> SearchConfig:
+    """What they say.
+
+    Raises:
+        ValueError: they do not go together, or hot words cannot be read.
+    """
+    from asr.search import BOOST, SearchConfig, hot_word, language_model, read_hot_words
+
+    for name in ("lm_weight", "word_bonus", "unknown_bonus"):
+        if parsed.lm is None and getattr(parsed, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} goes with --lm FILE; add that, or leave it out")
+    if parsed.beam == 0 and (parsed.lm or parsed.hot_word or parsed.hot_words):
+        raise ValueError("--beam 0 is greedy, and a language model or hot words need a beam: leave one of them out")
+    if parsed.boost is not None and not (parsed.hot_word or parsed.hot_words):
+        raise ValueError("--boost goes with --hot-word or --hot-words; add one, or leave it out")
+    boost = BOOST if parsed.boost is None else parsed.boost
+    hot_words = {} if parsed.hot_words is None else read_hot_words(parsed.hot_words, boost=boost)
+    hot_words.update(hot_word(text, boost=boost) for text in parsed.hot_word or ())
+    given = {name: getattr(parsed, name) for name in SEARCH if getattr(parsed, name) is not None}
+    models = dict(language_model(text) for text in parsed.lm or ())
+    # One that has no weight of its own has the one of --lm-weight.
+    lm = next(iter(models), None) if list(models.values()) in ([], [None]) else models
+    return SearchConfig(**given, lm=lm, hot_words=hot_words)
