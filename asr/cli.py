@@ -13,12 +13,14 @@ from collections.abc import Sequence
 
 from asr.search_cli import add_search, search_config
 from inference import shell
-from inference.shell import count, guarded, time
+from inference.shell import guarded, time
 
 EXAMPLES = """\
 examples:
   asr transcribe talk.flac                        the words, on standard output
   asr transcribe recordings/ --output texts/      a folder; texts/NAME.txt for each recording
+  asr transcribe 'talks/**/*.flac' --output texts/ --jobs 8   many, in eight processes; again: what is left of them
+  asr transcribe day.flac --segments decoder      hours: divided at pauses, a line for each stretch
   asr transcribe a.wav --format json              words with times and confidence
   asr transcribe a.mp4 --format srt vtt --output .   subtitles: a.srt and a.vtt in this folder
   cat a.wav | asr transcribe -                    from standard input
@@ -66,11 +68,17 @@ def _parser() -> argparse.ArgumentParser:
     from asr.formats import WRITERS
     from asr.lm_cli import add_parser as add_language_models
     from asr.text import FORMS
+    from asr.transcribe_cli import add_many, add_subtitles
 
     transcribe = commands.add_parser(
         "transcribe", help="write down what is said in sound files", description=_transcribe.__doc__
     )
-    transcribe.add_argument("files", nargs="+", metavar="FILE", help="sound file, folder, or - for standard input")
+    transcribe.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="sound file, folder, quoted pattern such as 'talks/**/*.flac', or - for standard input",
+    )
     _add_model(transcribe)
     add_search(transcribe)
     transcribe.add_argument(
@@ -83,14 +91,18 @@ def _parser() -> argparse.ArgumentParser:
         "NIST's; textgrid: Praat's; all: each of these (default: txt)",
     )
     transcribe.add_argument(
-        "--output", metavar="DIR", help="write DIR/NAME.FORMAT for each file and format instead of printing"
+        "--output",
+        metavar="DIR",
+        help="write DIR/NAME.FORMAT for each file and format instead of printing; those that are there and newer than "
+        "the file and the model stay",
     )
+    add_many(transcribe)
     transcribe.add_argument(
         "--streaming", action="store_true", help="hear it as a live stream would be, and report how late words come"
     )
     transcribe.add_argument("--realtime", action="store_true", help="with --streaming: at the pace of a microphone")
     _add_latency(transcribe)
-    _add_subtitles(transcribe)
+    add_subtitles(transcribe)
     transcribe.set_defaults(run=_transcribe)
 
     align = commands.add_parser(
@@ -168,9 +180,9 @@ ALL = "all"  # formats
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes several formats after one `--format`, up to the first word that is none.
+    """Takes several formats after one `--format`, up to the first word that is none, and no command without files.
 
-    `nargs="+"` would take the files too in `--format json a.wav`.
+    `nargs="+"` would take the files too in `--format json a.wav`, and not do without where a list names them.
     """
 
     def parse_known_args(self, args=None, namespace=None):
@@ -184,24 +196,10 @@ class _Parser(argparse.ArgumentParser):
                 spread.append("--format")
             formats = known or word == "--format" or word.startswith("--format=")
             spread.append(word)
-        return super().parse_known_args(spread, namespace)
-
-
-# Options of subtitles by the rules that they set; `asr.subtitles` has the defaults.
-SUBTITLES = {
-    "max_line_width": "max_line_width",
-    "max_line_count": "max_line_count",
-    "max_cue_duration": "max_duration",
-}
-
-
-def _add_subtitles(parser: argparse.ArgumentParser) -> None:
-    subtitles = parser.add_argument_group("subtitles", "rules for srt and vtt")
-    subtitles.add_argument("--max-line-width", type=count, metavar="N", help="letters on a line (default: 42)")
-    subtitles.add_argument("--max-line-count", type=count, metavar="N", help="lines shown at a time (default: 2)")
-    subtitles.add_argument(
-        "--max-cue-duration", type=time, metavar="TIME", help="how long they are shown at most (default: 7s)"
-    )
+        parsed, rest = super().parse_known_args(spread, namespace)
+        if getattr(parsed, "files", None) == [] and parsed.files_from is None:
+            self.error("name sound files or folders as FILE, or a list of them with --files-from LIST")
+        return parsed, rest
 
 
 # Options of a stream; where one is not given, `asr.stream` and `inference.endpoint` have the default.
@@ -251,29 +249,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _transcribe(parsed: argparse.Namespace) -> int:
     """Write down what is said in sound files. A folder stands for all sound files in it."""
-    from asr.formats import WRITERS
-    from asr.subtitles import SubtitleRules
-    from asr.transcribe import InputError, Streaming, transcribe_files
+    from asr.transcribe_cli import run
 
-    if not parsed.streaming:
-        asked = [name for name in ("realtime", *STREAMS) if getattr(parsed, name) not in (None, False)]
-        if asked:
-            raise InputError(f"--{asked[0].replace('_', '-')} goes with --streaming; add that, or leave it out")
-    formats = tuple(WRITERS) if ALL in (parsed.format or ()) else tuple(dict.fromkeys(parsed.format or ["txt"]))
-    rules = {rule: getattr(parsed, name) for name, rule in SUBTITLES.items() if getattr(parsed, name) is not None}
-    if rules and not {"srt", "vtt"} & set(formats):
-        given = next(name for name in SUBTITLES if getattr(parsed, name) is not None).replace("_", "-")
-        raise InputError(f"--{given} goes with --format srt or vtt; add one, or leave it out")
-    return transcribe_files(
-        parsed.files,
-        model=parsed.model,
-        formats=formats,
-        output=parsed.output,
-        threads=parsed.threads,
-        search=search_config(parsed),
-        streaming=Streaming(realtime=parsed.realtime, **_streams(parsed)) if parsed.streaming else None,
-        rules=SubtitleRules(**rules),
-    )
+    return run(parsed, search=search_config(parsed), streams=_streams(parsed), every_format=ALL)
 
 
 def _align(parsed: argparse.Namespace) -> int:

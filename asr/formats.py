@@ -36,8 +36,10 @@ PLAIN = Options()
 
 
 def to_txt(transcript: Transcript, options: Options = PLAIN) -> str:
-    """The text alone, on one line."""
-    return transcript.text + "\n"
+    """The text alone, on one line; of a recording that was divided, a line for each segment."""
+    if transcript.endpoints is None:
+        return transcript.text + "\n"
+    return "\n".join(segment.text for segment in transcript.segments()) + "\n"
 
 
 def to_json(transcript: Transcript, options: Options = PLAIN) -> str:

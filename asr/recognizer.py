@@ -16,8 +16,9 @@ import numpy as np
 
 from asr.search import Search, SearchConfig
 from asr.stream import SpeechSession
+from asr.stretches import Segments, stretches
 from asr.tokens import Tokens
-from asr.transcript import Transcript
+from asr.transcript import Transcript, Word
 from features import audio
 from features.extractor import FeatureExtractor
 from inference import model as models
@@ -67,6 +68,7 @@ class Recognizer:
         duration: float | None = None,
         search: Search | None = None,
         window: Window = WHOLE,
+        segments: Segments | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Transcript:
         """Words of a recording with their times in seconds.
@@ -80,29 +82,56 @@ class Recognizer:
             window: Chunk and look-ahead in seconds, rounded up to whole steps; by default so long that a recording of
                 half a minute is seen with full context. With those of a stream the scores are the stream's, up to its
                 first endpoint.
+            segments: How the recording is divided at pauses. From one endpoint to the next the words are those of that
+                stretch alone. If not given it is not divided.
             progress: Called with the seconds of sound of each block that has been read.
 
         Raises:
             features.audio.AudioError: the recording cannot be read.
             features.given.FramesError: the frames cannot be read.
+            ModelError: it is to be divided, and the model normalises by the whole utterance.
         """
-        heard = 0.0
+        rate, heard = self.model.extractor.rate, 0
 
         def blocks() -> Iterator[np.ndarray]:
             nonlocal heard
             for samples_S in self.model.extractor.blocks(source, start=start, duration=duration):
-                heard += len(samples_S) / self.model.extractor.rate
+                heard += len(samples_S)
                 yield samples_S
                 if progress is not None:
-                    progress(len(samples_S) / self.model.extractor.rate)
+                    progress(len(samples_S) / rate)
 
-        scores = self._scores(blocks(), window)
+        words: list[Word] = []
+        firsts: list[int] = []
+        whole = [(0, blocks())]
+        for first, pieces in whole if segments is None else stretches(blocks(), self.model, segments):
+            firsts.append(first)
+            words += self._words(pieces, first, search, window)
+        return Transcript(
+            words=tuple(words),
+            duration=heard / rate,
+            text=" ".join(word.text for word in words),
+            model=self.model.name,
+            endpoints=None if segments is None else tuple(first / rate for first in firsts[1:]),
+        )
+
+    def _words(self, blocks: Iterable[np.ndarray], first: int, search: Search | None, window: Window) -> Iterator[Word]:
+        """Words of samples that are heard as one, with times of the recording, in which they begin with `first`."""
+        heard = 0
+
+        def counted() -> Iterator[np.ndarray]:
+            nonlocal heard
+            for samples_S in blocks:
+                heard += len(samples_S)
+                yield samples_S
+
         decoder = GreedyDecoder() if search is None else search.decoder()
-        emissions = _emissions(decoder, scores)
+        emissions = _emissions(decoder, self._scores(counted(), window))
         found = self.tokens.words(emissions, step_seconds=self.model.step_seconds)
-        # The last step may reach beyond the last sample.
-        words = tuple(replace(word, start=min(word.start, heard), end=min(word.end, heard)) for word in found)
-        return Transcript(words=words, duration=heard, text=" ".join(w.text for w in words), model=self.model.name)
+        begin, end = (sample / self.model.extractor.rate for sample in (first, first + heard))
+        for word in found:
+            # The last step may reach beyond the last sample.
+            yield replace(word, start=min(begin + word.start, end), end=min(begin + word.end, end))
 
     def scores(
         self, source: audio.Source, *, start: float = 0.0, duration: float | None = None, window: Window = WHOLE

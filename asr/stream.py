@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -69,15 +70,7 @@ class SpeechSession:
         search: Search | None = None,
     ):
         extractor = model.extractor
-        if not extractor.hears:
-            raise ModelError(
-                f"{model.directory}: reads frames that are given and cannot hear; transcribe files of them"
-            )
-        if not extractor.streams:
-            raise ModelError(
-                f"{model.directory}: normalises by the whole utterance and cannot hear a stream; train with "
-                "features.normalization global or running"
-            )
+        check_streams(model)
         chunk_frames = model.scorer.frames(chunk, extractor.shift_seconds)
         lookahead_frames = model.scorer.frames(lookahead, extractor.shift_seconds)
         self._tokens = Tokens.of(model)
@@ -97,7 +90,7 @@ class SpeechSession:
             rules=rules or EndpointRules(),
             complete=self._complete,
             activity=activity,
-            quietest=self._quietest,
+            quietest=partial(quietest, rate=extractor.rate),
             decoder=GreedyDecoder if search is None else search.decoder,
         )
         self.reset()
@@ -180,13 +173,29 @@ class SpeechSession:
                 whole = k + 1
         return len(emissions) if len(emissions) - whole > LONGEST_WORD else whole
 
-    def _quietest(self, samples_S: np.ndarray) -> int:
-        """The middle of the quietest stretch; of several, as in digital silence, the one in the middle."""
-        hop, size = round(QUIET_HOP * self._model_rate), round(QUIET_SECONDS / QUIET_HOP)
-        hops = len(samples_S) // hop
-        if hops < size:
-            return len(samples_S) // 2
-        power = np.square(samples_S[: hops * hop].reshape(hops, hop), dtype=np.float64).sum(axis=1)
-        stretches = np.lib.stride_tricks.sliding_window_view(power, size).sum(axis=1)
-        quietest = np.flatnonzero(stretches == stretches.min())
-        return int(quietest[len(quietest) // 2]) * hop + size * hop // 2
+
+def check_streams(model: Model) -> None:
+    """Refuse a model that cannot hear, or cannot begin before it has heard the end.
+
+    Raises:
+        ModelError: it reads frames that are given, or normalises by the whole utterance.
+    """
+    if not model.extractor.hears:
+        raise ModelError(f"{model.directory}: reads frames that are given and cannot hear; transcribe files of them")
+    if not model.extractor.streams:
+        raise ModelError(
+            f"{model.directory}: normalises by the whole utterance and cannot hear a stream; train with "
+            "features.normalization global or running"
+        )
+
+
+def quietest(samples_S: np.ndarray, *, rate: int) -> int:
+    """The middle of the quietest stretch; of several, as in digital silence, the one in the middle."""
+    hop, size = round(QUIET_HOP * rate), round(QUIET_SECONDS / QUIET_HOP)
+    hops = len(samples_S) // hop
+    if hops < size:
+        return len(samples_S) // 2
+    power = np.square(samples_S[: hops * hop].reshape(hops, hop), dtype=np.float64).sum(axis=1)
+    stretches = np.lib.stride_tricks.sliding_window_view(power, size).sum(axis=1)
+    least = np.flatnonzero(stretches == stretches.min())
+    return int(least[len(least) // 2]) * hop + size * hop // 2

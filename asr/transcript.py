@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -46,13 +47,15 @@ class Transcript:
     """The words of one recording in their order.
 
     `text` is the whole of it, with whatever the script puts between words; each word occurs in it, in the same order.
-    `duration` is the length of the recording in seconds, `model` the name of the model that heard it.
+    `duration` is the length of the recording in seconds, `model` the name of the model that heard it. `endpoints` are
+    the seconds at which it was divided before it was recognised; none says that it was heard as one.
     """
 
     words: tuple[Word, ...]
     duration: float
     text: str
     model: str = ""
+    endpoints: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         read = 0
@@ -83,14 +86,24 @@ class Transcript:
         return pieces
 
     def segments(self, *, pause: float = 1.0) -> list[Segment]:
-        """Divide the transcript where at least `pause` seconds of silence lie between two words."""
-        cuts = [k for k in range(1, len(self.words)) if self.words[k].start - self.words[k - 1].end >= pause]
-        borders = [0, *cuts, len(self.words)] if self.words else []
+        """The transcript in pieces, none of them empty.
+
+        Where the recording was divided, so is the transcript; else where at least `pause` seconds of silence lie
+        between two words.
+        """
+        borders = [0, *self.cuts(pause=pause), len(self.words)] if self.words else []
         pieces = self.pieces()
         return [
             Segment("".join(space + piece for space, piece in pieces[first:behind]).strip(), self.words[first:behind])
             for first, behind in pairwise(borders)
         ]
+
+    def cuts(self, *, pause: float = 1.0) -> list[int]:
+        """Numbers of the words, but for the first, that begin a segment."""
+        if self.endpoints is None:
+            return [k for k in range(1, len(self.words)) if self.words[k].start - self.words[k - 1].end >= pause]
+        stretch = [bisect_right(self.endpoints, word.start) for word in self.words]
+        return [k for k in range(1, len(stretch)) if stretch[k] != stretch[k - 1]]
 
 
 def _divided(between: str) -> tuple[str, str, str]:

@@ -166,6 +166,16 @@ class LabelSession:
             self._activity.reset()
         self._begin(0)
 
+    @property
+    def origin(self) -> int:
+        """Input with which the segment at hand begins."""
+        return self._origin
+
+    @property
+    def kept_from(self) -> int:
+        """Input before which no endpoint will come any more."""
+        return self._held_from
+
     def push(self, inputs: np.ndarray) -> list[Update]:
         """Take inputs (S, ...) and return an update for each window that they complete and each segment they end."""
         if self._activity is not None:
