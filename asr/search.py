@@ -7,8 +7,9 @@ moment, and serves any number of recordings and streams.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from asr import language_models
@@ -71,6 +72,17 @@ class SearchConfig:
         """The language models and their weights."""
         given = self.lm if isinstance(self.lm, Mapping) else {} if self.lm is None else {self.lm: None}
         return {path: self.lm_weight / len(given) if weight is None else weight for path, weight in given.items()}
+
+    def files(self) -> list[Path]:
+        """The files that the language models are in."""
+        paths = map(Path, self.language_models())
+        return [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+
+    def absolute(self) -> SearchConfig:
+        """The same, wherever a program runs."""
+        if isinstance(self.lm, Mapping):
+            return replace(self, lm={os.path.abspath(path): weight for path, weight in self.lm.items()})
+        return self if self.lm is None else replace(self, lm=os.path.abspath(self.lm))
 
 
 class Search:

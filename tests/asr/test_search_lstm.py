@@ -132,6 +132,17 @@ def test_how_they_are_given(models: dict[str, str], tmp_path: Path) -> None:
         config("--lm", "a=0.5", "--lm", "b=1e999")
 
 
+def test_their_files_and_places(models: dict[str, str], tmp_path: Path, monkeypatch) -> None:
+    both = SearchConfig(lm={models["2-grams"]: 0.3, models["word"]: None})
+    assert {file.name for file in both.files()} >= {"small.arpa", "model.onnx", "weights.safetensors"}
+    assert both.absolute() == both
+    assert SearchConfig().files() == []
+    monkeypatch.chdir(tmp_path)
+    assert SearchConfig(lm={"a": 0.3, "b": None}).absolute().lm == {str(tmp_path / "a"): 0.3, str(tmp_path / "b"): None}
+    assert SearchConfig(lm="a").absolute() == SearchConfig(lm=str(tmp_path / "a"))
+    assert SearchConfig().absolute() == SearchConfig()
+
+
 def test_of_several_each_weight_is_chosen(models: dict[str, str]) -> None:
     start = SearchConfig(lm={models["2-grams"]: 0.3, models["word"]: None}, lm_weight=0.8)
     moved = tune._moved(start, {models["word"]: 0.7, "word_bonus": 2.0})
