@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from asr.search_cli import add_search, search_config
+from asr.search_cli import add_alternatives, add_search, search_config
 from inference import shell
 from inference.shell import guarded, time
 
@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         "with the file's name, so that each can be read as it comes); srt, vtt: subtitles; tsv: whisper's table; ctm: "
         "NIST's; textgrid: Praat's; all: each of these (default: txt)",
     )
+    add_alternatives(transcribe)
     transcribe.add_argument(
         "--output",
         metavar="DIR",

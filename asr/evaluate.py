@@ -6,9 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import track
-
 import asr
 from asr.recognizer import WHOLE, Recognizer, Window
 from asr.report import Pair, Report, evaluate_pairs
@@ -17,6 +14,7 @@ from asr.transcript import Transcript
 from features import audio
 from inference.files import write_text
 from inference.installed import TO_EVALUATE, require
+from inference.progress import with_bar
 from inference.shell import one_line
 
 if TYPE_CHECKING:
@@ -86,8 +84,7 @@ def evaluate(
 
     pairs: list[Pair] = []
     failed: list[str] = []
-    items, console = read(data, unreadable=failed), Console(stderr=True)
-    for item in track(items, description="evaluate", transient=True, console=console, disable=not console.is_terminal):
+    for item in with_bar(read(data, unreadable=failed), "evaluate"):
         try:
             if stream is None:
                 transcript = recognizer.transcribe(

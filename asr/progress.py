@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from inference.progress import bar
 
 
 class AudioProgress:
@@ -29,16 +31,13 @@ class AudioProgress:
         self.total = sum(lengths.values())
         self.heard = 0.0
         self._ended = 0
-        self._bar = Progress(
+        self._bar = bar(
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.fields[sound]} of sound, to go"),
             TimeRemainingColumn(),
             console=console,
-            transient=True,
-            redirect_stdout=False,  # it would go to the bar's own stream, and never reach a file that it is to go to
-            disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("", sound="")
         self._show()

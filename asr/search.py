@@ -11,24 +11,24 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from asr import language_models
+from asr.flashlight import Flashlight, SearchError
 from asr.language_models import AnyLanguageModel
+from asr.lexicon import Lexicon, LexiconTokens
 from asr.tokens import SPACE, TokenError, Tokens
 from inference.beam import BeamDecoder, Fusion
 from inference.ctc import GreedyDecoder
-from inference.fusion import LabelModel, Together, WithHotWords, WordModel
+from inference.fusion import LabelModel, LanguageModel, Together, WithHotWords, WordModel
 from inference.hotwords import HotWords
 from inference.in_a_row import InARow
+from inference.lexicon import LexiconModel
 from inference.lstm_lm import LstmModel
 from inference.session import Decoder
 
 BEAM = 32  # where a language model or hot words ask for one
 BOOST = 3.0  # a hot word wins where it has a twentieth of the probability of what it stands against
-
-
-class SearchError(ValueError):
-    """A language model or hot words that do not go with the model; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class SearchConfig:
         unknown_bonus: Gain of a word that the language model does not know, besides; -1000 allows for none. Each of
             several that does not know it gives its share.
         hot_words: Words and phrases to be expected, with their boosts in nats.
+        alternatives: Texts of each utterance that are given at most, the best one among them; 0 gives none. A list
+            needs a beam some times as wide.
+        lexicon: Words that may be written, and no others, as `asr.lexicon` reads them.
+        decoder: `beam` is our own; `flashlight` is flashlight-text's, which takes a lexicon, reads KenLM's binary
+            files, and searches whole utterances.
 
     Raises:
         SearchError: one of them is out of range.
@@ -57,16 +62,34 @@ class SearchConfig:
     word_bonus: float = 1.0
     unknown_bonus: float = -5.0
     hot_words: Mapping[str, float] = field(default_factory=dict)
+    alternatives: int = 0
+    lexicon: str | Path | None = None
+    decoder: Literal["beam", "flashlight"] = "beam"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.beam, int) or self.beam < 0:
-            raise SearchError(f"beam is {self.beam}; give a whole number from 0 on")
+        for name in ("beam", "alternatives"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 0:
+                raise SearchError(f"{name} is {getattr(self, name)}; give a whole number from 0 on")
+        if 0 < self.beam < self.alternatives:
+            raise SearchError(
+                f"a beam of {self.beam} has no {self.alternatives} alternatives; give one several times that"
+            )
         gains = {name: getattr(self, name) for name in ("lm_weight", "word_bonus", "unknown_bonus")}
         gains.update((f"the boost of {text!r}", nats) for text, nats in self.hot_words.items())
         gains.update((f"the weight of {path}", weight) for path, weight in self.language_models().items())
         for name, value in gains.items():
             if not math.isfinite(value):
                 raise SearchError(f"{name} is {value}; give a number")
+        if self.decoder not in ("beam", "flashlight"):
+            raise SearchError(f"decoder is {self.decoder!r}; it is beam or flashlight")
+        if self.decoder == "flashlight" and self.lexicon is None:
+            raise SearchError("the decoder flashlight needs a lexicon of the words that it may write")
+        if self.decoder == "flashlight" and any(Path(path).is_dir() for path in self.language_models()):
+            raise SearchError("the decoder flashlight takes no LSTM; the decoder beam does")
+        if self.decoder == "flashlight" and isinstance(self.lm, Mapping):
+            raise SearchError("the decoder flashlight takes one language model; the decoder beam takes several")
+        if self.decoder == "flashlight" and self.hot_words:
+            raise SearchError("the decoder flashlight takes no hot words; the decoder beam does")
 
     def language_models(self) -> dict[str | Path, float]:
         """The language models and their weights."""
@@ -74,15 +97,21 @@ class SearchConfig:
         return {path: self.lm_weight / len(given) if weight is None else weight for path, weight in given.items()}
 
     def files(self) -> list[Path]:
-        """The files that the language models are in."""
-        paths = map(Path, self.language_models())
+        """The files that the language models and the lexicon are in."""
+        paths = [Path(path) for path in (*self.language_models(), self.lexicon) if path is not None]
         return [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
 
     def absolute(self) -> SearchConfig:
         """The same, wherever a program runs."""
-        if isinstance(self.lm, Mapping):
-            return replace(self, lm={os.path.abspath(path): weight for path, weight in self.lm.items()})
-        return self if self.lm is None else replace(self, lm=os.path.abspath(self.lm))
+        lexicon = None if self.lexicon is None else os.path.abspath(self.lexicon)
+        lm = self.lm if self.lm is None else _absolute(self.lm)
+        return replace(self, lm=lm, lexicon=lexicon)
+
+
+def _absolute(lm: str | Path | Mapping[str, float | None]) -> str | dict[str, float | None]:
+    if isinstance(lm, Mapping):
+        return {os.path.abspath(path): weight for path, weight in lm.items()}
+    return os.path.abspath(lm)
 
 
 class Search:
@@ -92,6 +121,12 @@ class Search:
         tokens: The labels.
         config: What is known beside the scores.
 
+    Attributes:
+        beam: Hypotheses kept; 0 is greedy.
+        alternatives: Texts of each utterance that are asked for at most.
+        tokens: The labels, or symbols, of its emissions.
+        of_utterances: Whether it can only search utterances as wholes.
+
     Raises:
         SearchError: hot words cannot be written with the labels, or none of the language model's words can.
         inference.ngram.NgramError, inference.model.ModelError: a language model cannot be read.
@@ -99,27 +134,94 @@ class Search:
 
     def __init__(self, tokens: Tokens, config: SearchConfig | None = None):
         config = config or SearchConfig()
-        self._fusion = _fusion(tokens, config)
-        self.beam = config.beam or (0 if self._fusion is None else BEAM)
+        self.tokens = tokens if config.lexicon is None else LexiconTokens(tokens, Lexicon.read(config.lexicon, tokens))
+        self.of_utterances = config.decoder == "flashlight"
+        self._flashlight = Flashlight(self.tokens, config) if self.of_utterances else None
+        self._fusion = None if self.of_utterances else _fusion(self.tokens, config)
+        self.alternatives = config.alternatives
+        known = self._fusion is not None or self.of_utterances or config.alternatives > 0
+        self.beam = config.beam or (max(BEAM, 4 * config.alternatives) if known else 0)
 
     def decoder(self) -> Decoder:
         """A fresh decoder of a stream."""
-        return BeamDecoder(beam=self.beam, fusion=self._fusion) if self.beam else GreedyDecoder()
+        if self._flashlight is not None:
+            return self._flashlight.decoder(self.beam)
+        if not self.beam:
+            return GreedyDecoder()
+        sounds = self.tokens.spellings.sounds if isinstance(self.tokens, LexiconTokens) else None
+        return BeamDecoder(beam=self.beam, fusion=self._fusion, sounds=sounds)
 
 
 def _fusion(tokens: Tokens, config: SearchConfig) -> Fusion | None:
-    hot = _hot_words(tokens, config.hot_words) if config.hot_words else None
+    hot = None
+    if config.hot_words:
+        hot = (
+            _hot_phrases(tokens, config) if isinstance(tokens, LexiconTokens) else _hot_words(tokens, config.hot_words)
+        )
     weights = config.language_models()
-    if not weights:
-        return hot
     # What a word gains beside its probability, it gains once.
-    bonuses = {"bonus": config.word_bonus / len(weights), "unknown_bonus": config.unknown_bonus / len(weights)}
-    models: list[Fusion] = [
-        _language_model(tokens, language_models.read(path), str(path), weight=weight, **bonuses)
-        for path, weight in weights.items()
-    ]
+    bonuses = {name: getattr(config, f"word_{name}" if name == "bonus" else name) / max(len(weights), 1)
+               for name in ("bonus", "unknown_bonus")}  # fmt: skip
+    read = [(str(path), language_models.read(path), weight) for path, weight in weights.items()]
+    if isinstance(tokens, LexiconTokens):
+        # The first also takes care of hot words.
+        models: list[Fusion] = [
+            _lexicon(tokens, lm, path, str(config.lexicon), weight=weight, hot_words=None if k else hot, **bonuses)
+            for k, (path, lm, weight) in enumerate(read or [("", None, 0.0)])
+        ]
+        return models[0] if len(models) == 1 else Together(models)
+    if not read:
+        return hot
+    models = [_language_model(tokens, lm, path, weight=weight, **bonuses) for path, lm, weight in read]
     model = models[0] if len(models) == 1 else Together(models)
     return model if hot is None else WithHotWords(model, hot)
+
+
+def _lexicon(
+    tokens: LexiconTokens,
+    lm: AnyLanguageModel | None,
+    path: str,
+    lexicon: str,
+    *,
+    weight: float,
+    bonus: float,
+    unknown_bonus: float,
+    hot_words: HotWords | None,
+) -> LexiconModel:
+    words = tokens.lexicon.words
+    numbers_W, bonus_W = [0] * len(words), [0.0] * len(words)
+    if lm is not None:
+        if language_models.unit(lm) == "letter":
+            raise SearchError(f"{path}: is of letters, and a lexicon needs one of words")
+        numbers = {tokens.normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
+        numbers_W = [lm.id(word) for word in words]
+        numbers_W = [
+            numbers.get(tokens.normalize(word), lm.unknown) if number == lm.unknown else number
+            for word, number in zip(words, numbers_W, strict=True)
+        ]
+        if all(number == lm.unknown for number in numbers_W):
+            raise SearchError(f"{path}: knows none of the words in {lexicon}; make one of texts with them")
+        bonus_W = [bonus + (unknown_bonus if number == lm.unknown else 0.0) for number in numbers_W]
+    return LexiconModel(
+        tokens.spellings,
+        model=None if lm is None else _in_a_row(lm),
+        numbers_W=numbers_W,
+        bonus_W=bonus_W,
+        weight=weight,
+        space=tokens.space,
+        hot_words=hot_words,
+    )
+
+
+def _hot_phrases(tokens: LexiconTokens, config: SearchConfig) -> HotWords:
+    """Hot words as phrases of the lexicon's words."""
+    phrases: dict[tuple[int, ...], float] = {}
+    for text, boost in config.hot_words.items():
+        found = tokens.lexicon.find(text)
+        if not found:
+            raise SearchError(f"hot word {text!r}: is not in {config.lexicon}; add it there, or leave it out")
+        phrases[tuple(found)] = boost
+    return HotWords(phrases, labels=len(tokens.lexicon.words), space=None)
 
 
 def _hot_words(tokens: Tokens, boosts: Mapping[str, float]) -> HotWords:
@@ -136,10 +238,8 @@ def _hot_words(tokens: Tokens, boosts: Mapping[str, float]) -> HotWords:
 
 
 def _language_model(tokens: Tokens, lm: AnyLanguageModel, path: str, **settings: float) -> Fusion:
-    letters = language_models.unit(lm) == "letter"
-    # Where a sentence ends nobody says. N-grams forget it by themselves.
-    model = InARow(lm, end=lm.end, space=lm.id(SPACE) if letters else None) if isinstance(lm, LstmModel) else lm
-    if tokens.space is None or letters:
+    model = _in_a_row(lm)
+    if tokens.space is None or language_models.unit(lm) == "letter":
         # Of what the labels are of: words, or letters.
         numbers = {tokens.normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
         numbers.update((word, number) for number, word in enumerate(lm.words))  # of an apostrophe alone nothing is left
@@ -153,6 +253,13 @@ def _language_model(tokens: Tokens, lm: AnyLanguageModel, path: str, **settings:
     if not any(spellings):
         raise SearchError(f"{path}: none of its words can be written with the model's letters")
     return WordModel(model, spellings, unknown=lm.unknown, labels=len(tokens.labels), space=tokens.space, **settings)
+
+
+def _in_a_row(lm: AnyLanguageModel) -> LanguageModel:
+    """As it is used: where a sentence ends nobody says, which n-grams forget by themselves."""
+    if not isinstance(lm, LstmModel):
+        return lm
+    return InARow(lm, end=lm.end, space=lm.id(SPACE) if lm.unit == "letter" else None)
 
 
 def _spelling(tokens: Tokens, word: str) -> Sequence[int] | None:

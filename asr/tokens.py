@@ -13,6 +13,7 @@ from inference.ctc import Emission
 from inference.model import BLANK, Model
 
 SPACE = "<space>"
+LONGEST_WORD = 60  # labels without a space that are taken for more than one word
 
 
 class TokenError(ValueError):
@@ -157,6 +158,18 @@ class Tokens:
             )
             for group in groups
         ]
+
+    def whole(self, emissions: Sequence[Emission]) -> int:
+        """Emissions up to the end of the last whole word, the space after it included; spaces alone are no word."""
+        if self.space is None:
+            return len(emissions)
+        whole, letters = 0, False
+        for k, emission in enumerate(emissions):
+            space = emission.label == self.space
+            letters = letters or not space
+            if space and letters:
+                whole = k + 1
+        return len(emissions) if len(emissions) - whole > LONGEST_WORD else whole
 
 
 def _pieces(text: str, unit: str) -> list[str]:

@@ -6,13 +6,11 @@ and the model that comes back is the exported one.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 from asr.alphabet import make_tokens
 from asr.letters import SHOWN, Seen, count_pieces, shown, table
@@ -23,6 +21,7 @@ from features.cmvn import CmvnAccumulator
 from features.extractor import FeatureConfig, FeatureExtractor
 from features.filterbank import FbankConfig
 from inference import model as models
+from inference.progress import with_bar
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Example
 from training.latency import LatencyConfig
@@ -187,8 +186,7 @@ def make_extractor(config: FeatureConfig, items: Sequence[Item], *, seed: int) -
         return plain
     chosen = np.random.default_rng(seed).permutation(len(items))[:STATISTICS_ITEMS]
     statistics = CmvnAccumulator()
-    shown = sys.stdout.isatty()
-    for index in track(sorted(chosen), description="feature statistics", transient=True, disable=not shown):
+    for index in with_bar(sorted(chosen), "feature statistics"):
         statistics.add(plain.raw(_samples(items[index], plain)))
     return FeatureExtractor(config, mean=statistics.mean, std=statistics.std)
 

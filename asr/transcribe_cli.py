@@ -79,6 +79,10 @@ def run(parsed: argparse.Namespace, *, search: SearchConfig, streams: dict, ever
     _check_streams(parsed)
     formats = tuple(dict.fromkeys(parsed.format or ["txt"]))
     formats = tuple(WRITERS) if every_format in formats else formats
+    if parsed.alternatives and "json" not in formats:
+        raise InputError("--alternatives goes with --format json; add that, or leave it out")
+    if parsed.alternatives and parsed.beam == 0:
+        raise InputError("--beam 0 is greedy, and alternatives need a beam: leave one of them out")
     rules = {rule: getattr(parsed, name) for name, rule in SUBTITLES.items() if getattr(parsed, name) is not None}
     if rules and not {"srt", "vtt"} & set(formats):
         given = next(name for name in SUBTITLES if getattr(parsed, name) is not None).replace("_", "-")

@@ -72,6 +72,25 @@ def test_it_mends_a_letter(models: dict[str, str], kinds: list[str]) -> None:
     assert written(scores_TV, lm=given, hot_words={"bat": 20.0}) == "no one bat it"
 
 
+@pytest.mark.parametrize("kinds", [["word"], ["2-grams", "word"]])
+def test_with_a_lexicon(models: dict[str, str], tmp_path: Path, kinds: list[str]) -> None:
+    (tmp_path / "words.txt").write_text("no\none\nbat\nbit\nbait\nit\n")
+    scores_TV = heard("no one bit it", {8: "a"})
+    settings = {"lexicon": str(tmp_path / "words.txt"), "lm": {models[kind]: None for kind in kinds}}
+    search = Search(LETTERS, SearchConfig(**settings))
+    decoder = search.decoder()
+    streamed = [one for t in range(len(scores_TV)) for one in decoder.push(scores_TV[t : t + 1])] + decoder.flush()
+    assert streamed == decoder.push(scores_TV) + decoder.flush()
+    assert search.tokens.decode(one.label for one in streamed) == "no one bit it"
+    hot = Search(LETTERS, SearchConfig(**settings, hot_words={"bat": 20.0}))
+    assert hot.tokens.decode(one.label for one in hot.decoder().peek(scores_TV)) == "no one bat it"
+    with pytest.raises(SearchError, match="is of letters, and a lexicon needs one of words"):
+        Search(LETTERS, SearchConfig(lexicon=settings["lexicon"], lm=models["letter"]))
+    for lm, said in ((models["word"], "takes no LSTM"), ({models["2-grams"]: 0.5}, "takes one language model")):
+        with pytest.raises(SearchError, match=said):
+            SearchConfig(lexicon=settings["lexicon"], lm=lm, decoder="flashlight")
+
+
 def test_several_gain_what_each_does_and_bonuses_once(models: dict[str, str]) -> None:
     labels = tuple(LETTERS.encode("no boat ate it"))
 

@@ -94,6 +94,15 @@ def test_a_text_gains_what_the_models_say_of_all_of_it(kind, fusions, of_words, 
 
 
 @KINDS
+def test_no_gain_is_larger_than_it_says(kind, fusions) -> None:
+    fusion, most_V = fusions[kind], np.broadcast_to(fusions[kind].most(), LABELS)
+    state = np.array([fusion.begin()])
+    for label in np.random.default_rng(0).integers(1, LABELS, 300):
+        gains, state = fusion.extend(state, np.array([label]))
+        assert gains[0] <= most_V[label] + 1e-9
+
+
+@KINDS
 def test_what_prefixes_gain_is_what_is_said_of_them_read_from_their_beginning(
     kind, fusions, of_words, of_letters
 ) -> None:
