@@ -155,13 +155,12 @@ class Search:
 def _fusion(tokens: Tokens, config: SearchConfig) -> Fusion | None:
     hot = None
     if config.hot_words:
-        hot = (
-            _hot_phrases(tokens, config) if isinstance(tokens, LexiconTokens) else _hot_words(tokens, config.hot_words)
-        )
+        of_words = isinstance(tokens, LexiconTokens)
+        hot = _hot_phrases(tokens, config) if of_words else _hot_words(tokens, config.hot_words)
     weights = config.language_models()
     # What a word gains beside its probability, it gains once.
-    bonuses = {name: getattr(config, f"word_{name}" if name == "bonus" else name) / max(len(weights), 1)
-               for name in ("bonus", "unknown_bonus")}  # fmt: skip
+    share = 1 / max(len(weights), 1)
+    bonuses = {"bonus": share * config.word_bonus, "unknown_bonus": share * config.unknown_bonus}
     read = [(str(path), language_models.read(path), weight) for path, weight in weights.items()]
     if isinstance(tokens, LexiconTokens):
         # The first also takes care of hot words.
