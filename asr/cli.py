@@ -33,6 +33,7 @@ examples:
   asr evaluate my_test/ --model my_model/model    word and character error rates, with a report
   asr calibrate my_model/model my_dev/            confidences that are probabilities
   asr lm make books.txt --output en.arpa          a language model of words or letters
+  asr lm train books.txt --out en_lstm            one that is an LSTM
   asr doctor                                      what is installed, what is missing for what
 """
 
@@ -44,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from asr.train_cli import main as train_main
 
         return guarded("asr", lambda: train_main(arguments[1:]))
+    if arguments[:2] == ["lm", "train"]:
+        from asr.train_lm_cli import main as train_lm_main
+
+        return guarded("asr", lambda: train_lm_main(arguments[2:]))
     parsed = _parser().parse_args(arguments)
     if parsed.command is None:
         _parser().print_help()

@@ -16,13 +16,12 @@ import time
 from dataclasses import replace
 from typing import NamedTuple
 
-from rich.progress import track
-
 from asr.recognizer import Recognizer
 from asr.report import Report
 from asr.search import Search, SearchConfig
 from asr.text import normalize
 from asr.tune import Scored, report, score
+from inference.progress import with_bar
 from training.manifests import read
 
 BOOSTS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
@@ -63,7 +62,7 @@ def main() -> None:
     def search(size: int, boost: float) -> Search:
         return Search(recognizer.tokens, replace(config, hot_words=dict.fromkeys(lists[size], boost)))
 
-    dev, test = (list(track(score(recognizer, read(part)), part)) for part in (options.dev, options.test))
+    dev, test = (list(with_bar(score(recognizer, read(part)), part)) for part in (options.dev, options.test))
     wrong = {boost: report(recognizer, dev, search(100, boost)).words.errors for boost in BOOSTS}
     boost = min(wrong, key=wrong.get)
     print(f"development: word errors by boost {wrong}; chosen: {boost:g}\n")

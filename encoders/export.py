@@ -42,7 +42,7 @@ class Exported(NamedTuple):
 def export(network: Network) -> Exported:
     """Write `network` as an ONNX graph with its weights beside it; equal to the torch form within 1e-5."""
     weights = save_safetensors(network.arrays())
-    graph = _Graph()
+    graph = Graph()
     config = network.encoder.config
     x = graph.masked("frames", "lengths")
     lengths, chunk = "lengths", "chunk"
@@ -88,7 +88,7 @@ def export(network: Network) -> Exported:
                 value("next_h", TensorProto.FLOAT, state),
                 value("next_c", TensorProto.FLOAT, state),
             ],
-            initializer=_external(weights) + graph.constants,
+            initializer=external(weights) + graph.constants,
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=9,
@@ -97,7 +97,7 @@ def export(network: Network) -> Exported:
     return Exported(model.SerializeToString(deterministic=True), weights)
 
 
-class _Graph:
+class Graph:
     """Collects nodes; each call adds one and returns the name of what it computes."""
 
     def __init__(self) -> None:
@@ -123,6 +123,10 @@ class _Graph:
     def size(self, x: str, axis: int) -> str:
         """Length of one axis, as a scalar."""
         return self("Squeeze", self("Shape", x, start=axis, end=axis + 1))
+
+    def row(self, x: str, index: int) -> str:
+        """One row of the first axis, which stays."""
+        return self("Slice", x, self.integers([index]), self.integers([index + 1]), self.integers([0]))
 
     def ceil_divide(self, x: str, factor: int) -> str:
         return self("Div", self("Add", x, self.integers(factor - 1)), self.integers(factor))
@@ -169,8 +173,7 @@ class _Graph:
 
     def forward_layer(self, index: int, x_TBF: str, lengths_B: str, chunk: str, hidden: int) -> tuple[str, str, str]:
         """The forward direction in two pieces, because ONNX's LSTM tells its cell state only at the end of one."""
-        start = [self("Slice", state, self.integers([index]), self.integers([index + 1]), self.integers([0]))
-                 for state in ("state_h", "state_c")]  # fmt: skip
+        start = [self.row(state, index) for state in ("state_h", "state_c")]
         border = self("Unsqueeze", chunk, self.integers([0]))
         chunk_lengths = self("Min", lengths_B, chunk)
         rest_lengths = self("Sub", lengths_B, chunk_lengths)
@@ -189,7 +192,7 @@ class _Graph:
         return self.recurrent(f"layer{index}.backward", x_TBF, lengths_B, hidden, reverse=True)[0]
 
 
-def _external(weights: bytes) -> list[onnx.TensorProto]:
+def external(weights: bytes) -> list[onnx.TensorProto]:
     """Initializers that point into the safetensors file: 8 bytes of header length, a JSON header, the arrays."""
     (header_size,) = struct.unpack("<Q", weights[:8])
     header = json.loads(weights[8 : 8 + header_size])

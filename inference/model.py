@@ -20,6 +20,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,9 +34,11 @@ from inference.scorer import Scorer
 FORMAT = 2
 READABLE = (1, 2)
 CTC, CLASS = "ctc", "class"
+LANGUAGE = "language_model"  # the key by which a directory is one, of `inference.lstm_lm`
 BLANK = "<blank>"
 GRAPH, WEIGHTS, CONFIG, LABELS, CARD = "model.onnx", "weights.safetensors", "config.yaml", "labels.txt", "README.md"
 SUMS = "SHA256SUMS"
+SUMMED = (GRAPH, WEIGHTS, CONFIG, LABELS)
 
 
 class ModelError(ValueError):
@@ -127,14 +130,14 @@ def load(directory: str | Path, *, threads: int = 1) -> Model:
     directory = Path(directory)
     if not directory.is_dir():
         raise ModelError(f"{directory}: no such model directory")
-    missing = [name for name in (GRAPH, WEIGHTS, CONFIG, LABELS) if not (directory / name).is_file()]
+    missing = [name for name in SUMMED if not (directory / name).is_file()]
     if missing:
         raise ModelError(
             f"{directory}: not a whole model, {', '.join(missing)} missing; a model directory is made by `asr train` "
             "and `gestures train`"
         )
     try:
-        _check_sums(directory)
+        check_sums(directory)
         config = _config(directory)
         lines = (directory / LABELS).read_text(encoding="utf-8").split("\n")
     except OSError as error:
@@ -157,12 +160,17 @@ def load(directory: str | Path, *, threads: int = 1) -> Model:
     return Model(directory, extractor, labels, *parts, config.get("latency"), threads, config.get("calibration"))
 
 
-def _check_sums(directory: Path) -> None:
+def check_sums(directory: Path) -> None:
+    """Hold the files of a model directory against its `SHA256SUMS`, if it has any.
+
+    Raises:
+        ModelError: one is damaged.
+    """
     if not (directory / SUMS).is_file():
         return
     lines = (directory / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
     expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in (GRAPH, WEIGHTS, CONFIG, LABELS):
+    for name in SUMMED:
         if expected.get(name) != hashlib.sha256((directory / name).read_bytes()).hexdigest():
             raise ModelError(f"{directory}: {name} is damaged (its sum is not the one in {SUMS}); fetch the model anew")
 
@@ -177,6 +185,8 @@ def _config(directory: Path) -> dict:
         ) from error
     if not isinstance(config, dict) or "format" not in config:
         raise ModelError(f"{directory / CONFIG}: format is missing; fetch the model anew")
+    if LANGUAGE in config:
+        raise ModelError(f"{directory}: is a language model; give it to --lm, and a model that recognises to --model")
     if config["format"] not in READABLE:
         raise ModelError(_other_format(directory, config["format"]))
     if config["format"] == 1:
@@ -235,7 +245,6 @@ def save(
     written.
     """
     directory = Path(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
     config = {
         "format": FORMAT,
         "features": to_dict(extractor),
@@ -252,7 +261,8 @@ def save(
         LABELS: ("\n".join(labels) + "\n").encode(),
         CARD: card.encode(),
     }
-    return _write(directory, files)
+    write(directory, files, check=lambda beside: load(beside).scorer)
+    return load(directory)
 
 
 def store_calibration(directory: str | Path, calibration: dict) -> Model:
@@ -272,17 +282,19 @@ def store_calibration(directory: str | Path, calibration: dict) -> Model:
     if calibration:
         config["calibration"] = calibration
     files = {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()}
-    return _write(directory, {**files, CONFIG: _as_yaml(config)})
+    write(directory, {**files, CONFIG: _as_yaml(config)}, check=lambda beside: load(beside).scorer)
+    return load(directory)
 
 
 def _as_yaml(config: dict) -> bytes:
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None).encode()
 
 
-def _write(directory: Path, files: dict[str, bytes]) -> Model:
-    """Write the files and their sums beside `directory` and rename; the model, loaded from what was written."""
-    sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in (GRAPH, WEIGHTS, CONFIG, LABELS)]
+def write(directory: Path, files: dict[str, bytes], *, check: Callable[[Path], object]) -> None:
+    """Write a directory of files and their sums beside its place and rename it, once `check` finds it whole."""
+    sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in SUMMED]
     files = {**files, SUMS: "".join(sums).encode()}
+    directory.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
         for name, content in files.items():
@@ -291,12 +303,11 @@ def _write(directory: Path, files: dict[str, bytes]) -> Model:
                 file.flush()
                 os.fsync(file.fileno())
         beside.chmod(0o755)
-        _ = load(beside).scorer
+        check(beside)
         _replace(directory, beside)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
-    return load(directory)
 
 
 def _replace(directory: Path, beside: Path) -> None:
