@@ -27,6 +27,8 @@ from inference.lexicon import LexiconModel
 from inference.lstm_lm import LstmModel
 from inference.session import Decoder
 
+Models = Mapping[str | Path, AnyLanguageModel]  # by their places
+
 BEAM = 32  # where a language model or hot words ask for one
 BOOST = 3.0  # a hot word wins where it has a twentieth of the probability of what it stands against
 
@@ -44,7 +46,7 @@ class SearchConfig:
         word_bonus: Gain of each word (or label) in nats, against the shortness that a language model prefers; each of
             several gives its share.
         unknown_bonus: Gain of a word that the language model does not know, besides; -1000 allows for none. Each of
-            several that does not know it gives its share.
+            several that does not know it gives its share; flashlight gives none.
         hot_words: Words and phrases to be expected, with their boosts in nats.
         alternatives: Texts of each utterance that are given at most, the best one among them; 0 gives none. A list
             needs a beam some times as wide.
@@ -120,6 +122,7 @@ class Search:
     Args:
         tokens: The labels.
         config: What is known beside the scores.
+        models: The language models of the configuration, where `read_models` has read them before.
 
     Attributes:
         beam: Hypotheses kept; 0 is greedy.
@@ -132,12 +135,18 @@ class Search:
         inference.ngram.NgramError, inference.model.ModelError: a language model cannot be read.
     """
 
-    def __init__(self, tokens: Tokens, config: SearchConfig | None = None):
+    def __init__(
+        self,
+        tokens: Tokens,
+        config: SearchConfig | None = None,
+        *,
+        models: Models | None = None,
+    ):
         config = config or SearchConfig()
         self.tokens = tokens if config.lexicon is None else LexiconTokens(tokens, Lexicon.read(config.lexicon, tokens))
         self.of_utterances = config.decoder == "flashlight"
         self._flashlight = Flashlight(self.tokens, config) if self.of_utterances else None
-        self._fusion = None if self.of_utterances else _fusion(self.tokens, config)
+        self._fusion = None if self.of_utterances else _fusion(self.tokens, config, models)
         self.alternatives = config.alternatives
         known = self._fusion is not None or self.of_utterances or config.alternatives > 0
         self.beam = config.beam or (max(BEAM, 4 * config.alternatives) if known else 0)
@@ -152,7 +161,18 @@ class Search:
         return BeamDecoder(beam=self.beam, fusion=self._fusion, sounds=sounds)
 
 
-def _fusion(tokens: Tokens, config: SearchConfig) -> Fusion | None:
+def read_models(config: SearchConfig) -> Models:
+    """The language models of a configuration, for several searches; none where flashlight reads its own.
+
+    Raises:
+        inference.ngram.NgramError, inference.model.ModelError: one of them cannot be read.
+    """
+    if config.decoder == "flashlight":
+        return {}
+    return {path: language_models.read(path) for path in config.language_models()}
+
+
+def _fusion(tokens: Tokens, config: SearchConfig, models: Models | None) -> Fusion | None:
     hot = None
     if config.hot_words:
         of_words = isinstance(tokens, LexiconTokens)
@@ -161,18 +181,19 @@ def _fusion(tokens: Tokens, config: SearchConfig) -> Fusion | None:
     # What a word gains beside its probability, it gains once.
     share = 1 / max(len(weights), 1)
     bonuses = {"bonus": share * config.word_bonus, "unknown_bonus": share * config.unknown_bonus}
-    read = [(str(path), language_models.read(path), weight) for path, weight in weights.items()]
+    models = read_models(config) if models is None else models
+    read = [(str(path), models[path], weight) for path, weight in weights.items()]
     if isinstance(tokens, LexiconTokens):
         # The first also takes care of hot words.
-        models: list[Fusion] = [
+        fusions: list[Fusion] = [
             _lexicon(tokens, lm, path, str(config.lexicon), weight=weight, hot_words=None if k else hot, **bonuses)
             for k, (path, lm, weight) in enumerate(read or [("", None, 0.0)])
         ]
-        return models[0] if len(models) == 1 else Together(models)
+        return fusions[0] if len(fusions) == 1 else Together(fusions)
     if not read:
         return hot
-    models = [_language_model(tokens, lm, path, weight=weight, **bonuses) for path, lm, weight in read]
-    model = models[0] if len(models) == 1 else Together(models)
+    fusions = [_language_model(tokens, lm, path, weight=weight, **bonuses) for path, lm, weight in read]
+    model = fusions[0] if len(fusions) == 1 else Together(fusions)
     return model if hot is None else WithHotWords(model, hot)
 
 

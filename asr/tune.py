@@ -1,4 +1,4 @@
-"""Settings of a search are chosen on recordings with known words: weights of a language model, bonuses, boosts.
+"""Settings of a search are chosen on recordings with known words: weights of language models, and bonuses.
 
 The scores of a model do not depend on them, so they are made once and searched again with each setting.
 """
@@ -6,7 +6,7 @@ The scores of a model do not depend on them, so they are made once and searched 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from asr.report import Pair, Report, evaluate_pairs
-from asr.search import Search, SearchConfig
+from asr.search import Models, Search, SearchConfig, read_models
 from inference.progress import with_bar
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def tune(
     config: SearchConfig,
     *,
     settings: Sequence[str] | None = None,
+    models: Models | None = None,
     progress: Callable[[SearchConfig, Report], None] | None = None,
 ) -> SearchConfig:
     """The configuration with the fewest word errors on utterances, those of characters where words are even.
@@ -78,24 +79,38 @@ def tune(
         scored: Utterances to choose on; what is reported must be measured on others.
         config: Where to begin, and what is not chosen.
         settings: Which ones are chosen; if not given, the bonuses and the weight, or those of each of several models.
+        models: The language models of the configuration, where they have been read before.
         progress: Called with each configuration that was tried and what came of it.
     """
+    models = read_models(config) if models is None else models
 
     def cost(point: Mapping[str, float]) -> tuple[int, int]:
         tried = _moved(config, point)
-        found = report(recognizer, scored, Search(recognizer.tokens, tried))
+        found = report(recognizer, scored, Search(recognizer.tokens, tried, models=models))
         if progress is not None:
             progress(tried, found)
         return found.words.errors, found.characters.errors
 
     start = {name: value for name, value in _chosen(config).items() if settings is None or name in settings}
-    steps = {name: STEPS.get(name, STEPS["lm_weight"] / 2) for name in start}
-    return _moved(config, pattern_search(start, steps, cost, halvings=HALVINGS))
+    return _moved(config, pattern_search(start, moves(start), cost, halvings=HALVINGS))
+
+
+def moves(settings: Collection[str]) -> list[dict[str, float]]:
+    """Each setting alone, and each weight with the bonus: the more a model counts, the shorter are the texts."""
+    alone = {name: STEPS.get(name, STEPS["lm_weight"] / 2) for name in settings}
+    weights = [name for name in settings if name == "lm_weight" or name not in STEPS]
+    bonus = {name: alone[name] for name in settings if name == "word_bonus"}
+    return [
+        *({name: step} for name, step in alone.items()),
+        *({name: alone[name]} | bonus for name in weights if bonus),
+    ]
 
 
 def _chosen(config: SearchConfig) -> dict[str, float]:
     """What there is to choose: the settings of `STEPS` or, for the weights of several models, the path of each."""
     settings = {name: float(getattr(config, name)) for name in STEPS}
+    if config.decoder == "flashlight":
+        del settings["unknown_bonus"]  # it has none
     if isinstance(config.lm, Mapping):
         del settings["lm_weight"]
         settings = {str(path): weight for path, weight in config.language_models().items()} | settings
@@ -123,8 +138,8 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
 
     if search.lm is None:
         raise TuneError("nothing to choose: give --lm FILE, whose weight and bonuses are chosen")
-    recognizer = asr.load(model, threads=threads)
-    Search(recognizer.tokens, search)  # what does not go with the model is found before the work
+    recognizer, models = asr.load(model, threads=threads), read_models(search)
+    Search(recognizer.tokens, search, models=models)  # what does not go with the model is found before the work
     items, console = read(data), Console(stderr=True)
     scored = list(with_bar(score(recognizer, items), "scores", total=len(items)))
     greedy = report(recognizer, scored, Search(recognizer.tokens))
@@ -133,7 +148,7 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
     def say(config: SearchConfig, found: Report) -> None:
         console.print(f"{options(config)}: {_errors(found)}", highlight=False, soft_wrap=True)
 
-    print(options(tune(recognizer, scored, search, progress=say)))
+    print(options(tune(recognizer, scored, search, models=models, progress=say)))
     return 0
 
 
@@ -151,20 +166,20 @@ def _errors(found: Report) -> str:
 
 def pattern_search(
     start: Mapping[str, float],
-    steps: Mapping[str, float],
+    moves: Sequence[Mapping[str, float]],
     cost: Callable[[Mapping[str, float]], tuple[int, int] | float],
     *,
     halvings: int,
 ) -> dict[str, float]:
-    """Least cost by looking a step to either side of one value after another (Hooke and Jeeves 1961).
+    """Least cost by looking to either side along one move after another (a pattern search; Torczon 1997).
 
-    Where no step helps, all steps are halved, so often at most. Each point is looked at once.
+    Where none helps, all moves are halved, so often at most. Each point is looked at once.
 
     Args:
         start: Values by name.
-        steps: First step of each.
+        moves: What is added to them, or taken away, at first: one value or several together.
         cost: What is to be least; anything that compares.
-        halvings: How often steps are halved.
+        halvings: How often moves are halved.
     """
     seen: dict[tuple[float, ...], object] = {}
 
@@ -179,9 +194,9 @@ def pattern_search(
         better = True
         while better:
             better = False
-            for name, step in steps.items():
-                for sign in (1, -1):
-                    point = {**best, name: best[name] + sign * step / 2**halving}
+            for move in moves:
+                for scale in (0.5**halving, -(0.5**halving)):
+                    point = best | {name: best[name] + scale * step for name, step in move.items()}
                     if of(point) < of(best):
                         best, better = point, True
                         break

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr import language_models
 from asr.cli import main
 from asr.recognizer import Recognizer
 from asr.search import Search, SearchConfig
-from asr.tune import pattern_search, report, score, tune
+from asr.tune import moves, pattern_search, report, score, tune
 from training.manifests import read
 
 
@@ -23,14 +24,26 @@ def test_a_bowl_is_descended_to_within_the_last_step(x: float, y: float, slant: 
         u, v = point["u"] - x, point["v"] - y
         return u * u + v * v + slant * u * v
 
-    found = pattern_search({"u": 0.0, "v": 0.0}, {"u": 1.0, "v": 1.0}, cost, halvings=5)
+    found = pattern_search({"u": 0.0, "v": 0.0}, [{"u": 1.0}, {"v": 1.0}], cost, halvings=5)
     assert abs(found["u"] - x) <= 2 / 32
     assert abs(found["v"] - y) <= 2 / 32
     assert len(seen) == len(set(seen)), "a point looked at twice"
 
 
+def test_a_narrow_valley_is_followed_by_moves_along_it() -> None:
+    """As of weight and bonus, which are worse if one of them is moved alone."""
+
+    def cost(point) -> float:
+        return 10 * abs(point["u"] / 0.4 - point["v"]) + abs(point["v"] - 3.0)
+
+    start, alone = {"u": 0.0, "v": 0.0}, [{"u": 0.4}, {"v": 1.0}]
+    assert pattern_search(start, alone, cost, halvings=2) == start
+    found = pattern_search(start, [*alone, {"u": 0.4, "v": 1.0}], cost, halvings=2)
+    assert found == pytest.approx({"u": 1.2, "v": 3.0})
+
+
 def test_what_costs_the_same_everywhere_stays_where_it_began() -> None:
-    assert pattern_search({"u": 0.8}, {"u": 0.4}, lambda point: 1.0, halvings=2) == {"u": 0.8}
+    assert pattern_search({"u": 0.8}, [{"u": 0.4}], lambda point: 1.0, halvings=2) == {"u": 0.8}
 
 
 @pytest.fixture
@@ -63,6 +76,32 @@ def test_a_language_model_that_misleads_loses_its_weight(models) -> None:
     assert found.lm_weight < 3.0
     assert found.lm_weight in tried
     assert (found.word_bonus, found.lm) == (0.0, lm)
+
+
+def test_language_models_are_read_once(models, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of millions of n-grams that takes longer than all searches."""
+    recognizer, scored, lm = models
+    read_here = []
+    real = language_models.read
+    monkeypatch.setattr(language_models, "read", lambda path: read_here.append(path) or real(path))
+    tried = []
+    tune(recognizer, scored[:2], SearchConfig(lm=lm, beam=2), progress=lambda config, _: tried.append(config))
+    assert read_here == [lm]
+    assert len(tried) > 5
+
+
+def test_a_weight_and_the_bonus_are_moved_together_too() -> None:
+    assert moves(["lm_weight", "word_bonus"]) == [
+        {"lm_weight": 0.4},
+        {"word_bonus": 1.0},
+        {"lm_weight": 0.4, "word_bonus": 1.0},
+    ]
+    assert moves(["lm_weight", "unknown_bonus"]) == [{"lm_weight": 0.4}, {"unknown_bonus": 4.0}]
+    several = moves(["a.arpa", "b.arpa", "word_bonus"])
+    assert [one for one in several if len(one) > 1] == [
+        {"a.arpa": 0.2, "word_bonus": 1.0},
+        {"b.arpa": 0.2, "word_bonus": 1.0},
+    ]
 
 
 def test_scores_give_the_words_that_the_recording_gives(tone_recognizer: Recognizer, tones) -> None:
