@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.arpa import BEGIN, END, UNKNOWN, Level
+from inference.arpa import BEGIN, END, HIGHEST_ORDER, UNKNOWN, Level
 
-HIGHEST_ORDER = 5
 SPECIAL = (UNKNOWN, BEGIN, END)  # with these word numbers
 UNKNOWN_ID, BEGIN_ID, END_ID = range(3)
 # Of n-grams seen once, twice, and more often, where too few of an order were seen to tell (as lmplz has them).
@@ -65,7 +64,7 @@ def estimate(
 
     Args:
         sentences: Each a sequence of words (or letters) without <s> and </s>. In an empty one </s> follows on <s>.
-        order: Longest n-grams, 1 to 5.
+        order: Longest n-grams, 1 to 10.
         vocabulary_size: Only so many words, the most frequent ones, are in the model, and all others become <unk>;
             without it every word is. Of words as frequent, those that sort first.
         prune: Of each order, n-grams seen so often or less are left out, and their probability goes to the lower order;

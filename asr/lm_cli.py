@@ -23,7 +23,7 @@ EXAMPLES = """\
 examples:
   asr lm make books.txt --output en.arpa                     3-grams of words
   asr lm make books.txt.gz --prune 0,0,1 --vocabulary-size 50000 --output small.arpa.gz
-  asr lm make train.jsonl.gz --unit letter --order 5 --output letters.arpa
+  asr lm make train.jsonl.gz --unit letter --order 7 --output letters.arpa
   asr lm train books.txt --out en_lstm                       an LSTM instead; the model comes into en_lstm/model
   asr lm make train.tsv --unit letter --for my_model/model --output letters.arpa
   asr lm perplexity en.arpa test.txt                         and: asr lm perplexity en_lstm/model test.txt
@@ -57,7 +57,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     make.add_argument("texts", nargs="+", metavar="TEXT", help=TEXTS)
     make.add_argument("--output", required=True, metavar="FILE", help="the model; compressed where it ends in .gz")
-    make.add_argument("--order", type=count, default=3, metavar="N", help="longest n-grams, 1 to 5 (default: 3)")
+    make.add_argument(
+        "--order",
+        type=count,
+        default=3,
+        metavar="N",
+        help="longest n-grams, 1 to 10; letters need more than words, and KenLM reads up to 6 (default: 3)",
+    )
     make.add_argument(
         "--unit",
         choices=("word", "letter"),

@@ -21,7 +21,7 @@ import numpy as np
 from inference.files import writing
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
-HIGHEST_ORDER = 6
+HIGHEST_ORDER = 10  # KenLM, unless it is compiled for more, reads up to 6
 LN10 = math.log(10)
 FLOOR_LOG10 = -100.0  # of an unknown word where a model has no <unk>, as in KenLM, and of whatever is less probable
 BINARY = b"mmap lm http://kheafield.com/code"  # how binary files of KenLM begin

@@ -98,7 +98,7 @@ def changed(number: int, line: str | None) -> list[str]:
         (changed(4, "ngram 1=-5"), "line 4: here should stand `ngram 1=`"),
         (changed(4, "ngram 1=" + "9" * 5000), "line 4: here should stand `ngram 1=`"),
         (changed(4, "\\1-grams:"), "line 4: the model is of order 0"),
-        (changed(6, "\n".join(f"ngram {n}=1" for n in range(3, 8))), "line 12: the model is of order 7"),
+        (changed(6, "\n".join(f"ngram {n}=1" for n in range(3, 12))), "line 16: the model is of order 11"),
         (changed(9, "nan\t<s>\t-0.5"), "line 9: 'nan' is no log probability"),
         (changed(12, "-0.7\tनमस्ते\tNaN"), "line 12: 'NaN' is no log probability"),
         (changed(12, "-0.7\tनमस्ते\tinf"), "line 12: 'inf' is no log probability"),
