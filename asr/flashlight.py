@@ -1,7 +1,8 @@
 """The lexicon decoder of flashlight-text (Kahn et al. 2022, in C++), for language models that only KenLM reads.
 
-It searches as `inference.lexicon` does, with three differences: of a text the best path counts, not the sum of all;
-hypotheses that a language model cannot tell apart are one; and it hears an utterance to its end before it says a word.
+It searches as `inference.lexicon` does, with these differences: of a text the best path counts, not the sum of all;
+hypotheses that a language model cannot tell apart are one; it hears an utterance to its end before it says a word; and
+a word that the language model does not know has its probability of <unk>, and no bonus of its own.
 Its scores are ours if its language model, which counts in powers of ten, is given our weight times ln 10, and if a
 space must follow each word: spellings end in one, and so that the last word has it too, a frame is added in which a
 space and a blank are free. A model that writes no spaces is not for it: without them
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asr.lexicon import LexiconTokens
+from inference.arpa import UNKNOWN
 from inference.beam import Hypothesis
 from inference.ctc import Emission, align, checked
 
@@ -58,7 +60,13 @@ class Flashlight:
         self._lm = flashlight.ZeroLM() if config.lm is None else _kenlm(config.lm, tokens.lexicon.words)
         self._trie = flashlight.Trie(len(tokens.labels), tokens.space)
         start = self._lm.start(False)
-        scores = [self._lm.score(start, word)[1] for word in range(len(tokens.lexicon.words))]
+        # The last one is what words are to the language model that it does not know.
+        *scores, unknown = [self._lm.score(start, word)[1] for word in range(len(tokens.lexicon.words) + 1)]
+        if config.lm is not None and all(score == unknown for score in scores):
+            raise SearchError(
+                f"{config.lm}: knows none of the words in {config.lexicon}, which must be written as there; make one "
+                "of texts with them"
+            )
         for word, spelling in tokens.lexicon.spellings:
             self._trie.insert([*spelling, tokens.space], word, scores[word])
         self._trie.smear(flashlight.SmearingMode.MAX)
@@ -167,6 +175,6 @@ def _kenlm(path: Any, words: Sequence[str]) -> Any:
     with open(path, "rb"):
         pass  # a file that is missing is one like any other
     try:
-        return KenLM(str(path), Dictionary(list(words)))
+        return KenLM(str(path), Dictionary([*words, UNKNOWN]))
     except (RuntimeError, ValueError) as error:
         raise SearchError(f"{path}: KenLM cannot read it: {error}") from None

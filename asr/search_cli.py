@@ -64,6 +64,8 @@ def search_config(parsed: argparse.Namespace) -> SearchConfig:
             raise ValueError(f"--{name.replace('_', '-')} goes with --lm FILE; add that, or leave it out")
     if parsed.beam == 0 and (parsed.lm or parsed.lexicon or parsed.hot_word or parsed.hot_words):
         raise ValueError("--beam 0 is greedy; language models, lexicons and hot words need a beam: leave one out")
+    if parsed.unknown_bonus is not None and parsed.decoder == "flashlight":
+        raise ValueError("--unknown-bonus goes with the decoder beam; flashlight has none: leave it out")
     if parsed.boost is not None and not (parsed.hot_word or parsed.hot_words):
         raise ValueError("--boost goes with --hot-word or --hot-words; add one, or leave it out")
     boost = BOOST if parsed.boost is None else parsed.boost

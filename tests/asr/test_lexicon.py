@@ -217,6 +217,11 @@ def test_several_spellings_are_kept_once(lexicon: Path) -> None:
         (["--decoder", "flashlight", "--lexicon", "WORDS", "--lm", "none.bin"], "none.bin: No such file or directory"),
         (["--decoder", "flashlight", "--lexicon", "WORDS", "--lm", "WORDS"], "KenLM cannot read it"),
         (["--lexicon", "WORDS", "--lm", "STRANGE"], "knows none of the words in"),
+        (["--decoder", "flashlight", "--lexicon", "WORDS", "--lm", "STRANGE"], "knows none of the words in"),
+        (
+            ["--decoder", "flashlight", "--lexicon", "WORDS", "--lm", "STRANGE", "--unknown-bonus", "-3"],
+            "--unknown-bonus goes with the decoder beam",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
