@@ -46,7 +46,7 @@ def normalize(text: str, form: str = PLAIN) -> str:
     - White space of every kind is one space between words, and none at the ends.
     - Letters, digits, symbols and combining marks of every script stay. So a vowel sign, a nukta, Hebrew niqqud and
       Arabic harakat count where they are written, and the digits १ and 1 are two. What nobody sees goes (soft hyphens,
-      marks of direction, selectors of variants, control characters), tatweel goes, and of the joiners those that are
+      marks of direction, selectors of variants), control characters are white space, tatweel goes, and of the joiners those that are
       not between two letters.
 
     In the form `plain` besides:
