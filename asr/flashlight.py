@@ -56,15 +56,16 @@ class Flashlight:
             raise SearchError("the decoder flashlight needs flashlight-text: pip install 'saywave[lm]'")
         from flashlight.lib.text import decoder as flashlight
 
-        self._tokens, self._config = tokens, config
-        self._lm = flashlight.ZeroLM() if config.lm is None else _kenlm(config.lm, tokens.lexicon.words)
+        path, self._weight = next(iter(config.language_models().items()), (None, 0.0))
+        self._tokens, self._word_bonus = tokens, 0.0 if path is None else config.word_bonus
+        self._lm = flashlight.ZeroLM() if path is None else _kenlm(path, tokens.lexicon.words)
         self._trie = flashlight.Trie(len(tokens.labels), tokens.space)
         start = self._lm.start(False)
         # The last one is what words are to the language model that it does not know.
         *scores, unknown = [self._lm.score(start, word)[1] for word in range(len(tokens.lexicon.words) + 1)]
-        if config.lm is not None and all(score == unknown for score in scores):
+        if path is not None and all(score == unknown for score in scores):
             raise SearchError(
-                f"{config.lm}: knows none of the words in {config.lexicon}, which must be written as there; make one "
+                f"{path}: knows none of the words in {config.lexicon}, which must be written as there; make one "
                 "of texts with them"
             )
         for word, spelling in tokens.lexicon.spellings:
@@ -84,8 +85,8 @@ class Flashlight:
             beam_size=beam,
             beam_size_token=scores_TV.shape[1],
             beam_threshold=THRESHOLD,
-            lm_weight=self._config.lm_weight * math.log(10),
-            word_score=0.0 if self._config.lm is None else self._config.word_bonus,
+            lm_weight=self._weight * math.log(10),
+            word_score=self._word_bonus,
             unk_score=-math.inf,
             sil_score=0.0,
             log_add=False,

@@ -88,7 +88,7 @@ class SearchConfig:
             raise SearchError("the decoder flashlight needs a lexicon of the words that it may write")
         if self.decoder == "flashlight" and any(Path(path).is_dir() for path in self.language_models()):
             raise SearchError("the decoder flashlight takes no LSTM; the decoder beam does")
-        if self.decoder == "flashlight" and isinstance(self.lm, Mapping):
+        if self.decoder == "flashlight" and len(self.language_models()) > 1:
             raise SearchError("the decoder flashlight takes one language model; the decoder beam takes several")
         if self.decoder == "flashlight" and self.hot_words:
             raise SearchError("the decoder flashlight takes no hot words; the decoder beam does")

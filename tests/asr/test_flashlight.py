@@ -58,6 +58,8 @@ def test_a_binary_file_is_the_arpa_file_that_it_was_made_of(models: dict[str, Pa
         assert found[0][0] == found[1][0]
         assert found[0][1] == pytest.approx(found[1][1], abs=1e-3)
         texts.add(found[0][0])
+        of_its_own = SearchConfig(lm={models["arpa"]: 0.8}, lexicon=models["txt"], decoder="flashlight")
+        assert best(Search(LETTERS, of_its_own), scores_TV) == found[1]
     assert len(texts) > 5, "not all say the same"
     with pytest.raises(NgramError, match="KenLM's binary format, which KenLM alone reads"):
         NgramModel.read(models["bin"])

@@ -86,7 +86,7 @@ def test_with_a_lexicon(models: dict[str, str], tmp_path: Path, kinds: list[str]
     assert hot.tokens.decode(one.label for one in hot.decoder().peek(scores_TV)) == "no one bat it"
     with pytest.raises(SearchError, match="is of letters, and a lexicon needs one of words"):
         Search(LETTERS, SearchConfig(lexicon=settings["lexicon"], lm=models["letter"]))
-    for lm, said in ((models["word"], "takes no LSTM"), ({models["2-grams"]: 0.5}, "takes one language model")):
+    for lm, said in ((models["word"], "takes no LSTM"), ({models["2-grams"]: 0.5, "b.arpa": 0.5}, "takes one")):
         with pytest.raises(SearchError, match=said):
             SearchConfig(lexicon=settings["lexicon"], lm=lm, decoder="flashlight")
 
