@@ -45,9 +45,9 @@ def normalize(text: str, form: str = PLAIN) -> str:
       half-width ｶ is カ, the ligature ﬁ is fi. Other compatible letters are not folded: ² is not 2.
     - White space of every kind is one space between words, and none at the ends.
     - Letters, digits, symbols and combining marks of every script stay. So a vowel sign, a nukta, Hebrew niqqud and
-      Arabic harakat count where they are written, and the digits १ and 1 are two. What nobody sees goes (soft hyphens,
-      marks of direction, selectors of variants), control characters are white space, tatweel goes, and of the joiners those that are
-      not between two letters.
+      Arabic harakat count where they are written, and the digits १ and 1 are two. Control characters are
+      white space. What nobody sees goes (soft hyphens, marks of direction, selectors of variants), tatweel goes, and of
+      the joiners those that are not between two letters.
 
     In the form `plain` besides:
 
