@@ -10,24 +10,24 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from asr.search_cli import add_alternatives, add_search, search_config
 from inference import shell
-from inference.shell import count, guarded, time
-
-if TYPE_CHECKING:
-    from asr.search import SearchConfig
+from inference.shell import guarded, time
 
 EXAMPLES = """\
 examples:
   asr transcribe talk.flac                        the words, on standard output
   asr transcribe recordings/ --output texts/      a folder; texts/NAME.txt for each recording
+  asr transcribe 'talks/**/*.flac' --output texts/ --jobs 8   many, in eight processes; again: what is left of them
+  asr transcribe day.flac --segments decoder      hours: divided at pauses, a line for each stretch
   asr transcribe a.wav --format json              words with times and confidence
   asr transcribe a.mp4 --format srt vtt --output .   subtitles: a.srt and a.vtt in this folder
   cat a.wav | asr transcribe -                    from standard input
   asr align talk.flac talk.txt                    when each word of a known text is said
   asr listen                                      the microphone, while you speak; Ctrl-C ends
   asr transcribe talk.flac --streaming            a file heard as a live stream, with a report on the delays
+  asr check my_data/                              letters with their counts, and what cannot be trained on
   asr train my_data/ --out my_model               a model of your own (a.wav beside a.txt)
   asr evaluate my_test/ --model my_model/model    word and character error rates, with a report
   asr lm make books.txt --output en.arpa          a language model of words or letters
@@ -58,15 +58,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
+    from asr.check_cli import DATA, FORMS_SAID
+    from asr.check_cli import add_parser as add_check
     from asr.formats import WRITERS
     from asr.lm_cli import add_parser as add_language_models
+    from asr.text import FORMS
+    from asr.transcribe_cli import add_many, add_subtitles
 
     transcribe = commands.add_parser(
         "transcribe", help="write down what is said in sound files", description=_transcribe.__doc__
     )
-    transcribe.add_argument("files", nargs="+", metavar="FILE", help="sound file, folder, or - for standard input")
+    transcribe.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="sound file, folder, quoted pattern such as 'talks/**/*.flac', or - for standard input",
+    )
     _add_model(transcribe)
-    _add_search(transcribe)
+    add_search(transcribe)
     transcribe.add_argument(
         "--format",
         action="append",
@@ -76,15 +85,20 @@ def _parser() -> argparse.ArgumentParser:
         "with the file's name, so that each can be read as it comes); srt, vtt: subtitles; tsv: whisper's table; ctm: "
         "NIST's; textgrid: Praat's; all: each of these (default: txt)",
     )
+    add_alternatives(transcribe)
     transcribe.add_argument(
-        "--output", metavar="DIR", help="write DIR/NAME.FORMAT for each file and format instead of printing"
+        "--output",
+        metavar="DIR",
+        help="write DIR/NAME.FORMAT for each file and format instead of printing; those that are there and newer than "
+        "the file and the model stay",
     )
+    add_many(transcribe)
     transcribe.add_argument(
         "--streaming", action="store_true", help="hear it as a live stream would be, and report how late words come"
     )
     transcribe.add_argument("--realtime", action="store_true", help="with --streaming: at the pace of a microphone")
     _add_latency(transcribe)
-    _add_subtitles(transcribe)
+    add_subtitles(transcribe)
     transcribe.set_defaults(run=_transcribe)
 
     align = commands.add_parser(
@@ -106,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         "listen", help="write down what is said into the microphone, while it is said", description=_listen.__doc__
     )
     _add_model(listen)
-    _add_search(listen)
+    add_search(listen)
     _add_latency(listen)
     listen.add_argument("--device", metavar="NAME|N", help="microphone, by a part of its name or by its number")
     listen.add_argument("--list-devices", action="store_true", help="show the microphones there are, and end")
@@ -122,24 +136,27 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser(
         "evaluate", help="count the errors of a model on recordings with known words", description=_evaluate.__doc__
     )
-    evaluate.add_argument(
-        "data", help="folder (a.wav beside a.txt), table (.tsv: path, text, speaker), or manifest (.jsonl.gz)"
-    )
+    evaluate.add_argument("data", metavar="DATA", help=DATA)
     _add_model(evaluate)
-    _add_search(evaluate)
+    add_search(evaluate)
     evaluate.add_argument("--output", metavar="FILE", help="write a Markdown report with the worst utterances, aligned")
     evaluate.add_argument(
         "--chunk", type=time, metavar="TIME", help="hear the recordings as live streams of this chunk, such as 400ms"
     )
     evaluate.add_argument("--lookahead", type=time, metavar="TIME", help="... and this look-ahead (default: 200ms)")
+    evaluate.add_argument(
+        "--form", choices=FORMS, help=f"what texts are compared in; {FORMS_SAID} (default: the model's)"
+    )
     evaluate.set_defaults(run=_evaluate)
+
+    add_check(commands)
 
     tune = commands.add_parser(
         "tune", help="choose weight and bonuses of a language model on recordings", description=_tune.__doc__
     )
     tune.add_argument("data", help="recordings that nothing is tested on, as of asr evaluate")
     _add_model(tune)
-    _add_search(tune)
+    add_search(tune)
     tune.set_defaults(run=_tune)
 
     commands.add_parser(
@@ -159,9 +176,9 @@ ALL = "all"  # formats
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes several formats after one `--format`, up to the first word that is none.
+    """Takes several formats after one `--format`, up to the first word that is none, and no command without files.
 
-    `nargs="+"` would take the files too in `--format json a.wav`.
+    `nargs="+"` would take the files too in `--format json a.wav`, and not do without where a list names them.
     """
 
     def parse_known_args(self, args=None, namespace=None):
@@ -175,24 +192,10 @@ class _Parser(argparse.ArgumentParser):
                 spread.append("--format")
             formats = known or word == "--format" or word.startswith("--format=")
             spread.append(word)
-        return super().parse_known_args(spread, namespace)
-
-
-# Options of subtitles by the rules that they set; `asr.subtitles` has the defaults.
-SUBTITLES = {
-    "max_line_width": "max_line_width",
-    "max_line_count": "max_line_count",
-    "max_cue_duration": "max_duration",
-}
-
-
-def _add_subtitles(parser: argparse.ArgumentParser) -> None:
-    subtitles = parser.add_argument_group("subtitles", "rules for srt and vtt")
-    subtitles.add_argument("--max-line-width", type=count, metavar="N", help="letters on a line (default: 42)")
-    subtitles.add_argument("--max-line-count", type=count, metavar="N", help="lines shown at a time (default: 2)")
-    subtitles.add_argument(
-        "--max-cue-duration", type=time, metavar="TIME", help="how long they are shown at most (default: 7s)"
-    )
+        parsed, rest = super().parse_known_args(spread, namespace)
+        if getattr(parsed, "files", None) == [] and parsed.files_from is None:
+            self.error("name sound files or folders as FILE, or a list of them with --files-from LIST")
+        return parsed, rest
 
 
 # Options of a stream; where one is not given, `asr.stream` and `inference.endpoint` have the default.
@@ -240,76 +243,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     shell.add_model(parser, shipped=names(), default=DEFAULT)
 
 
-# Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.
-SEARCH = ("beam", "lm", "lm_weight", "word_bonus", "unknown_bonus")
-
-
-def _add_search(parser: argparse.ArgumentParser) -> None:
-    search = parser.add_argument_group(
-        "search", "what is known beside the sound; a language model or hot words use a beam"
-    )
-    search.add_argument("--beam", type=count, metavar="N", help="hypotheses kept; 0 is greedy (default: 0, or 32)")
-    search.add_argument("--lm", metavar="FILE", help="language model over words, as `asr lm make` writes them (ARPA)")
-    search.add_argument("--lm-weight", type=float, metavar="W", help="how much it counts (default: 0.8)")
-    search.add_argument("--word-bonus", type=float, metavar="NATS", help="gain of each word beside it (default: 1)")
-    search.add_argument(
-        "--unknown-bonus",
-        type=float,
-        metavar="NATS",
-        help="... of one it does not know; -1000: none (default: -5)",
-    )
-    search.add_argument(
-        "--hot-word",
-        action="append",
-        metavar="TEXT[=NATS]",
-        help="word or phrase to be expected; may be given several times",
-    )
-    search.add_argument("--hot-words", metavar="FILE", help="the same from a file, a line each, NATS behind a tab")
-    search.add_argument("--boost", type=float, metavar="NATS", help="gain of those without their own (default: 3)")
-
-
-def _search(parsed: argparse.Namespace) -> SearchConfig:
-    from asr.search import BOOST, SearchConfig, hot_word, read_hot_words
-
-    for name in ("lm_weight", "word_bonus", "unknown_bonus"):
-        if parsed.lm is None and getattr(parsed, name) is not None:
-            raise ValueError(f"--{name.replace('_', '-')} goes with --lm FILE; add that, or leave it out")
-    if parsed.beam == 0 and (parsed.lm or parsed.hot_word or parsed.hot_words):
-        raise ValueError("--beam 0 is greedy, and a language model or hot words need a beam: leave one of them out")
-    if parsed.boost is not None and not (parsed.hot_word or parsed.hot_words):
-        raise ValueError("--boost goes with --hot-word or --hot-words; add one, or leave it out")
-    boost = BOOST if parsed.boost is None else parsed.boost
-    hot_words = {} if parsed.hot_words is None else read_hot_words(parsed.hot_words, boost=boost)
-    hot_words.update(hot_word(text, boost=boost) for text in parsed.hot_word or ())
-    given = {name: getattr(parsed, name) for name in SEARCH if getattr(parsed, name) is not None}
-    return SearchConfig(**given, hot_words=hot_words)
-
-
 def _transcribe(parsed: argparse.Namespace) -> int:
     """Write down what is said in sound files. A folder stands for all sound files in it."""
-    from asr.formats import WRITERS
-    from asr.subtitles import SubtitleRules
-    from asr.transcribe import InputError, Streaming, transcribe_files
+    from asr.transcribe_cli import run
 
-    if not parsed.streaming:
-        asked = [name for name in ("realtime", *STREAMS) if getattr(parsed, name) not in (None, False)]
-        if asked:
-            raise InputError(f"--{asked[0].replace('_', '-')} goes with --streaming; add that, or leave it out")
-    formats = tuple(WRITERS) if ALL in (parsed.format or ()) else tuple(dict.fromkeys(parsed.format or ["txt"]))
-    rules = {rule: getattr(parsed, name) for name, rule in SUBTITLES.items() if getattr(parsed, name) is not None}
-    if rules and not {"srt", "vtt"} & set(formats):
-        given = next(name for name in SUBTITLES if getattr(parsed, name) is not None).replace("_", "-")
-        raise InputError(f"--{given} goes with --format srt or vtt; add one, or leave it out")
-    return transcribe_files(
-        parsed.files,
-        model=parsed.model,
-        formats=formats,
-        output=parsed.output,
-        threads=parsed.threads,
-        search=_search(parsed),
-        streaming=Streaming(realtime=parsed.realtime, **_streams(parsed)) if parsed.streaming else None,
-        rules=SubtitleRules(**rules),
-    )
+    return run(parsed, search=search_config(parsed), streams=_streams(parsed), every_format=ALL)
 
 
 def _align(parsed: argparse.Namespace) -> int:
@@ -346,7 +284,7 @@ def _listen(parsed: argparse.Namespace) -> int:
         record=parsed.record,
         output=parsed.output,
         every_event=parsed.events,
-        search=_search(parsed),
+        search=search_config(parsed),
     )
 
 
@@ -364,8 +302,9 @@ def _evaluate(parsed: argparse.Namespace) -> int:
         model=parsed.model,
         output=parsed.output,
         threads=parsed.threads,
-        search=_search(parsed),
+        search=search_config(parsed),
         stream=None if parsed.chunk is None else Window(parsed.chunk, lookahead),
+        form=parsed.form,
     )
 
 
@@ -376,7 +315,7 @@ def _tune(parsed: argparse.Namespace) -> int:
     """
     from asr.tune import tune_data
 
-    return tune_data(parsed.data, model=parsed.model, threads=parsed.threads, search=_search(parsed))
+    return tune_data(parsed.data, model=parsed.model, threads=parsed.threads, search=search_config(parsed))
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

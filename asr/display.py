@@ -68,7 +68,7 @@ class Lines:
         for event in events:
             line = f"[{stamp(event.start)}] {event.text}"
             if self._every_event:
-                self.say(json.dumps(asdict(event), ensure_ascii=False))
+                self.say(json.dumps(_content(event), ensure_ascii=False))
             elif event.final:
                 self.say(line)
             if event.final:
@@ -163,3 +163,9 @@ def decibels(samples_S: np.ndarray) -> float:
     """The peak of a block in decibels below full scale; minus infinity for silence."""
     peak = float(np.abs(samples_S).max(initial=0.0))
     return 20 * math.log10(peak) if peak > 0 else -math.inf
+
+
+def _content(event: SpeechEvent) -> dict:
+    """An event as JSON has it, alternatives only where there are some."""
+    content = asdict(event)
+    return content if event.alternatives else {key: content[key] for key in content if key != "alternatives"}

@@ -22,6 +22,8 @@ NEEDS: Needs = {
     "transcribe m4a, mp4, webm": ([("av", "av")], "saywave[video]"),
     "listen to a microphone": ([("sounddevice", "sounddevice")], "saywave[mic]"),
     "tell silence by silero-vad": ([("silero_vad", "silero-vad")], "saywave[vad]"),
+    "search with --decoder flashlight": ([("flashlight", "flashlight-text")], "saywave[lm]"),
+    "transcribe on a Ray cluster": ([("ray", "ray")], "saywave[ray]"),
     "evaluate": ([("jiwer", "jiwer"), ("lhotse", "lhotse")], "saywave[train]"),
     "train": (TRAINING, "saywave[train]"),
 }

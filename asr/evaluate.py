@@ -6,9 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import track
-
 import asr
 from asr.recognizer import WHOLE, Recognizer, Window
 from asr.report import Pair, Report, evaluate_pairs
@@ -17,6 +14,7 @@ from asr.transcript import Transcript
 from features import audio
 from inference.files import write_text
 from inference.installed import TO_EVALUATE, require
+from inference.progress import with_bar
 from inference.shell import one_line
 
 if TYPE_CHECKING:
@@ -35,6 +33,7 @@ def evaluate_data(
     threads: int = 1,
     search: SearchConfig | None = None,
     stream: Window | None = None,
+    form: str | None = None,
 ) -> int:
     """Evaluate and print a summary; with `output`, write the Markdown report there.
 
@@ -47,7 +46,7 @@ def evaluate_data(
     if output is not None and not Path(output).parent.is_dir():
         raise EvaluationError(f"{Path(output).parent}: no such folder; make it, or give another file to --output")
     recognizer = asr.load(model, threads=threads)
-    report, failed = evaluate(recognizer, data, search=Search(recognizer.tokens, search), stream=stream)
+    report, failed = evaluate(recognizer, data, search=Search(recognizer.tokens, search), stream=stream, form=form)
     print(report.summary())
     if output is not None:
         write_text(Path(output), report.to_markdown())
@@ -66,6 +65,7 @@ def evaluate(
     search: Search | None = None,
     window: Window = WHOLE,
     stream: Window | None = None,
+    form: str | None = None,
 ) -> tuple[Report, list[str]]:
     """Transcribe every item of a manifest, folder or table and count the errors.
 
@@ -75,6 +75,7 @@ def evaluate(
         search: How the words are looked for in the scores; greedily if not given.
         window: Chunk and look-ahead; see `Recognizer.transcribe`.
         stream: Hear each item as a live stream of this chunk and look-ahead instead, with endpoints.
+        form: What the texts are compared in, see `asr.text.normalize`; that of the model if not given.
 
     Returns:
         The report, and a line for each recording that could not be read.
@@ -83,8 +84,7 @@ def evaluate(
 
     pairs: list[Pair] = []
     failed: list[str] = []
-    items, console = read(data, unreadable=failed), Console(stderr=True)
-    for item in track(items, description="evaluate", transient=True, console=console, disable=not console.is_terminal):
+    for item in with_bar(read(data, unreadable=failed), "evaluate"):
         try:
             if stream is None:
                 transcript = recognizer.transcribe(
@@ -98,7 +98,7 @@ def evaluate(
         pairs.append(Pair(id=item.id, speaker=item.speaker or None, reference=item.text, hypothesis=transcript.text))
     if not pairs:
         raise EvaluationError(f"{data}: no recording could be read; the first: {failed[0]}")
-    return evaluate_pairs(pairs), failed
+    return evaluate_pairs(pairs, form=form or recognizer.tokens.form), failed
 
 
 def _heard(recognizer: Recognizer, item: Item, window: Window, search: Search | None) -> Transcript:

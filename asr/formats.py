@@ -36,8 +36,10 @@ PLAIN = Options()
 
 
 def to_txt(transcript: Transcript, options: Options = PLAIN) -> str:
-    """The text alone, on one line."""
-    return transcript.text + "\n"
+    """The text alone, on one line; of a recording that was divided, a line for each segment."""
+    if transcript.endpoints is None:
+        return transcript.text + "\n"
+    return "\n".join(segment.text for segment in transcript.segments()) + "\n"
 
 
 def to_json(transcript: Transcript, options: Options = PLAIN) -> str:
@@ -45,7 +47,7 @@ def to_json(transcript: Transcript, options: Options = PLAIN) -> str:
 
     Times are seconds to the millisecond. As whisper's, words begin with the white space before them, so that they are
     the text when joined, which is how its readers make lines of them; unlike whisper's, the first one and the texts of
-    segments do not. Segments have a confidence, the mean of their words'.
+    segments do not. Segments have a confidence, the mean of their words', and the alternatives that were asked for.
     """
     return json.dumps(_content(transcript), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
@@ -148,7 +150,18 @@ def _segment(number: int, segment: Segment, pieces: Iterator[tuple[str, str]]) -
             }
             for word, piece in zip(segment.words, pieces, strict=False)
         ],
+        **_alternatives(segment),
     }
+
+
+def _alternatives(segment: Segment) -> dict:
+    """The texts that a segment may be, if they were asked for: a key that whisper's readers do not look at."""
+    if not segment.alternatives:
+        return {}
+    rows = [
+        {"text": one.text, "score": round(one.score, 4), "share": round(one.share, 4)} for one in segment.alternatives
+    ]
+    return {"alternatives": rows}
 
 
 def _one_field(text: str) -> str:

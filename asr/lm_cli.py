@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from inference.shell import count
 
 if TYPE_CHECKING:
+    from asr.tokens import Tokens
     from inference.ngram import Perplexity
 
 EXAMPLES = """\
@@ -19,6 +20,7 @@ examples:
   asr lm make books.txt --output en.arpa                     3-grams of words
   asr lm make books.txt.gz --prune 0,0,1 --vocabulary-size 50000 --output small.arpa.gz
   asr lm make train.jsonl.gz --unit letter --order 5 --output letters.arpa
+  asr lm make train.tsv --unit letter --for my_model/model --output letters.arpa
   asr lm perplexity en.arpa test.txt
 """
 TEXTS = (
@@ -69,6 +71,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="leave out n-grams that come so often or less, a number for each order, the last one for all further "
         "orders; 0,0,1 leaves out 3-grams that come once (default: 0)",
     )
+    _add_recognizer(make)
     make.set_defaults(run=_make)
 
     perplexity = actions.add_parser(
@@ -79,13 +82,25 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     perplexity.add_argument(
         "--unit", choices=("word", "letter"), help="what its n-grams are of (default: letter where it has <space>)"
     )
+    _add_recognizer(perplexity)
     perplexity.set_defaults(run=_perplexity)
+
+
+def _add_recognizer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--for",
+        dest="recognizer",
+        metavar="NAME|DIR",
+        help="recogniser that it is for: texts are taken in the form that this writes, letters are its labels "
+        "(default: small letters without punctuation, each character a letter)",
+    )
 
 
 def _make(parsed: argparse.Namespace) -> int:
     """Estimate an n-gram model by interpolated modified Kneser-Ney and write it in the ARPA format.
 
-    Texts are compared as everywhere here: in small letters and without punctuation. A line is a sentence.
+    Texts are compared as everywhere here: in small letters and without punctuation, unless the recogniser that it is
+    for writes otherwise. A line is a sentence.
     """
     from asr.kneser_ney import estimate
     from asr.sentences import files
@@ -96,7 +111,7 @@ def _make(parsed: argparse.Namespace) -> int:
         raise LanguageModelError(f"{output}: is no file in a folder that is there; give another one to --output")
     if any(output.exists() and path.exists() and output.samefile(path) for path in files(parsed.texts)):
         raise LanguageModelError(f"{output}: is one of the texts; give another file to --output")
-    with _progress(parsed.texts) as (read, say):
+    with _progress(parsed.texts, _tokens(parsed)) as (read, say):
         made = estimate(
             read(parsed.unit),
             order=parsed.order,
@@ -124,7 +139,8 @@ def _perplexity(parsed: argparse.Namespace) -> int:
     from asr.tokens import SPACE
     from inference.ngram import NgramModel
 
-    with _progress(parsed.texts) as (read, say):
+    tokens = _tokens(parsed)
+    with _progress(parsed.texts, tokens) as (read, say):
         say("reading the model")
         model = NgramModel.read(parsed.model)
         unit = parsed.unit or ("letter" if SPACE in model.words else "word")
@@ -132,7 +148,7 @@ def _perplexity(parsed: argparse.Namespace) -> int:
         found = model.perplexity(read(unit))
     print(_summary(found, unit))
     if found.unknown:
-        _warn_of_spelling(parsed.model, model.words, unit)
+        _warn_of_spelling(parsed.model, model.words, unit, tokens)
     return 0
 
 
@@ -147,23 +163,36 @@ def _summary(found: Perplexity, unit: str) -> str:
     )
 
 
-def _warn_of_spelling(path: str, words: Iterable[str], unit: str) -> None:
+def _tokens(parsed: argparse.Namespace) -> Tokens | None:
+    if parsed.recognizer is None:
+        return None
+    from asr.shipped import find
+    from asr.tokens import Tokens
+    from inference import model as models
+
+    return Tokens.of(models.load(find(parsed.recognizer)))
+
+
+def _warn_of_spelling(path: str, words: Iterable[str], unit: str, tokens: Tokens | None) -> None:
     """Texts are normalised, but a model of others may not be; then its words are never found."""
-    from asr.text import normalize
+    from asr.text import PLAIN, normalize
 
     if unit == "letter":
         return
-    other = [word for word in words if not word.startswith("<") and normalize(word) != word]
+    form = PLAIN if tokens is None else tokens.form
+    other = [word for word in words if not word.startswith("<") and normalize(word, form) != word]
     if other:
+        how = "in small letters and without punctuation" if form == PLAIN else "as they are written"
         print(
-            f"asr: {len(other):,} words of {path} can never be found, such as {other[0]}: texts are read in small "
-            "letters and without punctuation",
+            f"asr: {len(other):,} words of {path} can never be found, such as {other[0]}: texts are read {how}",
             file=sys.stderr,
         )
 
 
 @contextmanager
-def _progress(texts: list[str]) -> Iterator[tuple[Callable[[str], Iterator[list[str]]], Callable[[str], None]]]:
+def _progress(
+    texts: list[str], tokens: Tokens | None
+) -> Iterator[tuple[Callable[[str], Iterator[list[str]]], Callable[[str], None]]]:
     """A bar on a terminal: yields what reads the texts as sentences of a unit, and what says what is being done."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -180,7 +209,7 @@ def _progress(texts: list[str]) -> Iterator[tuple[Callable[[str], Iterator[list[
             bar.update(task, description=what)
 
         def read(unit: str) -> Iterator[list[str]]:
-            return sentences.read(paths, unit, progress=lambda size: bar.advance(task, size))
+            return sentences.read(paths, unit, tokens=tokens, progress=lambda size: bar.advance(task, size))
 
         yield read, say
 

@@ -7,6 +7,7 @@ normalises by the whole utterance: it can only begin when it has heard the end, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +15,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asr.search import Search, SearchConfig
+from asr.alternatives import alternatives as make_list
+from asr.search import Search, SearchConfig, SearchError
 from asr.stream import SpeechSession
+from asr.stretches import Segments, stretches
 from asr.tokens import Tokens
-from asr.transcript import Transcript
+from asr.transcript import Alternative, Transcript, Word
 from features import audio
 from features.extractor import FeatureExtractor
 from inference import model as models
 from inference.ctc import Emission, GreedyDecoder
 from inference.scorer import ScoreStream
 from inference.session import Decoder
+from inference.utterances import Utterance, utterances
 
 
 class Window(NamedTuple):
@@ -34,6 +38,10 @@ class Window(NamedTuple):
 
 
 WHOLE = Window(30.0, 3.0)
+PAUSE = 1.0
+"""Seconds without words that divide a recording into utterances."""
+
+Listed = tuple[int, tuple[Alternative, ...]]
 
 
 class Recognizer:
@@ -50,7 +58,7 @@ class Recognizer:
         if not isinstance(model.extractor, FeatureExtractor):
             raise models.ModelError(f"{model.directory}: recognises gestures, not speech; use `gestures recognize`")
         self.model = model
-        self.tokens = Tokens(model.labels, model.tokens["unit"])
+        self.tokens = Tokens.of(model)
 
     @classmethod
     def open(cls, directory: str | Path, *, threads: int = 1) -> Recognizer:
@@ -66,7 +74,9 @@ class Recognizer:
         start: float = 0.0,
         duration: float | None = None,
         search: Search | None = None,
+        alternatives: int = 0,
         window: Window = WHOLE,
+        segments: Segments | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Transcript:
         """Words of a recording with their times in seconds.
@@ -77,32 +87,92 @@ class Recognizer:
             start: Where to begin, in seconds; times in the transcript count from there.
             duration: How much to read; none reads to the end.
             search: How the words are looked for in the scores, as :meth:`search` makes it; greedily if not given.
+            alternatives: Texts that each utterance may be, at most; takes a beam search, or makes one.
+                With them a recording is searched from one pause (of `PAUSE` seconds) to the next, each stretch as if it
+                came alone.
             window: Chunk and look-ahead in seconds, rounded up to whole steps; by default so long that a recording of
                 half a minute is seen with full context. With those of a stream the scores are the stream's, up to its
                 first endpoint.
+            segments: How the recording is divided at pauses. From one endpoint to the next the words are those of that
+                stretch alone. If not given it is not divided.
             progress: Called with the seconds of sound of each block that has been read.
 
         Raises:
             features.audio.AudioError: the recording cannot be read.
             features.given.FramesError: the frames cannot be read.
+            ModelError: it is to be divided, and the model normalises by the whole utterance.
         """
-        heard = 0.0
+        rate, heard = self.model.extractor.rate, 0
 
         def blocks() -> Iterator[np.ndarray]:
             nonlocal heard
             for samples_S in self.model.extractor.blocks(source, start=start, duration=duration):
-                heard += len(samples_S) / self.model.extractor.rate
+                heard += len(samples_S)
                 yield samples_S
                 if progress is not None:
-                    progress(len(samples_S) / self.model.extractor.rate)
+                    progress(len(samples_S) / rate)
 
-        scores = self._scores(blocks(), window)
-        decoder = GreedyDecoder() if search is None else search.decoder()
-        emissions = _emissions(decoder, scores)
-        found = self.tokens.words(emissions, step_seconds=self.model.step_seconds)
-        # The last step may reach beyond the last sample.
-        words = tuple(replace(word, start=min(word.start, heard), end=min(word.end, heard)) for word in found)
-        return Transcript(words=words, duration=heard, text=" ".join(w.text for w in words), model=self.model.name)
+        if alternatives and search is None:
+            search = self.search(alternatives=alternatives)
+        count = alternatives or (0 if search is None else search.alternatives)
+        words: list[Word] = []
+        lists: list[Listed] = []
+        firsts: list[int] = []
+        whole = [(0, blocks())]
+        for first, pieces in whole if segments is None else stretches(blocks(), self.model, segments):
+            firsts.append(first)
+            found = self._words(pieces, first, search, window, count)
+            words += (word for group, _ in found for word in group)
+            lists += ((len(group), of) for group, of in found if group and count)
+        return Transcript(
+            words=tuple(words),
+            duration=heard / rate,
+            text=" ".join(word.text for word in words),
+            model=self.model.name,
+            endpoints=None if segments is None else tuple(first / rate for first in firsts[1:]),
+            alternatives=tuple(lists),
+        )
+
+    def _words(
+        self, blocks: Iterable[np.ndarray], first: int, search: Search | None, window: Window, count: int
+    ) -> list[tuple[list[Word], tuple[Alternative, ...]]]:
+        """Words of samples that are heard as one, with times of the recording, in which they begin with `first`.
+
+        Each utterance comes with the texts that it may be; if they are not asked for, all is one.
+        """
+        heard = 0
+
+        def counted() -> Iterator[np.ndarray]:
+            nonlocal heard
+            for samples_S in blocks:
+                heard += len(samples_S)
+                yield samples_S
+
+        scores = self._scores(counted(), window)
+        if count or (search is not None and search.of_utterances):
+            found = [
+                (one.emissions, make_list(one.hypotheses, search.tokens, count=count))
+                for one in self._utterances(search, scores)
+            ]
+        else:
+            decoder = GreedyDecoder() if search is None else search.decoder()
+            found = [(_emissions(decoder, scores), ())]
+        tokens = self.tokens if search is None else search.tokens
+        groups = [(tokens.words(one, step_seconds=self.model.step_seconds), of) for one, of in found]
+        begin, end = (sample / self.model.extractor.rate for sample in (first, first + heard))
+
+        def moved(word: Word) -> Word:
+            # The last step may reach beyond the last sample.
+            return replace(word, start=min(begin + word.start, end), end=min(begin + word.end, end))
+
+        return [([moved(word) for word in group], of) for group, of in groups]
+
+    def _utterances(self, search: Search, scores: Iterable[np.ndarray]) -> Iterator[Utterance]:
+        if not search.beam:
+            raise SearchError("alternatives come of a beam search, and this one is greedy: give it a beam")
+        pause = math.ceil(PAUSE / self.model.step_seconds - 1e-6)
+        silent = {0, self.tokens.space} - {None}
+        return utterances(search.decoder, scores, silent=silent, pause=pause, count=search.beam)
 
     def scores(
         self, source: audio.Source, *, start: float = 0.0, duration: float | None = None, window: Window = WHOLE

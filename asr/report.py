@@ -1,9 +1,12 @@
 """How well a recogniser did on a test set: error rates with intervals, and where the errors are.
 
-Reference and hypothesis are compared as `asr.text.normalize` writes them. Words are what stands between its spaces.
+Reference and hypothesis are compared as `asr.text.normalize` writes them, in the form of the model's own texts unless
+another is asked for. Words are what stands between its spaces.
 Characters are its code points, the single spaces between words among them, as jiwer and ESPnet count them: a word cut
-in two is an error of characters, too, and a letter with its vowel sign counts as two. Where a script puts no spaces
-between words, the character error rate is the one to read.
+in two is an error of characters, too, and a letter with its vowel sign counts as two (a reader of Devanagari may count
+one; by code points the figures compare with those of others, and a wrong sign is not a whole wrong letter). Labels of
+several letters count by their letters. Where a script puts no spaces between words, the character error rate is the one
+to read.
 """
 
 from __future__ import annotations
@@ -16,15 +19,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 from asr.columns import columns, width
-from asr.text import normalize
+from asr.text import PLAIN, STATED, normalize
 from inference.markdown import escaped, table
 from training.metrics import Alignment, ErrorCounts, align_tokens, bootstrap_interval
 
 LEVEL = 0.95
-COMPARED = (
-    "Compared in Unicode NFC and small letters, without punctuation other than apostrophes inside words, white space "
-    "folded. Characters are code points; the single spaces between words count."
-)
+CHARACTERS = "Characters are code points; the single spaces between words count."
 
 
 class ReportError(ValueError):
@@ -62,19 +62,19 @@ class SpeakerResult(NamedTuple):
     characters: ErrorCounts
 
 
-def evaluate_pairs(pairs: Iterable[Pair]) -> Report:
-    """Compare what was recognised with what was said, utterance by utterance.
+def evaluate_pairs(pairs: Iterable[Pair], *, form: str = PLAIN) -> Report:
+    """Compare what was recognised with what was said, utterance by utterance, in a form of `asr.text.normalize`.
 
     Raises `ReportError` where there are no pairs, and `training.metrics.MetricsError` where jiwer is not installed.
     """
-    report = Report(tuple(_evaluated(*pair) for pair in pairs))
+    report = Report(tuple(_evaluated(*pair, form) for pair in pairs), form)
     if not report.utterances:
         raise ReportError("no utterances to evaluate: give at least one with its reference text")
     return report
 
 
-def _evaluated(id: str, speaker: str | None, reference: str, hypothesis: str) -> EvaluatedUtterance:
-    ours, theirs = normalize(reference), normalize(hypothesis)
+def _evaluated(id: str, speaker: str | None, reference: str, hypothesis: str, form: str) -> EvaluatedUtterance:
+    ours, theirs = normalize(reference, form), normalize(hypothesis, form)
     word_errors, word_alignment = align_tokens(ours.split(), theirs.split())
     char_errors, _ = align_tokens(ours, theirs)
     return EvaluatedUtterance(id, speaker or None, reference, hypothesis, word_errors, word_alignment, char_errors)
@@ -82,9 +82,10 @@ def _evaluated(id: str, speaker: str | None, reference: str, hypothesis: str) ->
 
 @dataclass(frozen=True)
 class Report:
-    """The figures of a test set, computed from its utterances when asked for."""
+    """The figures of a test set, computed from its utterances when asked for; `form` is what they were compared in."""
 
     utterances: tuple[EvaluatedUtterance, ...]
+    form: str = PLAIN
 
     @cached_property
     def words(self) -> ErrorCounts:
@@ -160,7 +161,8 @@ class Report:
             [
                 _total("WER", self.words, self.word_interval, "words"),
                 _total("CER", self.characters, self.char_interval, "characters"),
-                f"{wrong} of {len(self.utterances)} utterances have errors; {self._interval_note()}",
+                f"{wrong} of {len(self.utterances)} utterances have errors; {self._interval_note()}"
+                + ("" if self.form == PLAIN else f"; compared as {self.form}"),
             ]
         )
 
@@ -169,7 +171,7 @@ class Report:
         wrong = sum(one.word_errors.errors > 0 for one in self.utterances)
         parts = [
             f"# {escaped(title)}",
-            f"{len(self.utterances)} utterances, {wrong} of them with errors. {COMPARED}",
+            f"{len(self.utterances)} utterances, {wrong} of them with errors. {STATED[self.form]} {CHARACTERS}",
             table(
                 ["", "rate", "95 % interval", "substitutions", "deletions", "insertions", "in the reference"],
                 [
@@ -194,7 +196,7 @@ class Report:
                     f"Utterance {escaped(one.id)}: {errors.substitutions} substituted, {errors.deletions} deleted, "
                     f"{errors.insertions} inserted; {errors.reference} in the reference"
                 )
-                parts.append(f"```text\n{aligned(one.word_alignment)}\n```")  # normalised words hold no backticks
+                parts.append(f"```text\n{aligned(one.word_alignment)}\n```")  # no line of it begins with backticks
         return "\n\n".join(parts) + "\n"
 
     def _interval_note(self) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Literal
 
-from asr.text import normalize
-from asr.tokens import SPACE
+from asr.tokens import SPACE, Tokens
 from inference.arpa import BEGIN, END
+from inference.model import BLANK
 
 Unit = Literal["word", "letter"]
 MANIFESTS = (".jsonl", ".jsonl.gz")
@@ -30,10 +30,15 @@ class Pieces:
 
     The same as normalising each sentence with `asr.text.normalize`, ten times as fast: what a word becomes depends on
     nothing beyond the white space around it, and most words come again.
+
+    Args:
+        unit: What a sentence consists of.
+        tokens: The model whose form of texts, and whose labels as letters, these are to be.
     """
 
-    def __init__(self, unit: Unit):
+    def __init__(self, unit: Unit, tokens: Tokens | None = None):
         self.unit = unit
+        self._tokens = tokens or Tokens([BLANK], "char")
         self._known: dict[str, list[str]] = {}
 
     def __call__(self, sentence: str) -> list[str]:
@@ -48,12 +53,18 @@ class Pieces:
         return pieces if self.unit == "word" else pieces[1:]
 
     def _normalized(self, written: str) -> list[str]:
-        words = normalize(written).split()
-        return words if self.unit == "word" else [piece for word in words for piece in (SPACE, *word)]
+        words = self._tokens.normalize(written).split()
+        if self.unit == "word":
+            return words
+        return [piece for word in words for piece in (SPACE, *self._tokens.pieces(word))]
 
 
 def read(
-    sources: Sequence[str | Path], unit: Unit = "word", *, progress: Callable[[int], None] = lambda size: None
+    sources: Sequence[str | Path],
+    unit: Unit = "word",
+    *,
+    tokens: Tokens | None = None,
+    progress: Callable[[int], None] = lambda size: None,
 ) -> Iterator[list[str]]:
     """The sentences of files and folders, normalised; those without a word are left out.
 
@@ -63,13 +74,14 @@ def read(
     Args:
         sources: Files and folders.
         unit: What a sentence consists of.
+        tokens: The model whose form of texts, and whose labels as letters, these are to be.
         progress: Is told how many bytes of the files have been read since it was last.
 
     Raises:
         SentenceError: something there is no text in UTF-8, or not what its name says, or holds <s> or </s>.
         OSError: a file cannot be opened.
     """
-    pieces = Pieces(unit)
+    pieces = Pieces(unit, tokens)
     for path in files(sources):
         with open(path, "rb") as file:
             told = 0

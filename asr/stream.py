@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
+from asr.alternatives import alternatives
 from asr.search import Search
 from asr.tokens import Tokens
-from asr.transcript import Transcript, Word
+from asr.transcript import Alternative, Transcript, Word
 from features.audio import Resampler, mono
 from inference.ctc import Emission, GreedyDecoder
 from inference.endpoint import EndpointRules
@@ -18,8 +20,6 @@ from inference.session import Activity, Event, LabelSession, Update
 
 CHUNK_SECONDS = 0.4
 LOOKAHEAD_SECONDS = 0.2
-# Labels without a space that are taken for more than one word.
-LONGEST_WORD = 60
 # A cut is made in the quietest stretch of this length: longer than the silence in a "k" or "t", shorter than a pause.
 QUIET_SECONDS = 0.15
 QUIET_HOP = 0.01
@@ -27,9 +27,10 @@ QUIET_HOP = 0.01
 
 @dataclass(frozen=True)
 class SpeechEvent(Event):
-    """An event with the words that its text consists of."""
+    """An event with the words that its text consists of and, if final and asked for, the texts that it may be."""
 
     words: tuple[Word, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
 
 
 class SpeechSession:
@@ -69,22 +70,15 @@ class SpeechSession:
         search: Search | None = None,
     ):
         extractor = model.extractor
-        if not extractor.hears:
-            raise ModelError(
-                f"{model.directory}: reads frames that are given and cannot hear; transcribe files of them"
-            )
-        if not extractor.streams:
-            raise ModelError(
-                f"{model.directory}: normalises by the whole utterance and cannot hear a stream; train with "
-                "features.normalization global or running"
-            )
+        check_streams(model)
         chunk_frames = model.scorer.frames(chunk, extractor.shift_seconds)
         lookahead_frames = model.scorer.frames(lookahead, extractor.shift_seconds)
-        self._tokens = Tokens(model.labels, model.tokens["unit"])
+        self._tokens = Tokens.of(model) if search is None else search.tokens
         self._step_seconds = model.step_seconds
         self._model_rate = extractor.rate
         self.rate = extractor.rate if rate is None else rate
         self._model_name = model.name
+        self._alternatives = 0 if search is None else search.alternatives
         self.chunk = chunk_frames * extractor.shift_seconds
         self.lookahead = lookahead_frames * extractor.shift_seconds
         self._session = LabelSession(
@@ -95,10 +89,11 @@ class SpeechSession:
             chunk=chunk_frames,
             lookahead=lookahead_frames,
             rules=rules or EndpointRules(),
-            complete=self._complete,
+            complete=self._tokens.whole,
             activity=activity,
-            quietest=self._quietest,
+            quietest=partial(quietest, rate=extractor.rate),
             decoder=GreedyDecoder if search is None else search.decoder,
+            hypotheses=search.beam if self._alternatives else 0,
         )
         self.reset()
 
@@ -133,8 +128,11 @@ class SpeechSession:
 
     def transcript(self, events: Sequence[SpeechEvent], *, duration: float) -> Transcript:
         """The final events of a stream of so many seconds as one transcript."""
-        words = tuple(word for event in events if event.final for word in event.words)
-        return Transcript(words, duration, " ".join(word.text for word in words), self._model_name)
+        finals = [event for event in events if event.final]
+        words = tuple(word for event in finals for word in event.words)
+        lists = tuple((len(event.words), event.alternatives) for event in finals if event.words)
+        text = " ".join(word.text for word in words)
+        return Transcript(words, duration, text, self._model_name, alternatives=lists if self._alternatives else ())
 
     def _events(self, updates: Sequence[Update]) -> list[SpeechEvent]:
         events = []
@@ -160,7 +158,8 @@ class SpeechSession:
         # Not how much was pushed: that must not show in an event.
         start, end = (words[0].start, words[-1].end) if words else 2 * (update.origin / self._model_rate,)
         confidence = sum(word.confidence for word in words) / len(words) if words else 0.0
-        return SpeechEvent(start, end, text, confidence, update.final, stable, words)
+        others = alternatives(update.hypotheses, self._tokens, count=self._alternatives)
+        return SpeechEvent(start, end, text, confidence, update.final, stable, words, others)
 
     def _words(self, emissions: Sequence[Emission], origin: int) -> Iterator[Word]:
         """Words with times of the stream; the last step may reach beyond the last sample."""
@@ -168,25 +167,29 @@ class SpeechSession:
         for word in self._tokens.words(emissions, step_seconds=self._step_seconds):
             yield replace(word, start=min(begin + word.start, heard), end=min(begin + word.end, heard))
 
-    def _complete(self, emissions: Sequence[Emission]) -> int:
-        """Emissions up to the end of the last whole word, the space after it included; spaces alone are no word."""
-        if self._tokens.space is None:
-            return len(emissions)
-        whole, letters = 0, False
-        for k, emission in enumerate(emissions):
-            space = emission.label == self._tokens.space
-            letters = letters or not space
-            if space and letters:
-                whole = k + 1
-        return len(emissions) if len(emissions) - whole > LONGEST_WORD else whole
 
-    def _quietest(self, samples_S: np.ndarray) -> int:
-        """The middle of the quietest stretch; of several, as in digital silence, the one in the middle."""
-        hop, size = round(QUIET_HOP * self._model_rate), round(QUIET_SECONDS / QUIET_HOP)
-        hops = len(samples_S) // hop
-        if hops < size:
-            return len(samples_S) // 2
-        power = np.square(samples_S[: hops * hop].reshape(hops, hop), dtype=np.float64).sum(axis=1)
-        stretches = np.lib.stride_tricks.sliding_window_view(power, size).sum(axis=1)
-        quietest = np.flatnonzero(stretches == stretches.min())
-        return int(quietest[len(quietest) // 2]) * hop + size * hop // 2
+def check_streams(model: Model) -> None:
+    """Refuse a model that cannot hear, or cannot begin before it has heard the end.
+
+    Raises:
+        ModelError: it reads frames that are given, or normalises by the whole utterance.
+    """
+    if not model.extractor.hears:
+        raise ModelError(f"{model.directory}: reads frames that are given and cannot hear; transcribe files of them")
+    if not model.extractor.streams:
+        raise ModelError(
+            f"{model.directory}: normalises by the whole utterance and cannot hear a stream; train with "
+            "features.normalization global or running"
+        )
+
+
+def quietest(samples_S: np.ndarray, *, rate: int) -> int:
+    """The middle of the quietest stretch; of several, as in digital silence, the one in the middle."""
+    hop, size = round(QUIET_HOP * rate), round(QUIET_SECONDS / QUIET_HOP)
+    hops = len(samples_S) // hop
+    if hops < size:
+        return len(samples_S) // 2
+    power = np.square(samples_S[: hops * hop].reshape(hops, hop), dtype=np.float64).sum(axis=1)
+    stretches = np.lib.stride_tricks.sliding_window_view(power, size).sum(axis=1)
+    least = np.flatnonzero(stretches == stretches.min())
+    return int(least[len(least) // 2]) * hop + size * hop // 2

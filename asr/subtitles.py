@@ -109,8 +109,9 @@ def cues(transcript: Transcript, rules: SubtitleRules) -> list[Cue]:
 def _units(transcript: Transcript, rules: SubtitleRules) -> list[_Unit]:
     units: list[_Unit] = []
     before, now, cut = None, 0, False
-    for word, (space, piece) in zip(transcript.words, transcript.pieces(), strict=True):
-        cut |= before is not None and word.start - before.end >= rules.pause
+    divided = set() if transcript.endpoints is None else set(transcript.cuts())
+    for number, (word, (space, piece)) in enumerate(zip(transcript.words, transcript.pieces(), strict=True)):
+        cut |= number in divided or (before is not None and word.start - before.end >= rules.pause)
         before, text = word, plain(piece)
         if not text:
             continue

@@ -1,4 +1,4 @@
-"""Words to labels and back: characters or whole words of any script, and where words begin and end."""
+"""Words to labels and back: letters or whole words of any script, and where words begin and end."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from asr.text import normalize
+from asr.text import FORMS, PLAIN, Form, normalize
 from asr.transcript import Word
 from inference.ctc import Emission
-from inference.model import BLANK
+from inference.model import BLANK, Model
 
 SPACE = "<space>"
+LONGEST_WORD = 60  # labels without a space that are taken for more than one word
 
 
 class TokenError(ValueError):
@@ -27,10 +28,22 @@ class TokenConfig:
         unit: `char` for the characters of any script, `word` for whole words (small vocabularies, such as commands).
         least_count: Characters or words seen less often than this in the training text get no label of their own, and
             utterances that need them are left out and reported.
+        alphabet: Labels to take instead of those found in the training text: a list, or a file with one on a line, as
+            `asr check DATA --output FILE` writes it. A label may have several characters, such as ch.
+        form: What the model learns to write: `plain`, small letters without punctuation, or `written`, the texts as
+            they are. It decides what texts are compared in, too.
     """
 
     unit: Literal["char", "word"] = "char"
     least_count: int = 1
+    alphabet: str | list[str] | None = None
+    form: Form = PLAIN
+
+    def __post_init__(self) -> None:
+        if self.alphabet is not None and self.least_count > 1:
+            raise TokenError(
+                "tokens.least_count chooses among what the texts have, tokens.alphabet is the choice: set one"
+            )
 
 
 class Tokens:
@@ -39,15 +52,21 @@ class Tokens:
     Args:
         labels: All labels in the order of the scores, the blank first.
         unit: `char` or `word`.
+        form: The form of the texts, `plain` or `written`; see `asr.text.normalize`.
     """
 
-    def __init__(self, labels: Sequence[str], unit: str):
+    def __init__(self, labels: Sequence[str], unit: str, form: str = PLAIN):
         assert labels[0] == BLANK, "label 0 is the blank"
         if unit not in ("char", "word"):
             raise TokenError(f"tokens.unit is {unit!r}; it is char or word")
+        if form not in FORMS:
+            raise TokenError(f"tokens.form is {form!r}; it is {' or '.join(FORMS)}")
         self.labels = tuple(labels)
         self.unit = unit
+        self.form = form
         self._numbers = {label: number for number, label in enumerate(self.labels)}
+        # In the order in which they are tried at a place.
+        self._lengths = sorted({len(label) for label in self.labels if label not in (BLANK, SPACE)} - {1}, reverse=True)
 
     @property
     def space(self) -> int | None:
@@ -55,19 +74,48 @@ class Tokens:
         return self._numbers.get(SPACE) if self.unit == "char" else None
 
     @classmethod
+    def of(cls, model: Model) -> Tokens:
+        """The labels of a loaded model.
+
+        Raises:
+            TokenError: it says of them what this program does not know.
+        """
+        return cls(model.labels, model.tokens["unit"], model.tokens.get("form", PLAIN))
+
+    @classmethod
     def from_texts(cls, texts: Iterable[str], config: TokenConfig) -> Tokens:
         """Labels for everything that stands in the training texts at least `config.least_count` times."""
-        counts = Counter(piece for text in texts for piece in _pieces(text, config.unit))
+        counts = Counter(piece for text in texts for piece in _pieces(normalize(text, config.form), config.unit))
         kept = sorted(piece for piece, count in counts.items() if count >= config.least_count)
         if not kept:
             raise TokenError("the training texts are empty: there is nothing to make labels of")
         if config.unit == "word" and (reserved := {BLANK, SPACE} & set(kept)):
             raise TokenError(f"{', '.join(sorted(reserved))} stands in the training texts, and is a label of its own")
-        return cls([BLANK, *kept], config.unit)
+        return cls([BLANK, *kept], config.unit, config.form)
+
+    def normalize(self, text: str) -> str:
+        """The text in the form of these labels."""
+        return normalize(text, self.form)
+
+    def pieces(self, text: str) -> list[str]:
+        """What `text` is made of: labels, and characters or words that have none.
+
+        Of labels with several characters the longest that fits is taken at each place, from the beginning on.
+        """
+        text = self.normalize(text)
+        if self.unit == "word" or not self._lengths:
+            return _pieces(text, self.unit)
+        pieces, read = [], 0
+        while read < len(text):
+            fits = (text[read : read + length] for length in self._lengths)
+            piece = next((piece for piece in fits if piece in self._numbers and piece not in (BLANK, SPACE)), None)
+            pieces += _pieces(text[read], self.unit) if piece is None else [piece]
+            read += 1 if piece is None else len(piece)
+        return pieces
 
     def unknown(self, text: str) -> list[str]:
         """Characters or words of `text` that have no label, each once."""
-        return [piece for piece in dict.fromkeys(_pieces(text, self.unit)) if piece not in self._numbers]
+        return [piece for piece in dict.fromkeys(self.pieces(text)) if piece not in self._numbers]
 
     def encode(self, text: str) -> list[int]:
         """Labels of `text`, normalised as `asr.text.normalize` does.
@@ -75,11 +123,12 @@ class Tokens:
         Raises:
             TokenError: something in it has no label.
         """
-        unknown = self.unknown(text)
+        pieces = self.pieces(text)
+        unknown = dict.fromkeys(piece for piece in pieces if piece not in self._numbers)
         if unknown:
-            shown = ", ".join(repr(piece) for piece in unknown[:10])
+            shown = ", ".join(repr(piece) for piece in list(unknown)[:10])
             raise TokenError(f"no label for {shown} in {text!r}")
-        return [self._numbers[piece] for piece in _pieces(text, self.unit)]
+        return [self._numbers[piece] for piece in pieces]
 
     def decode(self, labels: Iterable[int]) -> str:
         """Text of a sequence of labels."""
@@ -110,9 +159,20 @@ class Tokens:
             for group in groups
         ]
 
+    def whole(self, emissions: Sequence[Emission]) -> int:
+        """Emissions up to the end of the last whole word, the space after it included; spaces alone are no word."""
+        if self.space is None:
+            return len(emissions)
+        whole, letters = 0, False
+        for k, emission in enumerate(emissions):
+            space = emission.label == self.space
+            letters = letters or not space
+            if space and letters:
+                whole = k + 1
+        return len(emissions) if len(emissions) - whole > LONGEST_WORD else whole
+
 
 def _pieces(text: str, unit: str) -> list[str]:
-    text = normalize(text)
     if unit == "word":
         return text.split()
     return [SPACE if letter == " " else letter for letter in text]

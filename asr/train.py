@@ -6,14 +6,14 @@ and the model that comes back is the exported one.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
+from asr.alphabet import make_tokens
+from asr.letters import SHOWN, Seen, count_pieces, shown, table
 from asr.tokens import TokenConfig, Tokens
 from encoders.blstm import EncoderConfig
 from features.augment import AugmentConfig, FrameAugmenter, WaveformAugmenter, spec_augment
@@ -21,6 +21,7 @@ from features.cmvn import CmvnAccumulator
 from features.extractor import FeatureConfig, FeatureExtractor
 from features.filterbank import FbankConfig
 from inference import model as models
+from inference.progress import with_bar
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Example
 from training.latency import LatencyConfig
@@ -31,6 +32,8 @@ from training.run import Card, as_started, finished_or_noted, train_model
 
 # Utterances that the global mean and deviation of the features are taken from.
 STATISTICS_ITEMS = 2000
+# Labels that are named before training because so few utterances have them.
+RAREST = 5
 
 
 @dataclass
@@ -134,29 +137,39 @@ def train(
 
     Raises:
         ManifestError: no utterance is left to train or to choose on, or `out` holds a run with other settings.
+        asr.tokens.TokenError: no labels can be made of the texts, or the alphabet is none.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     if start_from is not None:
         config = as_started(config, start_from)
+    if isinstance(config.tokens.alphabet, str):
+        # What a run is does not depend on where the file lies, but on what it says.
+        labels = list(make_tokens((), config.tokens).labels[1:])
+        config = replace(config, tokens=replace(config.tokens, alphabet=labels))
     finished = finished_or_noted(out, config, train, dev, start_from)
     if finished is not None:
         return finished
-    tokens = Tokens.from_texts([item.text for item in train], config.tokens)
-    train = _sayable(train, tokens, "training")
-    dev = _sayable(dev, tokens, "development")
+    tokens = make_tokens([item.text for item in train], config.tokens)
+    found = count_pieces(train, tokens)
+    if start_from is not None and (before := Tokens.of(start_from)).form != tokens.form:
+        print(f"texts are {tokens.form} here, and those of {start_from.directory} are {before.form} (tokens.form)")
+    train = _sayable(train, found, tokens, part="training", config=config.tokens)
+    dev = _sayable(dev, count_pieces(dev, tokens), tokens, part="development", config=config.tokens)
     extractor = (
         start_from.extractor
         if start_from is not None
         else make_extractor(config.features, train, seed=config.loop.seed)
     )
+    load = LoadSpeech(extractor, tokens, config.augment, cache_mb=config.loop.cache_mb // (config.loop.workers + 1))
+    _say_labels(found, tokens)
     return train_model(
         config,
         extractor=extractor,
         labels=tokens.labels,
         head={"kind": models.CTC},
-        tokens={"unit": tokens.unit},
-        load=LoadSpeech(extractor, tokens, config.augment, cache_mb=config.loop.cache_mb // (config.loop.workers + 1)),
+        tokens={"unit": tokens.unit, "form": tokens.form},
+        load=load,
         objective=CtcObjective(CountWords(tokens)),
         train=train,
         dev=dev,
@@ -173,8 +186,7 @@ def make_extractor(config: FeatureConfig, items: Sequence[Item], *, seed: int) -
         return plain
     chosen = np.random.default_rng(seed).permutation(len(items))[:STATISTICS_ITEMS]
     statistics = CmvnAccumulator()
-    shown = sys.stdout.isatty()
-    for index in track(sorted(chosen), description="feature statistics", transient=True, disable=not shown):
+    for index in with_bar(sorted(chosen), "feature statistics"):
         statistics.add(plain.raw(_samples(items[index], plain)))
     return FeatureExtractor(config, mean=statistics.mean, std=statistics.std)
 
@@ -183,18 +195,35 @@ def _samples(item: Item, extractor: FeatureExtractor) -> np.ndarray:
     return extractor.read(item.path, start=item.start, duration=item.duration)
 
 
-def _sayable(items: Sequence[Item], tokens: Tokens, part: str) -> list[Item]:
-    """Items whose text the labels can spell; the others are counted and shown."""
-    kept, unknown = [], {}
-    for item in items:
-        missing = tokens.unknown(item.text)
-        if missing:
-            unknown.setdefault(missing[0], item)
-        else:
-            kept.append(item)
-    if unknown:
-        shown = "; ".join(f"{piece!r} in {item.id} {item.text!r}" for piece, item in list(unknown.items())[:5])
-        print(f"{len(items) - len(kept)} of {len(items)} {part} utterances left out, no label for: {shown}")
+def _sayable(
+    items: Sequence[Item], found: Sequence[Seen], tokens: Tokens, *, part: str, config: TokenConfig
+) -> list[Item]:
+    """Items whose text the labels can spell; the letters that are in the way of the others are shown."""
+    kept = [item for item in items if not tokens.unknown(item.text)]
+    if len(kept) < len(items):
+        print(f"{len(items) - len(kept)} of {len(items)} {part} utterances left out, no label for:")
+        print(table([seen for seen in found if seen.piece not in tokens.labels], tokens))
+        print(_advice(config, part))
     if not kept:
         raise ManifestError(f"no {part} utterance is left: every text holds something that has no label")
     return kept
+
+
+def _advice(config: TokenConfig, part: str) -> str:
+    if config.alphabet is not None:
+        return "to learn them, add them to the alphabet; what is a slip, correct in the texts"
+    if part == "training":
+        return "to learn them, lower tokens.least_count or find more utterances that have them"
+    return "to learn them, find training utterances that have them; what is a slip, correct in the texts"
+
+
+def _say_labels(found: Sequence[Seen], tokens: Tokens) -> None:
+    """How many labels there are, the rarest of them, where slips are, and those that the texts do not have at all."""
+    heard = [seen for seen in found if seen.piece in tokens.labels]
+    rarest = ", ".join(f"{shown(seen.piece)} {seen.times} ({seen.example.id})" for seen in heard[: -RAREST - 1 : -1])
+    print(f"{len(tokens.labels) - 1} labels; the rarest in the training texts: {rarest}")
+    unheard = sorted({*tokens.labels[1:]} - {seen.piece for seen in heard})
+    if unheard:
+        more = f" and {len(unheard) - SHOWN} more" if len(unheard) > SHOWN else ""
+        named = ", ".join(map(shown, unheard[:SHOWN]))
+        print(f"{len(unheard)} labels stand in no training utterance and cannot be learnt: {named}{more}")

@@ -2,74 +2,61 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-import asr
-from asr.formats import WRITERS, Options, suffix, to_json_line, write
-from asr.listen import BLOCK_SECONDS, Stopwatch, listen, paced, warn_of_latency
-from asr.recognizer import Recognizer
-from asr.search import Search, SearchConfig
-from asr.stream import SpeechEvent, SpeechSession
-from asr.subtitles import SubtitleRules
-from asr.transcript import Transcript
-from asr.vad import SileroVad
-from features import audio
-from features.microphone import Block
-from inference.endpoint import EndpointRules
+from asr.formats import suffix
+from asr.progress import AudioProgress
+from asr.shipped import find
+from asr.shipped import names as shipped_names
+from asr.sources import InputError, expand, is_finished, seconds
+from asr.task import Heard, Recording, Settings, Transcriber, as_text
+from asr.workers import Failure, Here, Pool, Processes, WorkerError
+from inference.files import sweep
 from inference.outputs import keep_originals, make_folder, output_names
-from inference.shell import ended, one_line
+from inference.shell import ended
+
+# A disk that is full, or a share of it, does not become empty by going on.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class InputError(ValueError):
-    """Nothing to transcribe; the message says what was looked for."""
+@dataclass(frozen=True)
+class Workers:
+    """Who does it: so many processes, or the Ray cluster at an address."""
 
-
-class Streaming(NamedTuple):
-    """How files are heard as streams: seconds of chunk and look-ahead, and whether at the pace of a microphone."""
-
-    chunk: float
-    lookahead: float
-    realtime: bool
-    rules: EndpointRules
-    silero: bool = False
+    jobs: int = 1
+    ray: str | None = None
 
 
 def transcribe_files(
-    files: Sequence[str],
-    *,
-    model: str,
-    formats: Sequence[str] = ("txt",),
-    output: str | None = None,
-    threads: int = 1,
-    search: SearchConfig | None = None,
-    streaming: Streaming | None = None,
-    rules: SubtitleRules | None = None,
+    files: Sequence[str], settings: Settings, *, workers: Workers = Workers(), overwrite: bool = False
 ) -> int:
-    """Transcribe files and folders, to standard output or to `output/NAME.FORMAT` for each of the formats.
+    """Transcribe files, folders and patterns, to standard output or to `output/NAME.FORMAT` for each of the formats.
+
+    With an output folder, recordings are passed over whose transcripts are there and newer than the recording, the
+    model and the language model. Where the disk is full nothing more is begun.
 
     Args:
-        files: Sound files, folders of them, and `-` for standard input.
-        model: Shipped model or model directory.
-        formats: Some of `asr.formats.WRITERS`; one of them if there is no `output`.
-        output: Folder for the transcripts.
-        threads: Threads for scoring.
-        search: How the words are looked for in the scores; greedily if not given.
-        streaming: How the files are heard as streams; none hears them with full context.
-        rules: What subtitles must be like.
+        files: Sound files, folders of them, patterns, and `-` for standard input.
+        settings: What is done with each.
+        workers: Who does it.
+        overwrite: Pass over none.
 
     Returns:
         0 if all went well, 2 if the only file failed, 1 if some of several did; those are listed on standard error.
 
     Raises:
         InputError: there is nothing to transcribe, or it cannot go to standard output together.
+        asr.workers.WorkerError: there is nobody to do it, or nobody left.
     """
     failed: list[str] = []
     sources = expand(files, failed)
@@ -77,51 +64,94 @@ def transcribe_files(
         raise InputError("; ".join(failed))
     asked = len(sources) + len(failed)
     names = output_names(sources)
-    if output is None:
-        _check_printable(formats, len(sources))
+    left = sources
+    if settings.output is None:
+        _check_printable(settings.formats, len(sources))
     else:
-        make_folder(Path(output))
-        for format in formats:
-            keep_originals(
-                Path(output),
-                {source: names[source] + suffix(format) for source in sources},
-                what="the recording, and may be its transcript",
-            )
-    recognizer = asr.load(model, threads=threads)
-    found_by = Search(recognizer.tokens, search)
-    console = Console(stderr=True)
-    # Only the bar needs lengths, and asking for them opens every file.
-    seconds = {source: _seconds(source) for source in sources} if console.is_terminal else {}
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} s of sound"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("transcribe", total=sum(seconds.values()) or None)
-        for source in sources:
-            progress.update(task, description=Path(source).name)
-            try:
-                advance = partial(progress.advance, task)
-                if streaming is None:
-                    transcript = recognizer.transcribe(source, search=found_by, progress=advance)
-                else:
-                    transcript = hear(recognizer, source, streaming, search=found_by, progress=advance)
-                options = Options(recording=_as_text(names[source]), rules=rules or SubtitleRules())
-                if output is None:
-                    several = _as_text(source) if len(sources) > 1 else None
-                    print(_printed(transcript, formats[0], options, several), end="", flush=True)
-                    continue
-                for format in formats:
-                    write(transcript, Path(output) / (names[source] + suffix(format)), format, options)
-            except (ValueError, OSError) as error:
-                if isinstance(error, BrokenPipeError):
-                    raise
-                failed.append(one_line(error))
-    return ended("asr", failed, asked=asked)
+        left = _unfinished(names, settings, overwrite=overwrite)
+    pool = _pool(left, workers, settings)
+    on_ray = workers.ray is not None
+    recordings = [
+        Recording(os.path.abspath(source) if on_ray else source, source, names[source], len(sources) > 1)
+        for source in left
+    ]
+    run = _Run(recordings, settings)
+    if recordings:
+        run.all(pool, _elsewhere(settings) if on_ray else settings)
+    code = ended("asr", failed + run.failed(), asked=asked)
+    return code if run.say_what_is_not_done() else max(1, code)
+
+
+class _Run:
+    """Recordings on their way to transcripts."""
+
+    def __init__(self, recordings: Sequence[Recording], settings: Settings):
+        self._recordings = recordings
+        self._settings = settings
+        self._outcomes: dict[Recording, Heard | Failure] = {}
+        self._shown = 0
+        self._stopped = ""
+
+    def all(self, pool: Pool, settings: Settings) -> None:
+        """Transcribe them; stop where the disk is full, or nobody is left to do it.
+
+        Raises:
+            asr.workers.WorkerError: nobody has done anything.
+        """
+        console = Console(stderr=True)
+        # Only the bar needs lengths, and asking for them opens every file.
+        lengths = {one.source: seconds(one.file) if console.is_terminal else 0.0 for one in self._recordings}
+        mark = secrets.token_hex(8)
+        begin = partial(Transcriber, replace(settings, mark=mark))
+        progress = AudioProgress(lengths, console)
+        outcomes = pool.run(begin, self._recordings, lambda one, seconds: progress.hear(one.source, seconds))
+        try:
+            with progress, closing(outcomes):
+                for item, result in outcomes:
+                    progress.end(item.source)
+                    self._outcomes[item] = result
+                    self._show(progress)
+                    if isinstance(result, Failure) and result.errno in FULL:
+                        self._stopped = f"there is no room left in {settings.output}; make some"
+                        break
+        except WorkerError as error:
+            if not self._outcomes:
+                raise
+            self._stopped = str(error)
+        finally:
+            if settings.output is not None:
+                sweep(settings.output, mark)
+        self._show(progress, gaps=True)
+
+    def _show(self, progress: AudioProgress, *, gaps: bool = False) -> None:
+        """Print what comes next in the order of the recordings; also what comes after one that is not done."""
+        for recording in self._recordings[self._shown :]:
+            heard = self._outcomes.get(recording)
+            if heard is None and not gaps:
+                return
+            self._shown += 1
+            if isinstance(heard, Heard) and heard != Heard():
+                with progress.aside():
+                    print(heard.report, end="", file=sys.stderr)
+                    print(heard.printed, end="", flush=True)
+                # What has been shown need not be held any longer.
+                self._outcomes[recording] = Heard()
+
+    def failed(self) -> list[str]:
+        """A line for each recording that could not be done, in their order."""
+        found = (self._outcomes.get(recording) for recording in self._recordings)
+        return [result.line for result in found if isinstance(result, Failure)]
+
+    def say_what_is_not_done(self) -> bool:
+        """Name the recordings that are left where it has stopped; whether there are none."""
+        left = [recording.source for recording in self._recordings if recording not in self._outcomes]
+        if left:
+            whole = self._settings.output is not None
+            again = "then the same command goes on from here" if whole else "what is printed above is whole"
+            print(f"asr: stopped: {self._stopped}; {again}. Not done, {len(left)}:", file=sys.stderr)
+            for source in left:
+                print(f"  {as_text(source)}", file=sys.stderr)
+        return not left
 
 
 def _check_printable(formats: Sequence[str], sources: int) -> None:
@@ -132,83 +162,56 @@ def _check_printable(formats: Sequence[str], sources: int) -> None:
         raise InputError(f"{sources} files do not make one {formats[0]} file; give a folder to --output")
 
 
-def _printed(transcript: Transcript, format: str, options: Options, file: str | None) -> str:
-    """What standard output gets; `file` is named where it is one of several."""
-    if file is not None and format == "json":
-        return to_json_line(transcript, file)
-    named = f"{file}: " if file is not None and format == "txt" else ""
-    return named + WRITERS[format](transcript, options)
+def _unfinished(names: dict[str, str], settings: Settings, *, overwrite: bool) -> list[str]:
+    """The recordings that have no transcripts yet, or older ones; make the folder, and say how many have."""
+    folder = Path(settings.output)
+    make_folder(folder)
+    made_from = [path for path in find(settings.model).iterdir() if path.is_file()]
+    if settings.search is not None and settings.search.lm is not None:
+        made_from.append(Path(settings.search.lm))
+    left = [
+        source
+        for source, name in names.items()
+        if overwrite or not is_finished(source, settings.results(name), made_from=made_from)
+    ]
+    for format in settings.formats:
+        keep_originals(
+            folder,
+            {source: names[source] + suffix(format) for source in left},
+            what="the recording, and may be its transcript",
+        )
+    if len(left) < len(names):
+        print(
+            f"asr: {len(names) - len(left)} of {len(names)} files are passed over: {folder} has their transcripts, "
+            "newer than they and the model; after a change of settings, --overwrite makes them anew",
+            file=sys.stderr,
+        )
+    return left
 
 
-def _as_text(name: str) -> str:
-    """The name of a file, which may hold bytes that are no text, such that it can be printed."""
-    return name.encode("utf-8", "replace").decode("utf-8")
+def _pool(sources: Sequence[str], workers: Workers, settings: Settings) -> Pool:
+    """Who transcribes these files.
+
+    Raises:
+        InputError: one of them is not where they would be.
+    """
+    elsewhere = workers.ray is not None or (workers.jobs > 1 and len(sources) > 1)
+    if elsewhere and "-" in sources:
+        raise InputError("standard input is heard by this process alone; leave out - or --jobs and --ray")
+    if workers.ray is not None:
+        from asr.ray_workers import RayCluster
+
+        return RayCluster(workers.ray, cores=settings.threads)
+    return Processes(workers.jobs) if elsewhere else Here()
 
 
-def hear(
-    recognizer: Recognizer, source: str, streaming: Streaming, *, search: Search, progress: Callable[[float], None]
-) -> Transcript:
-    """Transcribe a file as if it were a live stream, and report on standard error how long words took to be shown."""
-    rate = recognizer.model.extractor.rate
-    session = SpeechSession(
-        recognizer.model,
-        chunk=streaming.chunk,
-        lookahead=streaming.lookahead,
-        rules=streaming.rules,
-        activity=SileroVad(rate) if streaming.silero else None,
-        search=search,
-    )
-    clock = Stopwatch() if streaming.realtime else None
-    blocks = audio.blocks(source, rate=rate, block_seconds=BLOCK_SECONDS)
-    heard = paced(blocks, rate=rate, clock=clock) if clock else (Block(samples_S) for samples_S in blocks)
-    collected = Collected(progress)
-    warn_of_latency(recognizer.model, session, collected)
-    log = listen(heard, session, collected, clock=clock)
-    print(f"{source}: {log.report(chunk=session.chunk, lookahead=session.lookahead)}", file=sys.stderr)
-    return session.transcript(collected.all, duration=log.heard)
-
-
-class Collected:
-    """A display that keeps the events, shows nothing and warns on standard error."""
-
-    def __init__(self, progress: Callable[[float], None]):
-        self.all: list[SpeechEvent] = []
-        self._progress = progress
-        self._seconds = 0.0
-
-    def events(self, events: list[SpeechEvent]) -> None:
-        self.all += [event for event in events if event.final]
-
-    def level(self, samples_S: np.ndarray, seconds: float) -> None:
-        self._progress(seconds - self._seconds)
-        self._seconds = seconds
-
-    def warn(self, line: str) -> None:
-        print(f"asr: {line}", file=sys.stderr)
-
-
-def expand(files: Sequence[str], failed: list[str]) -> list[str]:
-    """Folders replaced by the sound files in them, in order; each file once. Folders without any go to `failed`."""
-    found: dict[str, None] = {}
-    for name in files:
-        try:
-            inside = (
-                [str(path) for path in audio.files_in(Path(name))] if name != "-" and Path(name).is_dir() else [name]
-            )
-        except OSError as error:
-            failed.append(one_line(error))
-            continue
-        if not inside:
-            failed.append(f"{name}: no sound files in this folder (looked for {', '.join(sorted(audio.SUFFIXES))})")
-        found.update(dict.fromkeys(inside))
-    return list(found)
-
-
-def _seconds(source: str) -> float:
-    """Length for the progress bar; a file that cannot be read has none, and fails in its turn."""
-    if not Path(source).is_file():
-        return 0.0  # opening a pipe would use it up
-    try:
-        return audio.info(source).duration or 0.0
-    except ValueError:
-        return 0.0
+def _elsewhere(settings: Settings) -> Settings:
+    """The settings with paths that do not depend on the folder that a program runs in."""
+    absolute = {}
+    if settings.model not in shipped_names():
+        absolute["model"] = os.path.abspath(settings.model)
+    if settings.output is not None:
+        absolute["output"] = os.path.abspath(settings.output)
+    if settings.search is not None and settings.search.lm is not None:
+        absolute["search"] = replace(settings.search, lm=os.path.abspath(settings.search.lm))
+    return replace(settings, **absolute)

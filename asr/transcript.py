@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,28 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """One of the texts that an utterance may be.
+
+    `score` is what the search gave it: a log probability in nats, with the gains of language model and hot words.
+    `share`, in [0, 1], is its part of the probability of all texts in the list (a softmax of the scores).
+    """
+
+    text: str
+    score: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
-    """Words that follow each other without a long pause; `start` and `end` in seconds are those of its words."""
+    """Words that follow each other without a long pause; `start` and `end` in seconds are those of its words.
+
+    `alternatives` are the texts that it may be, its own first, if they were asked for.
+    """
 
     text: str
     words: tuple[Word, ...]
+    alternatives: tuple[Alternative, ...] = ()
 
     @property
     def start(self) -> float:
@@ -46,13 +64,18 @@ class Transcript:
     """The words of one recording in their order.
 
     `text` is the whole of it, with whatever the script puts between words; each word occurs in it, in the same order.
-    `duration` is the length of the recording in seconds, `model` the name of the model that heard it.
+    `duration` is the length of the recording in seconds, `model` the name of the model that heard it. `endpoints` are
+    the seconds at which it was divided before it was recognised; none says that it was heard as one. Where they were
+    asked for, `alternatives` has for each utterance the number of its words and the texts that it may be, its own
+    first.
     """
 
     words: tuple[Word, ...]
     duration: float
     text: str
     model: str = ""
+    endpoints: tuple[float, ...] | None = None
+    alternatives: tuple[tuple[int, tuple[Alternative, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         read = 0
@@ -60,6 +83,7 @@ class Transcript:
             found = self.text.find(word.text, read)
             assert found >= 0, f"{word} does not follow in the text {self.text!r}"
             read = found + len(word.text)
+        assert not self.alternatives or sum(count for count, _ in self.alternatives) == len(self.words), "of all words"
 
     def pieces(self) -> list[tuple[str, str]]:
         """Each word as (what divides it from the word before, the word with the punctuation that touches it).
@@ -83,14 +107,29 @@ class Transcript:
         return pieces
 
     def segments(self, *, pause: float = 1.0) -> list[Segment]:
-        """Divide the transcript where at least `pause` seconds of silence lie between two words."""
-        cuts = [k for k in range(1, len(self.words)) if self.words[k].start - self.words[k - 1].end >= pause]
-        borders = [0, *cuts, len(self.words)] if self.words else []
+        """The transcript in pieces, none of them empty.
+
+        Where the recording was divided, so is the transcript, and one with alternatives into the utterances that they
+        are of; else where at least `pause` seconds of silence lie between two words.
+        """
+        borders = [0, *self.cuts(pause=pause), len(self.words)] if self.words else []
         pieces = self.pieces()
+        lists = [of for _, of in self.alternatives] or [()] * (len(borders) - 1)
         return [
-            Segment("".join(space + piece for space, piece in pieces[first:behind]).strip(), self.words[first:behind])
-            for first, behind in pairwise(borders)
+            Segment(
+                "".join(space + piece for space, piece in pieces[first:behind]).strip(), self.words[first:behind], of
+            )
+            for (first, behind), of in zip(pairwise(borders), lists, strict=True)
         ]
+
+    def cuts(self, *, pause: float = 1.0) -> list[int]:
+        """Numbers of the words, but for the first, that begin a segment."""
+        if self.alternatives:
+            return list(accumulate(count for count, _ in self.alternatives))[:-1]
+        if self.endpoints is None:
+            return [k for k in range(1, len(self.words)) if self.words[k].start - self.words[k - 1].end >= pause]
+        stretch = [bisect_right(self.endpoints, word.start) for word in self.words]
+        return [k for k in range(1, len(stretch)) if stretch[k] != stretch[k - 1]]
 
 
 def _divided(between: str) -> tuple[str, str, str]:

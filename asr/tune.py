@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 
 from asr.report import Pair, Report, evaluate_pairs
 from asr.search import Search, SearchConfig
+from inference.progress import with_bar
 
 if TYPE_CHECKING:
     from asr.recognizer import Recognizer
@@ -57,9 +57,9 @@ def report(recognizer: Recognizer, scored: Sequence[Scored], search: Search) -> 
     for one in scored:
         decoder = search.decoder()
         emissions = [*decoder.push(one.scores_TV), *decoder.flush()]
-        text = recognizer.tokens.decode(emission.label for emission in emissions)
+        text = search.tokens.decode(emission.label for emission in emissions)
         pairs.append(Pair(one.id, one.speaker, one.reference, text))
-    return evaluate_pairs(pairs)
+    return evaluate_pairs(pairs, form=recognizer.tokens.form)
 
 
 def tune(
@@ -106,10 +106,7 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
     recognizer = asr.load(model, threads=threads)
     Search(recognizer.tokens, search)  # what does not go with the model is found before the work
     items, console = read(data), Console(stderr=True)
-    shown = not console.is_terminal
-    scored = list(
-        track(score(recognizer, items), "scores", total=len(items), transient=True, disable=shown, console=console)
-    )
+    scored = list(with_bar(score(recognizer, items), "scores", total=len(items)))
     greedy = report(recognizer, scored, Search(recognizer.tokens))
     console.print(f"greedy: {_errors(greedy)}", highlight=False)
 

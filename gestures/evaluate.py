@@ -6,9 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
-
 from features.landmarks import Landmarks
 from gestures.reading import ReadClips
 from gestures.recognizer import BEAM, Recognizer
@@ -17,6 +14,7 @@ from gestures.spotting import NONE, SpotRules
 from gestures.stream import CHUNK_SECONDS, LOOKAHEAD_SECONDS, GestureSession
 from gestures.stream_report import Stream, StreamReport, Told
 from inference.model import CLASS
+from inference.progress import with_bar
 from training.manifests import Item
 
 
@@ -77,10 +75,10 @@ def evaluate(
     """
     if not items:
         raise ReportError("nothing to evaluate: give at least one clip")
-    read, console = ReadClips(), Console(stderr=True)
+    read = ReadClips()
     clips: list[Clip] = []
     streams: list[Stream] = []
-    for item in track(items, description="evaluate", transient=True, console=console, disable=not console.is_terminal):
+    for item in with_bar(items, "evaluate"):
         landmarks = read(item)
         if recognizer.model.head["kind"] == CLASS and item.whole:
             answer = recognizer.classify(landmarks)

@@ -19,14 +19,14 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from features import landmark_files, landmarker_models
 from features.landmarks import LandmarkError, Landmarks
 from features.video import SUFFIXES, open_video
 from gestures.sources import is_current, landmark_names, videos_in
 from inference.outputs import make_folder
+from inference.progress import bar
 from inference.shell import one_line
 
 if TYPE_CHECKING:
@@ -136,14 +136,13 @@ def extract(
         return done
     with landmarker_models.bar() as fetching:
         models = landmarker_models.ensure(models, progress=fetching)
-    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:.1f}/{task.total:.0f} videos"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with bar(*columns) as progress:
         task = progress.add_task("extract", total=len(left))
         try:
             _Crew(left, done, models, mirrored).work(

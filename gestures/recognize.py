@@ -9,8 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 import gestures
 from features import landmark_files, landmarker_models
@@ -25,6 +24,7 @@ from gestures.stream import landmark_extractor, rules_of
 from inference.files import write_text
 from inference.model import CLASS
 from inference.outputs import keep_originals, make_folder, output_names
+from inference.progress import bar
 from inference.shell import ended, one_line
 
 if TYPE_CHECKING:
@@ -91,7 +91,6 @@ def recognize_files(
     recognizer = gestures.load(model, threads=threads)
     clip = _as_clips(recognizer, clip=clip, threshold=threshold, watching=watching)
     notes: list[str] = []
-    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -100,7 +99,7 @@ def recognize_files(
     )
     with (
         Reader(None if models is None else Path(models), mirrored=mirrored) as read,
-        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
+        bar(*columns) as progress,
     ):
         task = progress.add_task("recognize", total=len(sources))
         for number, source in enumerate(sources):

@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
-
 from encoders.blstm import EncoderConfig
 from features.landmark_augment import LandmarkAugmentConfig
 from features.normalize import LandmarkConfig, LandmarkExtractor, PresentStatistics
@@ -22,6 +19,7 @@ from gestures.spotting import NONE
 from gestures.train_data import HeadConfig, LoadGestures, labelled, labels_of
 from inference import model as models
 from inference.model import BLANK, CTC
+from inference.progress import with_bar
 from training.config import LoopConfig, OptimizerConfig
 from training.latency import LatencyConfig
 from training.manifests import Item, ManifestError
@@ -134,9 +132,7 @@ def make_extractor(config: LandmarkConfig, items: Sequence[Item]) -> LandmarkExt
         return plain
     read = ReadClips()
     statistics = PresentStatistics()
-    console = Console(stderr=True)
-    shown = {"transient": True, "console": console, "disable": not console.is_terminal}
-    for item in track(items, description="feature statistics", **shown):
+    for item in with_bar(items, "feature statistics"):
         statistics.add(plain.raw(read(item)))
     return LandmarkExtractor(config, mean=statistics.mean, std=statistics.std)
 

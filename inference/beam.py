@@ -22,6 +22,7 @@ from typing import Protocol
 import numpy as np
 
 from inference.ctc import NEVER, Emission, align, checked
+from inference.prefixes import ROOT, PrefixTree
 
 SETTLE_FRAMES = 16
 """Frames from one look at what is settled to the next; counted over the stream, so that pushes do not matter."""
@@ -34,6 +35,13 @@ OVER = 20.0
 
 IMPOSSIBLE = -1e4
 """What a probability of 0 counts as in an alignment, so that there always is one."""
+
+
+ENDLESS = 1e30
+"""More nats than there ever are."""
+
+CROWDED = 32
+"""Prefixes held for each place in the beam before those that have left it are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,10 @@ class Fusion(Protocol):
         """Gains (N) of ending there."""
         ...
 
+    def most(self) -> np.ndarray | float:
+        """No gain of a label is larger than this: of each (V), or of all; inf if that is not known."""
+        ...
+
 
 class BeamDecoder:
     """Prefix beam search on a stream of scores: however the frames are cut into pushes, the emissions are the same.
@@ -76,22 +88,32 @@ class BeamDecoder:
         prune: In each frame, labels that are so many nats less probable than the best one extend no prefix; `math.inf`
             considers them all.
         fusion: What is known beside the scores.
+        sounds: Where the search is one over symbols of which several sound alike, such as those of
+            `inference.lexicon`: the label of each. Emissions and hypotheses are then of symbols.
 
     Raises:
         ValueError: beam or prune is out of range.
     """
 
-    def __init__(self, *, blank: int = 0, beam: int = 16, prune: float = 10.0, fusion: Fusion | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        blank: int = 0,
+        beam: int = 16,
+        prune: float = 10.0,
+        fusion: Fusion | None = None,
+        sounds: np.ndarray | None = None,
+    ) -> None:
         if beam < 1:
             raise ValueError(f"beam is {beam}: give at least 1")
         if not prune >= 0:
             raise ValueError(f"prune is {prune}: give a number of nats from 0 on, or inf to prune nothing")
-        self._blank, self._beam, self._prune, self._fusion = blank, beam, prune, fusion
+        self._blank, self._beam, self._prune, self._fusion, self._sounds = blank, beam, prune, fusion, sounds
         self._reset()
 
     def _reset(self) -> None:
         self._frame = 0
-        self._tree = _PrefixTree()
+        self._tree = PrefixTree()
         self._node_K = np.zeros(1, dtype=np.int64)
         # The empty prefix has no last label; the blank never extends, so it can stand here.
         self._last_K = np.full(1, self._blank)
@@ -168,40 +190,50 @@ class BeamDecoder:
         # What is settled may cover any of its frames.
         scores_TV[: max(0, self._settled_to - self._open_from), self._blank] = 0.0
         emissions, reached = [], self._settled_to
-        for one in align(scores_TV, labels, blank=self._blank):
+        sounds = labels if self._sounds is None else self._sounds[list(labels)].tolist()
+        for one, label in zip(align(scores_TV, sounds, blank=self._blank), labels, strict=True):
             # The best path may have moved since the labels before were settled.
             start = max(one.start + self._open_from, reached)
             reached = max(one.end + self._open_from, start + 1)
-            emissions.append(replace(one, start=start, end=reached))
+            emissions.append(replace(one, label=label, start=start, end=reached))
         return emissions
 
     def _settle(self) -> list[Emission]:
         """Emissions of the labels that all prefixes have gone beyond; they and their frames are forgotten."""
+        tree = self._tree
         total_K = np.logaddexp(self._after_blank_K, self._after_label_K) + self._gain_K
-        paths = [self._tree.path(node) for node in self._node_K.tolist()]
-        best = paths[int(total_K.argmax())]
-        decided = 0
-        if self._frame - self._open_from > LONGEST_OPEN:
-            decided = (len(best) + 1) // 2
-            begun = best[:decided]
-            # One label is decided as a whole: nothing may follow it yet.
-            same = [path == best if len(best) < 2 else path[:decided] == begun for path in paths]
-            self._keep(np.flatnonzero(same))
-            paths = [path for path, kept in zip(paths, same, strict=True) if kept]
+        line = tree.line(int(self._node_K[total_K.argmax()]))
+        overlong = self._frame - self._open_from > LONGEST_OPEN
+        decided = ROOT
+        if overlong:
+            # Up to one label is decided as a whole: nothing may follow it yet.
+            decided = line[(len(line) - 1) // 2] if line else ROOT
+            self._keep(self._beginning_with(decided, alone=len(line) < 2))
         going_on_K = self._after_label_K > self._after_blank_K - OVER
-        count = _common([path[:-1] if more else path for path, more in zip(paths, going_on_K.tolist(), strict=True)])
-        count = max(count, decided)
-        emissions = self._aligned(best)[:count] if count else []
-        births = self._tree.births(int(self._node_K[0]))
-        self._tree, nodes = self._tree.beyond(self._node_K.tolist(), count)
-        self._node_K = np.array(nodes)
-        if count:
+        nodes = self._node_K.tolist()
+        common = tree.common(
+            max(tree.parent(node), ROOT) if more else node
+            for node, more in zip(nodes, going_on_K.tolist(), strict=True)
+        )
+        start = max(common, decided)
+        emissions = self._aligned(tree.path(line[-1]))[: line.index(start) + 1] if start else []
+        if start or len(tree) > CROWDED * self._beam:
+            self._tree, nodes = tree.beyond(start, nodes)
+            self._node_K = np.array(nodes)
+        if start:
             self._settled_to = emissions[-1].end
             # No path that is kept has a later label before this one.
-            self._forget(before=births[count - 1])
-        elif not best and self._frame - self._open_from > LONGEST_OPEN:
+            self._forget(before=tree.birth(start))
+        elif overlong and not line:
             self._forget(before=self._frame)
         return emissions
+
+    def _beginning_with(self, prefix: int, *, alone: bool) -> np.ndarray:
+        """Which prefixes of the beam begin with this one, or are it."""
+        nodes = self._node_K.tolist()
+        return np.flatnonzero(
+            [node == prefix if alone else self._tree.common((node, prefix)) == prefix for node in nodes]
+        )
 
     def _keep(self, chosen: np.ndarray) -> None:
         self._node_K, self._last_K = self._node_K[chosen], self._last_K[chosen]
@@ -216,11 +248,22 @@ class BeamDecoder:
 
     def _search(self, scores_TV: np.ndarray) -> None:
         blank, fusion, tree = self._blank, self._fusion, self._tree
-        labels = np.delete(np.arange(scores_TV.shape[1]), blank)
         node_K, last_K, gain_K, state_K = self._node_K, self._last_K, self._gain_K, self._state_K
         after_blank_K, after_label_K = self._after_blank_K, self._after_label_K
+        sounds = self._sounds
+        if sounds is not None:
+            # Where few labels may follow, the only possible ones must not be impossible.
+            scores_TV = np.maximum(scores_TV, IMPOSSIBLE)[:, sounds]
+        most_V = np.broadcast_to(np.minimum(0.0 if fusion is None else fusion.most(), ENDLESS), scores_TV.shape[1])
+        parent_K = np.array([tree.parent(node) for node in node_K.tolist()])
+        considered_TV = scores_TV >= scores_TV.max(axis=1, keepdims=True) - self._prune
+        considered_TV[:, blank if sounds is None else sounds == blank] = False
+        considered_TV &= most_V > -ENDLESS
+        # Scratch: where a label or a prefix stands in this frame, -1 elsewhere. The last place is for "none".
+        column_V = np.full(scores_TV.shape[1], -1)
+        row_of = np.full(len(tree) + self._beam * len(scores_TV) + 1, -1)
         for frame, frame_V in enumerate(scores_TV, start=self._frame):
-            labels_C = labels[frame_V[labels] >= frame_V.max() - self._prune]
+            labels_C = considered_TV[frame - self._frame].nonzero()[0]
             total_K = np.logaddexp(after_blank_K, after_label_K)
             stay_blank_K = total_K + frame_V[blank]
             stay_label_K = after_label_K + frame_V[last_K]
@@ -228,39 +271,52 @@ class BeamDecoder:
                 after_blank_K, after_label_K = stay_blank_K, stay_label_K
                 continue
 
+            num_stayed, num_labels = node_K.size, labels_C.size
             grown_KC = total_K[:, None] + frame_V[labels_C]
-            column_V = np.full(frame_V.shape, -1)
-            column_V[labels_C] = np.arange(labels_C.size)
+            grown_N = grown_KC.ravel()
+            # The same label again: only after a blank.
+            column_V[labels_C] = np.arange(num_labels)
             column_K = column_V[last_K]
-            repeats = np.flatnonzero(column_K >= 0)
-            grown_KC[repeats, column_K[repeats]] = after_blank_K[repeats] + frame_V[last_K[repeats]]
+            column_V[labels_C] = -1
+            place_K = np.arange(0, grown_N.size, num_labels) + column_K
+            if sounds is None:
+                repeats = (column_K >= 0).nonzero()[0]
+                grown_N[place_K[repeats]] = after_blank_K[repeats] + frame_V[last_K[repeats]]
+            else:
+                repeats, columns = (sounds[last_K][:, None] == sounds[labels_C]).nonzero()
+                grown_KC[repeats, columns] = after_blank_K[repeats] + frame_V[labels_C[columns]]
             # Where a prefix and its parent are both in the beam, the parent grows into a prefix that is already there.
-            row = {node: k for k, node in enumerate(node_K.tolist())}
-            parent_K = np.array([row.get(tree.parents[node], -1) for node in row])
-            met = np.flatnonzero((parent_K >= 0) & (column_K >= 0))
-            source = parent_K[met], column_K[met]
-            stay_label_K[met] = np.logaddexp(stay_label_K[met], grown_KC[source])
-            grown_KC[source] = NEVER
+            row_of[node_K] = np.arange(num_stayed)
+            row_K = row_of[parent_K]
+            row_of[node_K] = -1
+            met = ((row_K >= 0) & (column_K >= 0)).nonzero()[0]
+            if met.size:
+                source = row_K[met] * num_labels + column_K[met]
+                stay_label_K[met] = np.logaddexp(stay_label_K[met], grown_N[source])
+                grown_N[source] = NEVER
 
             stayed_K = np.logaddexp(stay_blank_K, stay_label_K)
-            if fusion is None:
-                ranked = np.concatenate([stayed_K, grown_KC.ravel()])
-            else:
-                states_N, labels_N = np.repeat(state_K, labels_C.size), np.tile(labels_C, state_K.size)
-                gains_N, states_N = fusion.extend(states_N, labels_N)
-                gains_N = gains_N + np.repeat(gain_K, labels_C.size)
-                ranked = np.concatenate([stayed_K + gain_K, grown_KC.ravel() + gains_N])
-            kept = largest(ranked, self._beam)
-            stayed, grown = kept[kept < node_K.size], kept[kept >= node_K.size] - node_K.size
-            parents, columns = np.divmod(grown, labels_C.size)
-            born_labels = labels_C[columns]
-            born = [
-                tree.child(*pair, frame) for pair in zip(node_K[parents].tolist(), born_labels.tolist(), strict=True)
-            ]
-            node_K = np.concatenate([node_K[stayed], np.array(born, dtype=np.int64)])
+            if fusion is not None:
+                stayed_K += gain_K
+                grown_KC = grown_KC + gain_K[:, None] + most_V[labels_C]
+            # A full beam already has a last place; what cannot reach it need not be looked at.
+            floor = max(stayed_K.min() if num_stayed >= self._beam else NEVER, -ENDLESS)
+            hopeful = (grown_KC.ravel() >= floor).nonzero()[0]
+            grown_N = grown_N[hopeful]
+            parents, columns = np.divmod(hopeful, num_labels)
+            ranked_N = grown_N
+            if fusion is not None:
+                gains_N, states_N = fusion.extend(state_K[parents], labels_C[columns])
+                gains_N = gains_N + gain_K[parents]
+                ranked_N = grown_N + gains_N
+            kept = largest(np.concatenate([stayed_K, ranked_N]), self._beam)
+            stayed, grown = kept[kept < num_stayed], kept[kept >= num_stayed] - num_stayed
+            born_labels, parents = labels_C[columns[grown]], node_K[parents[grown]]
+            node_K = np.concatenate([node_K[stayed], tree.grown(parents, born_labels, frame)])
+            parent_K = np.concatenate([parent_K[stayed], parents])
             last_K = np.concatenate([last_K[stayed], born_labels])
-            after_blank_K = np.concatenate([stay_blank_K[stayed], np.full(len(born), NEVER)])
-            after_label_K = np.concatenate([stay_label_K[stayed], grown_KC.ravel()[grown]])
+            after_blank_K = np.concatenate([stay_blank_K[stayed], np.full(grown.size, NEVER)])
+            after_label_K = np.concatenate([stay_label_K[stayed], grown_N[grown]])
             if fusion is not None:
                 gain_K = np.concatenate([gain_K[stayed], gains_N[grown]])
                 state_K = np.concatenate([state_K[stayed], states_N[grown]])
@@ -268,57 +324,6 @@ class BeamDecoder:
             gain_K, state_K = np.zeros(node_K.size), np.zeros(node_K.size, dtype=np.int64)
         self._node_K, self._last_K, self._gain_K, self._state_K = node_K, last_K, gain_K, state_K
         self._after_blank_K, self._after_label_K = after_blank_K, after_label_K
-
-
-class _PrefixTree:
-    """Prefixes as nodes with a parent; the same prefix is always the same node, also after it left the beam."""
-
-    def __init__(self) -> None:
-        self.parents = [-1]
-        self.labels = [-1]
-        self._births = [-1]
-        self._children: dict[tuple[int, int], int] = {}
-
-    def child(self, node: int, label: int, frame: int) -> int:
-        """The prefix with one label more; a new one is born in this frame."""
-        found = self._children.setdefault((node, label), len(self.parents))
-        if found == len(self.parents):
-            self.parents.append(node)
-            self.labels.append(label)
-            self._births.append(frame)
-        return found
-
-    def path(self, node: int) -> tuple[int, ...]:
-        """The labels of a prefix."""
-        return tuple(self.labels[node] for node in self._line(node))
-
-    def births(self, node: int) -> tuple[int, ...]:
-        """The frame in which the beam first had each label of a prefix."""
-        return tuple(self._births[node] for node in self._line(node))
-
-    def copy(self) -> _PrefixTree:
-        """The same prefixes, in a tree of their own."""
-        tree = _PrefixTree()
-        tree.parents, tree.labels, tree._births = list(self.parents), list(self.labels), list(self._births)
-        tree._children = dict(self._children)
-        return tree
-
-    def beyond(self, nodes: Sequence[int], count: int) -> tuple[_PrefixTree, list[int]]:
-        """A tree of these prefixes alone, their first `count` labels left out, and their nodes in it."""
-        tree, found = _PrefixTree(), []
-        for node in nodes:
-            new = 0
-            for old in self._line(node)[count:]:
-                new = tree.child(new, self.labels[old], self._births[old])
-            found.append(new)
-        return tree, found
-
-    def _line(self, node: int) -> list[int]:
-        line = []
-        while node:
-            line.append(node)
-            node = self.parents[node]
-        return line[::-1]
 
 
 def prefix_beam(
@@ -329,6 +334,7 @@ def prefix_beam(
     nbest: int = 1,
     prune: float = 10.0,
     fusion: Fusion | None = None,
+    sounds: np.ndarray | None = None,
 ) -> list[Hypothesis]:
     """The best labellings of a whole, best first: at most `nbest`, fewer where fewer have a probability above 0.
 
@@ -341,17 +347,9 @@ def prefix_beam(
     """
     if not 1 <= nbest <= beam:
         raise ValueError(f"nbest is {nbest} and beam is {beam}: give 1 <= nbest <= beam")
-    decoder = BeamDecoder(blank=blank, beam=beam, prune=prune, fusion=fusion)
+    decoder = BeamDecoder(blank=blank, beam=beam, prune=prune, fusion=fusion, sounds=sounds)
     decoder._search(checked(log_probs_TV, blank).astype(np.float64))
     return decoder.hypotheses(nbest)
-
-
-def _common(paths: Sequence[tuple[int, ...]]) -> int:
-    """How many labels all of them begin with."""
-    least, most = min(paths), max(paths)
-    return next(
-        (k for k, pair in enumerate(zip(least, most, strict=False)) if pair[0] != pair[1]), min(len(least), len(most))
-    )
 
 
 def largest(values: np.ndarray, count: int) -> np.ndarray:

@@ -9,11 +9,13 @@ Shapes: N pairs of state and label, W words, V labels, E edges of the tree of sp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 
+from inference.arcs import NONE, Arcs
 from inference.beam import Fusion
 from inference.hotwords import HotWords
 
@@ -72,6 +74,10 @@ class LabelModel:
         log_probs_N, next_N = self._model.scores(states_N, self._words_V[labels_N])
         return self._weight * log_probs_N + self._bonus_V[labels_N], next_N.astype(np.int64)
 
+    def most(self) -> np.ndarray | float:
+        """No gain of a label is larger than this."""
+        return self._bonus_V if self._weight >= 0 else math.inf
+
     def finish(self, states_N: np.ndarray) -> np.ndarray:
         """Gains (N) of ending there."""
         return self._weight * np.array([self._model.finish(state) for state in states_N.tolist()])
@@ -107,14 +113,14 @@ class WordModel:
         self._model, self._space, self._unknown = model, space, unknown
         self._weight, self._bonus, self._unknown_bonus = weight, bonus, unknown_bonus
         self._labels = labels
-        key_of: dict[tuple[int, int], int] = {}
+        target_of: dict[tuple[int, int], int] = {}
         word_of_node = [NO_WORD]
         lines: list[list[int]] = []
         unigram_W = model.scores(np.zeros(len(spellings), dtype=np.int64), np.arange(len(spellings)))[0]
         for number, spelling in enumerate(spellings):
             node, line = ROOT, []
             for label in spelling or ():
-                node = key_of.setdefault((node, label), len(word_of_node))
+                node = target_of.setdefault((node, label), len(word_of_node))
                 if node == len(word_of_node):
                     word_of_node.append(NO_WORD)
                 line.append(node)
@@ -126,9 +132,9 @@ class WordModel:
         self._lost = len(word_of_node)
         self._nodes = self._lost + 1
         self._word_of_node = np.array([*word_of_node, NO_WORD])
-        edges = sorted((parent * labels + label, node) for (parent, label), node in key_of.items())
-        self._key_E, self._node_E = (np.array(column, dtype=np.int64) for column in zip(*edges, strict=True))
+        self._arcs = Arcs(target_of, nodes=self._nodes)
         self._lent = self._look_ahead(lines, unigram_W)
+        self._most_V = self._largest_gains(target_of)
 
     def _look_ahead(self, lines: Sequence[Sequence[int]], unigram_W: np.ndarray) -> np.ndarray:
         """What each node is lent: the gain, without context, of the likeliest word that goes through it."""
@@ -140,6 +146,16 @@ class WordModel:
         lent[ROOT] = 0.0
         return lent
 
+    def _largest_gains(self, target_of: Mapping[tuple[int, int], int]) -> np.ndarray:
+        """Of each label: what a prefix is lent more by it, or at a word's end what the surest word would bring."""
+        lent = self._lent
+        most_V = np.full(self._labels, lent[self._lost] - lent.min())
+        arcs = np.array([(label, node, target) for (node, label), target in target_of.items()]).T
+        np.maximum.at(most_V, arcs[0], lent[arcs[2]] - lent[arcs[1]])
+        sure = self._bonus + np.where(self._word_of_node == NO_WORD, self._unknown_bonus, 0.0)
+        most_V[self._space] = max(0.0, float((sure - lent).max())) if self._weight >= 0 else np.inf
+        return most_V
+
     def begin(self) -> int:
         """The state of the empty text."""
         return self._model.begin() * self._nodes + ROOT
@@ -147,15 +163,18 @@ class WordModel:
     def extend(self, states_N: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gains (N) and new states (N) of appending a label each."""
         contexts_N, nodes_N = np.divmod(states_N, self._nodes)
-        keys_N = nodes_N * self._labels + labels_N
-        places_N = np.minimum(np.searchsorted(self._key_E, keys_N), len(self._key_E) - 1)
-        next_N = np.where(self._key_E[places_N] == keys_N, self._node_E[places_N], self._lost)
+        next_N = self._arcs.follow(nodes_N, labels_N)
+        next_N[next_N == NONE] = self._lost
         ended = np.flatnonzero(labels_N == self._space)
         next_N[ended] = ROOT
         gains_N = self._lent[next_N] - self._lent[nodes_N]
         if ended.size:
             gains_N[ended], contexts_N[ended] = self._word(contexts_N[ended], nodes_N[ended])
         return gains_N, contexts_N * self._nodes + next_N
+
+    def most(self) -> np.ndarray:
+        """No gain of a label is larger than this."""
+        return self._most_V
 
     def finish(self, states_N: np.ndarray) -> np.ndarray:
         """Gains (N) of ending there."""
@@ -193,6 +212,10 @@ class WithHotWords:
         gains_N, contexts_N = self._model.extend(contexts_N, labels_N)
         more_N, matches_N = self._hot_words.extend(matches_N, labels_N)
         return gains_N + more_N, contexts_N * self._hot_words.states + matches_N
+
+    def most(self) -> np.ndarray | float:
+        """No gain of a label is larger than this."""
+        return self._model.most() + self._hot_words.most()
 
     def finish(self, states_N: np.ndarray) -> np.ndarray:
         """Gains (N) of ending there."""

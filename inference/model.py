@@ -52,7 +52,8 @@ class Model:
         labels: What the scores stand for; with CTC `labels[0]` is the blank.
         encoder: Shape of the encoder (the fields of `encoders.blstm.EncoderConfig`).
         head: What the scores are. `kind` is `ctc`, or `class`, whose frames have the energy of attention besides.
-        tokens: How labels make up text; `unit` is `char` or `word`, or `gesture`.
+        tokens: How labels make up text; `unit` is `char` or `word`, or `gesture`. Of speech, `form` is `plain` or
+            `written` (`asr.text.normalize`), and plain where it is not there.
         latency: The latencies that it was trained at: `chunk_ms`, the shortest and the longest, and `lookahead_share`;
             none for full context alone.
         threads: Threads that scoring uses; 0 takes every core.

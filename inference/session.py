@@ -19,9 +19,11 @@ from typing import Protocol
 import numpy as np
 
 from features.framing import FrameStream
+from inference.beam import Hypothesis
 from inference.ctc import Emission, GreedyDecoder
 from inference.endpoint import Endpointer, EndpointRules, Pause
 from inference.scorer import Scorer, ScoreStream
+from inference.utterances import following
 
 # An endpoint cuts the input in the silence that it was noticed by, but no further back than this: seconds.
 CUT_WITHIN = 1.0
@@ -107,12 +109,15 @@ class Update:
         settled: Emissions that will not change any more, in steps from the origin.
         tentative: Emissions that follow them for now, from the look-ahead; a later update may say otherwise.
         final: Whether nothing will be added.
+        hypotheses: What an endpoint's segment may be, the best labelling first, if that was asked for; where a segment
+            was so long that its beginning became final before, these go on from there.
     """
 
     origin: int
     settled: tuple[Emission, ...]
     tentative: tuple[Emission, ...]
     final: bool
+    hypotheses: tuple[Hypothesis, ...] = ()
 
 
 class LabelSession:
@@ -130,6 +135,8 @@ class LabelSession:
         activity: Where it hears something, the decoder's silence is none; the decoder alone decides if not given.
         quietest: Where among these inputs to cut, as an index; in the middle if not given.
         decoder: Makes a fresh decoder, for each segment anew; greedy if not given.
+        hypotheses: Labellings of each segment that are given with its last update; more than 0 take a decoder that has
+            them, such as `inference.beam.BeamDecoder`.
     """
 
     def __init__(
@@ -146,6 +153,7 @@ class LabelSession:
         activity: Activity | None = None,
         quietest: Callable[[np.ndarray], int] = lambda inputs: len(inputs) // 2,
         decoder: Callable[[], Decoder] = GreedyDecoder,
+        hypotheses: int = 0,
     ):
         self._new_features = features
         self._chunk = chunk
@@ -155,6 +163,7 @@ class LabelSession:
         self._complete = complete
         self._quietest = quietest
         self._new_decoder = decoder
+        self._hypotheses = hypotheses
         self._activity = activity
         self._scores = ScoreStream(scorer, chunk=chunk, lookahead=lookahead)
         self._endpointer = Endpointer(rules, step_seconds=self._step * input_seconds)
@@ -165,6 +174,16 @@ class LabelSession:
         if self._activity is not None:
             self._activity.reset()
         self._begin(0)
+
+    @property
+    def origin(self) -> int:
+        """Input with which the segment at hand begins."""
+        return self._origin
+
+    @property
+    def kept_from(self) -> int:
+        """Input before which no endpoint will come any more."""
+        return self._held_from
 
     def push(self, inputs: np.ndarray) -> list[Update]:
         """Take inputs (S, ...) and return an update for each window that they complete and each segment they end."""
@@ -194,12 +213,20 @@ class LabelSession:
             for inputs in again:
                 self._take(inputs, updates)
             again = self._hear(self._features.flush(), updates, end=True)
-        self._settled += self._decoder.flush()
+        last = self._last()
         # Even of nothing: it takes back what was a guess.
         if self._endpointer.steps:
-            updates.append(Update(self._origin, tuple(self._settled), (), final=True))
+            updates.append(last)
         self.reset()
         return updates
+
+    def _last(self) -> Update:
+        """All that is known of the segment at its end."""
+        found: tuple[Hypothesis, ...] = ()
+        if self._hypotheses:
+            found = following([one.label for one in self._settled], self._decoder.hypotheses(self._hypotheses))
+        self._settled += self._decoder.flush()
+        return Update(self._origin, tuple(self._settled), (), final=True, hypotheses=found)
 
     def _begin(self, origin: int) -> None:
         self._origin = origin
@@ -237,8 +264,7 @@ class LabelSession:
         pause = self._endpointer.observe(self._silent(scores_TV, steps_before))
         if pause is not None:
             self._settled += self._decoder.push(scores_TV[: pause.end - steps_before])
-            self._settled += self._decoder.flush()
-            updates.append(Update(self._origin, tuple(self._settled), (), final=True))
+            updates.append(self._last())
             return pause
         self._settled += self._decoder.push(scores_TV)
         if self._endpointer.overdue and (whole := self._complete(self._settled)):

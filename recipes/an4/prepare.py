@@ -13,11 +13,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.progress import track
-
 from features import given
 from features.given import GivenConfig
 from inference.files import write_text
+from inference.progress import with_bar
 from training.manifests import ManifestError, frames_cut, write
 
 RESULT = "WER"
@@ -76,7 +75,7 @@ def prepare(data: Path, out: Path) -> None:
     }
     for part, chosen in parts.items():
         cuts = []
-        for one in track(chosen, description=f"an4 {part}", transient=True):
+        for one in with_bar(chosen, f"an4 {part}"):
             seconds = len(given.read(one.path, FRAMES)) * FRAMES.shift_ms / 1000
             cuts.append(frames_cut(one.id, one.path, one.text, duration=seconds, speaker=one.speaker))
         write(out / "manifests" / f"{part}.jsonl.gz", cuts)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import re
 import subprocess
-import sys
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from lhotse import MonoCut
 from lhotse.utils import fastcopy
-from rich.progress import track
 
+from inference.progress import with_bar
 from training.manifests import ManifestError, cut
 
 # ARPAbet without stress, as in the corpus's lexicon.
@@ -101,7 +100,7 @@ def common_voice_cuts(corpus: Path) -> list[MonoCut]:
             sentence_phones(row["sentence"]),
             speaker=f"commonvoice-{row['client_id']}",
         )
-        for row in track(rows, description="Phones of sentences", transient=True, disable=not sys.stdout.isatty())
+        for row in with_bar(rows, "phones of sentences")
     ]
 
 

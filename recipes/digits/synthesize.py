@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 from jsonargparse import CLI
-from rich.progress import track
 
 from features import audio
 from inference.files import write_text
+from inference.progress import with_bar
 from recipes.fsdd.prepare import WORDS as DIGITS
 
 RATE = 16000  # of what is written, in Hz
@@ -119,7 +119,7 @@ def synthesize(out: Path, *, isolated: int = 1500, strings: int = 1500, seed: in
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").unlink(missing_ok=True)
     rows = ["path\ttext\tspeaker"]
-    for number in track(range(isolated + strings), description="Speaking digits"):
+    for number in with_bar(range(isolated + strings), "speaking digits"):
         rng = np.random.default_rng((seed, number))
         if number < isolated:
             words: tuple[str, ...] = (DIGITS[number % len(DIGITS)],)

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.progress import track
-
+from inference.progress import with_bar
 from training.manifests import ManifestError, cut, write
 
 RESULT = "accuracy"
@@ -78,7 +77,7 @@ def prepare(data: Path, out: Path, *, held_out: str | None = None) -> None:
     found = clips(data)
     check_speaker(found, held_out)
     parts: dict[str, list] = {"train": [], "dev": [], "test": []}
-    for clip in track(found, description="fsdd", transient=True):
+    for clip in with_bar(found, "fsdd"):
         parts[held_out_part(clip, held_out)].append(
             cut(clip.path.stem, clip.path, WORDS[clip.digit], speaker=clip.speaker)
         )

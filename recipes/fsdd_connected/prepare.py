@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from lhotse import MonoCut
-from rich.progress import track
 
 from features import audio
 from features.effects import trim
 from inference.files import write_text
+from inference.progress import with_bar
 from recipes.fsdd.prepare import DATA_NOTE as DATA_NOTE
 from recipes.fsdd.prepare import WORDS, Clip, check_speaker, clips, held_out_part
 from training.manifests import cut, write
@@ -60,7 +60,7 @@ def joined(chosen: Sequence[Clip], part: str, out: Path, *, trim_ms: float = 0.0
     folder.mkdir(parents=True, exist_ok=True)
     _drop_others(folder, [f"{name}\t{seed}\t{clips}\t{trim_seconds:g}" for name, clips in clips_of.items()])
     cuts = []
-    for number, string in enumerate(track(strings, description=f"join {part}", transient=True)):
+    for number, string in enumerate(with_bar(strings, f"join {part}")):
         path = folder / f"{names[number]}.wav"
         if not path.exists():
             rng = np.random.default_rng([seed, number, len(part)])

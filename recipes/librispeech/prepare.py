@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 from lhotse import CutSet, MonoCut
-from rich.console import Console
-from rich.progress import track
 
+from inference.progress import with_bar
 from recipes.librispeech.chapters import Chapter, Utterance, read_chapters
 from training.manifests import ManifestError, cut_of_length
 
@@ -79,8 +78,7 @@ def prepare_part(folder: Path, out: Path, *, processes: int) -> Path:
     left = [path for path in folders if f"{path.parent.name}/{path.name}" not in read]
     damaged = []
     with closing(read_chapters(left, processes=processes)) as chapters, open(journal, "a", encoding="utf-8") as file:
-        shown = track(chapters, folder.name, len(left), console=Console(stderr=True), transient=True)
-        for chapter in shown:
+        for chapter in with_bar(chapters, folder.name, total=len(left)):
             damaged += chapter.damaged
             if not chapter.damaged:
                 file.write(json.dumps(chapter) + "\n")

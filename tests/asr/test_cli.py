@@ -18,7 +18,7 @@ from asr import shipped, transcribe
 from asr.cli import _parser, main
 from features import audio
 
-COMMANDS = ("transcribe", "align", "evaluate", "train", "lm", "doctor")
+COMMANDS = ("transcribe", "align", "evaluate", "check", "train", "lm", "doctor")
 RATE = 8000
 
 
@@ -67,7 +67,8 @@ def test_help_names_every_command(capsys, arguments: list[str]) -> None:
     ("command", "options"),
     [
         ("transcribe", ["FILE", "--model", "--format", "--output", "--threads", "--beam", "--lm", "--hot-word"]),
-        ("evaluate", ["data", "--model", "--output", "--threads", "--beam"]),
+        ("evaluate", ["DATA", "--model", "--output", "--threads", "--beam", "--form"]),
+        ("check", ["DATA", "--alphabet", "--model", "--form", "--output"]),
         (
             "train",
             ["data", "--out", "--dev", "--from", "--config", "--loop.epochs", "--encoder.layers", "--tokens.unit"],

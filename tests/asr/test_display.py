@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from rich.console import Console
 
 from asr.display import Lines, LiveLine, decibels, display_for, stamp
 from asr.stream import SpeechEvent
-from asr.transcript import Word
+from asr.transcript import Alternative, Word
 
 WIDTH = 80
 FULL, EMPTY = "\u2588", "\u2591"
@@ -136,12 +136,19 @@ def test_every_event_as_json_lines() -> None:
     lines.events(events[:2])
     lines.events(events[2:])
     read = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert read == [json.loads(json.dumps(asdict(event))) for event in events]
+    assert [{**one, "alternatives": []} for one in read] == [json.loads(json.dumps(asdict(event))) for event in events]
     restored = [SpeechEvent(**fields | {"words": tuple(Word(**word) for word in fields["words"])}) for fields in read]
     assert restored == events, "nothing is missing from them"
     assert "好" in out.getvalue(), "people read them too"
     assert file.getvalue() == '[0:00:02.0] a "é" 好\n', "in the file finished lines alone"
     assert lines.words == 3
+
+
+def test_events_name_their_alternatives() -> None:
+    out = io.StringIO()
+    doubtful = replace(event("a", final=True), alternatives=(Alternative("e", -1.0, 1.0),))
+    Lines(out, io.StringIO(), every_event=True).events([doubtful])
+    assert json.loads(out.getvalue())["alternatives"] == [{"text": "e", "score": -1.0, "share": 1.0}]
 
 
 def test_a_file_that_cannot_be_written_is_named_once() -> None:

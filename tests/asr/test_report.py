@@ -44,6 +44,15 @@ def test_case_punctuation_and_spacing_are_no_errors() -> None:
     assert (report.words.errors, report.characters.errors) == (0, 0)
 
 
+def test_as_written_case_and_punctuation_are_errors() -> None:
+    pairs = [Pair("x", None, " Don’t  stop! ", "don’t stop"), Pair("y", None, "१２", "१2")]
+    report = evaluate_pairs(pairs, form="written")
+    assert (report.words.errors, report.characters.errors) == (2, 2)
+    assert report.summary().endswith("; compared as written")
+    assert "Compared as written" in report.to_markdown()
+    assert "small letters" in evaluate_pairs(pairs).to_markdown()
+
+
 def test_characters_count_the_single_spaces_between_words() -> None:
     report = evaluate_pairs([Pair("x", None, "  ab   cd ", "abcd")])
     assert report.characters == ErrorCounts(substitutions=0, deletions=1, insertions=0, reference=5)

@@ -211,3 +211,16 @@ def test_files_streams_and_evaluation_take_them(capsys, tone_model, tones) -> No
         rates.append(float(re.search(r"([0-9.]+) %", capsys.readouterr().out)[1]))
     assert rates[0] < 10
     assert min(rates[1:]) > 20  # a third of the words cannot be written any more
+
+
+def test_a_letter_model_knows_apostrophes_and_joiners(tmp_path: Path) -> None:
+    """Alone they are nothing that normalisation keeps."""
+    labels = [BLANK, SPACE, "a", "'", "\u200d"]
+    grams = ["-1 <unk>", "-9 <s>", "-1 </s>", *(f"-1 {label}" for label in labels[1:])]
+    arpa = ["\\data\\", "ngram 1=7", "", "\\1-grams:", *grams, "", "\\end\\", ""]
+    (tmp_path / "letters.arpa").write_text("\n".join(arpa), encoding="utf-8")
+    tokens = Tokens(labels, "char")
+    for text in ("a'a", "a\u200da"):
+        heard = np.full((2 * len(text), len(labels)), -9.0)
+        heard[np.arange(0, len(heard), 2), tokens.encode(text)] = heard[1::2, 0] = 0.0
+        assert written(tokens, heard, lm=tmp_path / "letters.arpa", unknown_bonus=-1000.0) == text

@@ -102,8 +102,68 @@ def test_composed_and_decomposed_text_are_one(text: str) -> None:
     assert normalize(unicodedata.normalize("NFD", text)) == normalize(unicodedata.normalize("NFC", text))
 
 
+# What stands for other letters, or for none.
+FOLDED = "".join(
+    map(chr, (0x34F, 0x640, 0x7FA, *range(0xFB00, 0xFFF0), *range(0x180B, 0x1810), *range(0xE0100, 0xE01F0)))
+)
+
+
 @settings(max_examples=300)
-@given(st.text(st.characters(categories=["L", "M", "N"])))
+@given(st.text(st.characters(categories=["L", "M", "N"], exclude_characters=FOLDED)))
 def test_nothing_of_a_word_is_lost(text: str) -> None:
     small = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower().replace("i\u0307", "i"))
     assert normalize(text).replace("'", "\u02bc") == small.replace("\u02bb", "\u02bc")
+    assert normalize(text, "written") == unicodedata.normalize("NFC", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("１２３ ＡＢＣ ｶﾞｷﾞ", "123 abc ガギ"),
+        ("ﬁne ﬂow", "fine flow"),
+        ("ﷲ ﻣﺮﺣﺒﺎ", "الله مرحبا"),
+        ("x² ½ ﹪ ①", "x² ½ ①"),  # other compatible forms are letters of their own
+        ("\ufb2aלום", "שׁלום"),
+        ("มํา ำ", "มํา ำ"),  # of Thai, NFKC would cut the vowel in two
+    ],
+)
+def test_shapes_of_letters_are_the_letters(text: str, expected: str) -> None:
+    assert normalize(text) == unicodedata.normalize("NFC", expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("مـــرحبا", "مرحبا"),
+        ("क्\u200dष क्\u200cष", "क्\u200dष क्\u200cष"),
+        ("क्\u200d \u200cक्ष\u200c", "क् क्ष"),
+        ("می\u200c\u200cخواهم", "می\u200cخواهم"),
+        ("a\u0000b\u0007", "a b"),
+        ("☺\ufe0f a\u034f", "☺ a"),
+    ],
+)
+def test_what_nobody_sees(text: str, expected: str) -> None:
+    assert normalize(text) == normalize(text, "written") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("  Don’t — STOP,\tDr. Müller! ", "Don’t — STOP, Dr. Mu\u0308ller!"),
+        ("बैठ\u093cो।", "बैठ\u093cो।"),
+        ('צה"ל בית־ספר\u200f', 'צה"ל בית־ספר'),
+        ("İI ΟΔΟΣ ẞ", "İI ΟΔΟΣ ẞ"),
+        ("Ｓａｙ １", "Say 1"),
+    ],
+)
+def test_as_written_case_and_punctuation_stay(text: str, expected: str) -> None:
+    assert normalize(text, "written") == unicodedata.normalize("NFC", expected)
+
+
+@settings(max_examples=300)
+@given(st.text() | st.text("aI\u0307İΣ'.\u00ad \"-א\u200c\u200d\u0640\ufe0fﬁＡ"))
+def test_the_written_form_holds_and_the_plain_one_follows_from_it(text: str) -> None:
+    once = normalize(text, "written")
+    assert normalize(once, "written") == once
+    assert unicodedata.is_normalized("NFC", once)
+    assert normalize(once) == normalize(text)

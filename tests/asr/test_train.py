@@ -18,6 +18,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import asr.train
+from asr.evaluate import evaluate
 from asr.recognizer import Recognizer
 from asr.tokens import SPACE, TokenConfig, TokenError, Tokens
 from asr.train import LoadSpeech, TrainConfig, make_extractor, train
@@ -72,7 +73,7 @@ def test_the_model_directory_is_whole_and_its_card_says_what_was_done(tone_model
     model = models.load(tone_model)
     assert model.labels == (BLANK, "la", "mi", "so")
     assert model.subsampling == 3
-    assert model.tokens == {"unit": "word"}
+    assert model.tokens == {"unit": "word", "form": "plain"}
     for said in ("96 utterances", "4 speakers", "16 utterances", "LSTM", "24 units", "Seed: 0"):
         assert said in model.card
     assert (tone_model.parent / "run" / "train.log").is_file()
@@ -296,9 +297,61 @@ def test_what_the_labels_cannot_spell_is_left_out_and_shown(items, short, tmp_pa
     dev = [replace(items["dev"][0], id="strange", text="la fa"), *items["dev"][1:]]
     train(replace(short, tokens=TokenConfig(unit="word")), train=items["train"], dev=dev, out=tmp_path)
     said = capsys.readouterr().out
-    assert "1 of 16 development utterances left out, no label for: 'fa' in strange 'la fa'" in said
+    assert "1 of 16 development utterances left out, no label for:\n" in said
+    assert re.search(r"^  fa +1 +1 strange +la fa$", said, re.MULTILINE)
+    assert "find training utterances that have them" in said
+    assert said.index("strange") < said.index("interval"), "before training begins"
     with pytest.raises(ManifestError, match="no development utterance is left"):
         train(short, train=items["train"], dev=dev[:1], out=tmp_path / "other")
+
+
+def test_an_alphabet_of_ones_own(items, short, tmp_path: Path, capsys) -> None:
+    """Its labels in its order; what it lacks and what it has in vain is said; what it says belongs to the run."""
+    path = tmp_path / "alphabet.txt"
+    path.write_text("# of tones\n<space>\nla\nso\nm\nch\n", encoding="utf-8")
+    config = replace(short, tokens=TokenConfig(alphabet=str(path)), loop=replace(short.loop, epochs=1))
+    made = train(config, **parts(items), out=tmp_path / "out")
+    assert made.labels == (BLANK, SPACE, "la", "so", "m", "ch")
+    said = capsys.readouterr().out
+    assert "1 labels stand in no training utterance and cannot be learnt: ch" in said
+    assert "5 labels; the rarest in the training texts: so 94 (speaker0/u0), m " in said
+    left = sum("mi" not in item.text for item in items["train"])
+    assert f"{96 - left} of 96 training utterances left out, no label for:\n" in said
+    assert "U+0069 LATIN SMALL LETTER I" in said
+    assert "add them to the alphabet" in said
+    path.write_text("\n".join(made.labels), encoding="utf-8")
+    train(config, **parts(items), out=tmp_path / "out")
+    assert "already trained" in capsys.readouterr().out
+    path.write_text("la\nso\nmi\n<space>", encoding="utf-8")
+    with pytest.raises(ManifestError, match=r"other settings \(tokens\)"):
+        train(config, **parts(items), out=tmp_path / "out")
+    path.write_text("La\n", encoding="utf-8")
+    with pytest.raises(TokenError, match=r"alphabet\.txt: 'La' occurs in no text as it is compared; write 'la' there"):
+        train(config, **parts(items), out=tmp_path / "out")
+
+
+def test_a_model_that_writes_as_texts_are_written(tone_model, items, short, tmp_path: Path, capsys) -> None:
+    typed = {
+        part: [replace(item, text=item.text.capitalize() + ".") for item in items[part]] for part in ("train", "dev")
+    }
+    config = replace(short, tokens=TokenConfig(form="written"), loop=replace(short.loop, epochs=1))
+    made = train(config, **typed, out=tmp_path, start_from=models.load(tone_model))
+    assert made.labels == (BLANK, ".", SPACE, *"LMSailmo", "s")
+    assert "texts are written here, and those of" in capsys.readouterr().out
+    recognizer = Recognizer(made)
+    assert recognizer.tokens.encode("La.") == [made.labels.index(letter) for letter in "La."]
+    assert recognizer.stream()._tokens.form == "written"
+    report, _ = evaluate(recognizer, _table(tmp_path, typed["dev"][:2]))
+    assert report.form == "written"
+    assert "Compared as written" in report.to_markdown()
+    assert report.summary().endswith("; compared as written")
+    assert evaluate(recognizer, _table(tmp_path, typed["dev"][:2]), form="plain")[0].form == "plain"
+
+
+def _table(folder: Path, items: list[Item]) -> Path:
+    lines = ["path\ttext", *(f"{item.path}\t{item.text}" for item in items)]
+    (folder / "some.tsv").write_text("\n".join(lines), encoding="utf-8")
+    return folder / "some.tsv"
 
 
 def test_texts_without_any_letter(items, short, tmp_path: Path) -> None:

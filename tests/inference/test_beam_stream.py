@@ -42,6 +42,9 @@ class Bigrams:
     def finish(self, states_N: np.ndarray) -> np.ndarray:
         return self.gains_VV[states_N, 0]
 
+    def most(self) -> np.ndarray:
+        return self.gains_VV.max(axis=0)
+
     def of(self, labels: tuple[int, ...]) -> float:
         return math.fsum(self.gains_VV[pair] for pair in itertools.pairwise((0, *labels, 0)))
 
@@ -109,7 +112,7 @@ def test_neither_what_is_held_nor_the_work_grows_with_the_stream(kind: str, monk
     for t in range(0, len(scores_TV), 100):
         found += decoder.push(scores_TV[t : t + 100])
         frames.append(sum(map(len, decoder._open)))
-        nodes.append(len(decoder._tree.parents))
+        nodes.append(len(decoder._tree))
     assert max(frames) <= beams.LONGEST_OPEN + beams.SETTLE_FRAMES
     assert max(nodes) < 3000
     assert len(aligned) <= len(found)

@@ -109,6 +109,18 @@ def test_a_wide_search_finds_the_best_of_all_labellings(seed: int) -> None:
     assert found.score == pytest.approx(totals[best], abs=1e-9)
 
 
+@pytest.mark.parametrize("unknown_bonus", [-5.0, 3.0])
+def test_no_gain_is_larger_than_it_says(unknown_bonus: float) -> None:
+    model, hot = Bigrams(0), HotWords({(2, 3): 3.0, (3, 4): -2.0}, labels=5, space=SPACE)
+    fusion = WithHotWords(spelled(model, unknown_bonus=unknown_bonus), hot)
+    labelled = LabelModel(model, [0, 2, 3, 4, 5], weight=0.7, bonus=1.0, unknown=0, unknown_bonus=unknown_bonus)
+    for one, words in ((fusion, 400), (labelled, 300)):
+        state = np.array([one.begin()])
+        for label in np.random.default_rng(0).integers(1, 5, words):
+            gains, state = one.extend(state, np.array([label]))
+            assert gains[0] <= one.most()[label] + 1e-12
+
+
 def test_labels_that_it_does_not_know_can_cost_more() -> None:
     model = Bigrams(0)
     plain = gain(LabelModel(model, [0, 2, UNKNOWN, 4, 5], weight=0.7), (1, 2, 3))

@@ -71,6 +71,32 @@ def test_labels_that_are_words(phrases, text) -> None:
     assert gain(fusion, text) == pytest.approx(expected, abs=1e-9)
 
 
+@settings(max_examples=100)
+@given(
+    phrases=st.dictionaries(PHRASE, st.floats(-5, 5), min_size=1, max_size=6),
+    space=st.sampled_from([SPACE, None]),
+)
+def test_with_and_without_a_table_it_does_the_same_and_no_gain_is_larger_than_it_says(phrases, space) -> None:
+    tabulated = HotWords(phrases, labels=6, space=space)
+    looked_up = HotWords(phrases, labels=6, space=space)
+    looked_up._table = None
+    pairs = np.divmod(np.arange(tabulated.states * 6), 6)
+    gains, following = tabulated.extend(*pairs)
+    for one, other in zip((gains, following), looked_up.extend(*pairs), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (gains <= tabulated.most()[pairs[1]] + 1e-12).all()
+
+
+def test_many_phrases_take_the_memory_of_their_letters() -> None:
+    rng = np.random.default_rng(0)
+    phrases = {tuple(rng.integers(2, 5000, 8).tolist()): 1.0 for _ in range(4000)}
+    fusion = HotWords(phrases, labels=5000, space=SPACE)
+    assert fusion.states > 20_000
+    assert sum(array.nbytes for array in vars(fusion._arcs).values() if isinstance(array, np.ndarray)) < 2_000_000
+    for phrase in list(phrases)[:5]:
+        assert gain(fusion, phrase) == pytest.approx(1.0)
+
+
 def test_a_phrase_is_lent_its_boost_while_it_is_spelled() -> None:
     fusion = HotWords({(2, 3, 4, 2): 8.0}, labels=5, space=SPACE)
     state, lent = np.array([0]), []

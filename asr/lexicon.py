@@ -1,0 +1,128 @@
+"""A lexicon: the words that a search may write, and how each is spelled in a model's labels.
+
+A line is a word alone, which is spelled with its letters, or a word and its labels: `HOUSE hh aw s`, as Kaldi and the
+CMU dictionary have it. Several lines, or HOUSE(2), are several spellings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from asr.tokens import SPACE, TokenError, Tokens
+from asr.transcript import Word
+from inference.ctc import Emission
+from inference.lexicon import Spellings
+
+
+class LexiconError(ValueError):
+    """The lexicon cannot be used; the message names its line."""
+
+
+class Lexicon:
+    """Words and their spellings.
+
+    Args:
+        words: The words, as they are written.
+        spellings: Pairs of a word's place there and its labels.
+        tokens: The labels of the model, in whose form words are compared.
+    """
+
+    def __init__(self, words: Sequence[str], spellings: Sequence[tuple[int, tuple[int, ...]]], tokens: Tokens):
+        self.words, self.spellings, self._tokens = tuple(words), tuple(spellings), tokens
+        self._places = {tokens.normalize(word): place for place, word in enumerate(words)}
+        self._places.update((word, place) for place, word in enumerate(words))
+
+    @classmethod
+    def read(cls, path: str | Path, tokens: Tokens) -> Lexicon:
+        """Read a text file in UTF-8; empty lines, comments after ;;; and marks such as <unk> or !SIL are left out.
+
+        Labels are those of the model; | stands for its <space> and need not be written at a word's end.
+
+        Raises:
+            LexiconError: it is not text, has no words, or a word has labels that the model does not have.
+            OSError: it cannot be read.
+        """
+        try:
+            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError:
+            raise LexiconError(f"{path}: is not text in UTF-8: save it so") from None
+        numbers: dict[str, int] = {}
+        spellings: dict[tuple[int, tuple[int, ...]], None] = {}
+        for number, line in enumerate(lines, start=1):
+            word, *labels = line.split() or [""]
+            word = re.sub(r"\(\d+\)$", "", word)
+            if not word or word.startswith(";;;") or re.fullmatch(r"<.*>|!\w+", word):
+                continue
+            try:
+                spelling = _labels(labels, tokens) if labels else tuple(tokens.encode(word))
+            except TokenError as error:
+                raise LexiconError(f"{path}: line {number}: {error}; mend the line, or leave it out") from None
+            if not spelling:
+                raise LexiconError(f"{path}: line {number}: {word!r} has nothing that can be spelled; leave it out")
+            spellings[numbers.setdefault(word, len(numbers)), spelling] = None
+        if not numbers:
+            raise LexiconError(f"{path}: holds no words; give one a line")
+        return cls(tuple(numbers), tuple(spellings), tokens)
+
+    def find(self, text: str) -> list[int] | None:
+        """Places of the words of a text, as they are or in the model's form; none if one is missing."""
+        found = [self._places.get(word, self._places.get(self._tokens.normalize(word))) for word in text.split()]
+        return None if None in found else found
+
+
+class LexiconTokens(Tokens):
+    """Symbols of a search through a lexicon, read as its words.
+
+    Args:
+        tokens: The labels of the model.
+        lexicon: The lexicon.
+
+    Attributes:
+        spellings: The tree of its spellings.
+    """
+
+    def __init__(self, tokens: Tokens, lexicon: Lexicon):
+        super().__init__(tokens.labels, tokens.unit, tokens.form)
+        self.lexicon = lexicon
+        self.spellings = Spellings(lexicon.spellings, labels=len(tokens.labels))
+
+    def decode(self, labels: Iterable[int]) -> str:
+        """The words of a sequence of symbols; one that is not finished is left out."""
+        return " ".join(self.lexicon.words[word] for word, _ in self.spellings.read(labels) if word is not None)
+
+    def words(self, emissions: Iterable[Emission], *, step_seconds: float) -> list[Word]:
+        """Words with start and end in seconds and a confidence: the mean of their labels'."""
+        emissions = list(emissions)
+        found = []
+        for last, (word, length) in enumerate(self.spellings.read(one.label for one in emissions)):
+            if word is None:
+                continue
+            group = emissions[last + 1 - length : last + 1]
+            found.append(
+                Word(
+                    text=self.lexicon.words[word],
+                    start=group[0].start * step_seconds,
+                    end=group[-1].end * step_seconds,
+                    confidence=sum(one.score for one in group) / length,
+                )
+            )
+        return found
+
+    def whole(self, emissions: Sequence[Emission]) -> int:
+        """Emissions up to the end of the last word."""
+        read = self.spellings.read(one.label for one in emissions)
+        return max((k for k, (word, _) in enumerate(read, start=1) if word is not None), default=0)
+
+
+def _labels(spelled: Sequence[str], tokens: Tokens) -> tuple[int, ...]:
+    numbers = {label: number for number, label in enumerate(tokens.labels) if number}
+    if SPACE in numbers:
+        numbers.setdefault("|", numbers[SPACE])
+    found = [numbers.get(label, numbers.get(tokens.normalize(label))) for label in spelled]
+    if None in found:
+        raise TokenError(f"the model has no label {spelled[found.index(None)]!r}")
+    while len(found) > 1 and found[-1] == tokens.space:
+        found.pop()
+    return tuple(found)

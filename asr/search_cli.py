@@ -1,0 +1,87 @@
+"""Options of `asr` for how words are looked for, and for what is given beside the best text."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from inference.shell import count
+
+if TYPE_CHECKING:
+    from asr.search import SearchConfig
+
+# Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.
+SEARCH = ("beam", "lm", "lm_weight", "word_bonus", "unknown_bonus", "alternatives", "lexicon", "decoder")
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    """Options of how words are looked for."""
+    search = parser.add_argument_group(
+        "search", "what is known beside the sound; a language model, a lexicon or hot words use a beam"
+    )
+    search.add_argument("--beam", type=count, metavar="N", help="hypotheses kept; 0 is greedy (default: 0, or 32)")
+    search.add_argument("--lm", metavar="FILE", help="language model over words, as `asr lm make` writes them (ARPA)")
+    search.add_argument("--lm-weight", type=float, metavar="W", help="how much it counts (default: 0.8)")
+    search.add_argument("--word-bonus", type=float, metavar="NATS", help="gain of each word beside it (default: 1)")
+    search.add_argument(
+        "--unknown-bonus",
+        type=float,
+        metavar="NATS",
+        help="... of one it does not know; -1000: none (default: -5)",
+    )
+    _add_lexicon(search)
+    search.add_argument(
+        "--hot-word",
+        action="append",
+        metavar="TEXT[=NATS]",
+        help="word or phrase to be expected; may be given several times",
+    )
+    search.add_argument("--hot-words", metavar="FILE", help="the same from a file, a line each, NATS behind a tab")
+    search.add_argument("--boost", type=float, metavar="NATS", help="gain of those without their own (default: 3)")
+
+
+def search_config(parsed: argparse.Namespace) -> SearchConfig:
+    """What the options say.
+
+    Raises:
+        ValueError: they do not go together.
+    """
+    from asr.search import BOOST, SearchConfig, hot_word, read_hot_words
+
+    for name in ("lm_weight", "word_bonus", "unknown_bonus"):
+        if parsed.lm is None and getattr(parsed, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} goes with --lm FILE; add that, or leave it out")
+    if parsed.beam == 0 and (parsed.lm or parsed.lexicon or parsed.hot_word or parsed.hot_words):
+        raise ValueError("--beam 0 is greedy; language models, lexicons and hot words need a beam: leave one out")
+    if parsed.boost is not None and not (parsed.hot_word or parsed.hot_words):
+        raise ValueError("--boost goes with --hot-word or --hot-words; add one, or leave it out")
+    boost = BOOST if parsed.boost is None else parsed.boost
+    hot_words = {} if parsed.hot_words is None else read_hot_words(parsed.hot_words, boost=boost)
+    hot_words.update(hot_word(text, boost=boost) for text in parsed.hot_word or ())
+    given = {name: getattr(parsed, name) for name in SEARCH if getattr(parsed, name, None) is not None}
+    return SearchConfig(**given, hot_words=hot_words)
+
+
+def _add_lexicon(search: argparse._ArgumentGroup) -> None:
+    search.add_argument(
+        "--lexicon",
+        metavar="FILE",
+        help="write these words and no others: a word a line, if need be with its spelling in the model's labels, as "
+        "the dictionaries of Kaldi and CMU have it",
+    )
+    search.add_argument(
+        "--decoder",
+        choices=("beam", "flashlight"),
+        help="flashlight: flashlight-text's, for KenLM's binary files; takes --lexicon and no hot words, and hears "
+        "each utterance to its end (default: beam)",
+    )
+
+
+def add_alternatives(parser: argparse.ArgumentParser) -> None:
+    """`--alternatives`."""
+    parser.add_argument(
+        "--alternatives",
+        type=count,
+        metavar="N",
+        help="in json, up to N texts that each stretch between pauses may be, with scores and shares; uses a beam",
+    )

@@ -1,0 +1,287 @@
+"""Many items, one piece of work for each: here, in several processes, or on a Ray cluster, behind one interface.
+
+A pool gives outcomes as they come. What cannot be done is an outcome too, and stops nothing else. A worker that is
+killed loses nothing: its item is done again, by another one. It doubles nothing if doing an item twice leaves what
+doing it once does, as writing beside and renaming does.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from typing import Any, NamedTuple, Protocol
+
+from inference.shell import one_line
+
+# How often an item is begun at most. A process of this machine that dies most likely dies of its item; the machines of
+# a cluster also come and go.
+TRIES_HERE = 2
+TRIES_ON_RAY = 4
+# Seconds between two messages on the progress of an item, and until a process is killed that does not end.
+REPORT_EVERY = 0.1
+PATIENCE = 5.0
+# Products of features are small: more threads would only wait for each other.
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+# The result for an item; it is called with how many seconds of it have been heard so far.
+Work = Callable[[Any, Callable[[float], None]], Any]
+
+
+class WorkerError(ValueError):
+    """The workers cannot begin, or there are none left; the message says what to do."""
+
+
+class Failure(NamedTuple):
+    """Why an item could not be done, on a line, and the number of the system's error if it was one."""
+
+    line: str
+    errno: int | None = None
+
+
+class Outcome(NamedTuple):
+    """An item with its result or its `Failure`."""
+
+    item: Any
+    result: Any
+
+
+class Pool(Protocol):
+    """Where work is done."""
+
+    def run(
+        self, begin: Callable[[], Work], items: Sequence[Any], heard: Callable[[Any, float], None]
+    ) -> Iterator[Outcome]:
+        """Do the work for each item; the outcomes in any order, one for each.
+
+        Closed early, it ends what is going on.
+
+        Args:
+            begin: Makes the work, once in each worker; it and the items can be pickled.
+            items: What it is done for; each different from the others, and named by its `str`.
+            heard: Called with an item and how many seconds of it have been heard; fewer again if it is begun anew.
+
+        Raises:
+            WorkerError: no worker can begin, or none is left.
+        """
+        ...
+
+
+def attempt(work: Work, item: Any, heard: Callable[[float], None]) -> Any:
+    """The result for an item, or a `Failure` for what its user can do something about."""
+    try:
+        return work(item, heard)
+    except MemoryError:
+        return Failure(f"{item}: not enough memory")
+    except (ValueError, OSError) as error:
+        return Failure(one_line(error), error.errno if isinstance(error, OSError) else None)
+
+
+class Here:
+    """One item after the other, in this process."""
+
+    def run(
+        self, begin: Callable[[], Work], items: Sequence[Any], heard: Callable[[Any, float], None]
+    ) -> Iterator[Outcome]:
+        work = begin()
+        for item in items:
+            yield Outcome(item, attempt(work, item, partial(heard, item)))
+
+
+# --- processes --------------------------------------------------------------------------------------------------------
+
+
+LOADING = -1  # for the number of an item
+
+
+@dataclass
+class _Worker:
+    process: multiprocessing.process.BaseProcess
+    number: int | None = None  # of the item that it has
+
+
+class Processes:
+    """So many processes of this machine, each of which makes the work once."""
+
+    def __init__(self, jobs: int):
+        self._jobs = jobs
+        self._context = multiprocessing.get_context("spawn")  # a fork would copy the locks of running threads
+
+    def run(
+        self, begin: Callable[[], Work], items: Sequence[Any], heard: Callable[[Any, float], None]
+    ) -> Iterator[Outcome]:
+        waiting, tries = deque(range(len(items))), Counter[int]()
+        workers: dict[Connection, _Worker] = {}
+        left = len(items)
+        self._most = self._jobs
+        try:
+            while left:
+                # As many as there is work for: at the end fewer are replaced.
+                while len(workers) < min(self._most, left):
+                    self._start(workers, begin)
+                for channel in wait(list(workers)):
+                    worker, outcome = workers[channel], None
+                    try:
+                        kind, content = channel.recv()
+                    except (EOFError, OSError):
+                        outcome = self._died(workers, channel, items, waiting, tries)
+                    else:
+                        if kind == "heard":
+                            heard(items[worker.number], content)
+                            continue
+                        if kind != "free":
+                            _check(kind, content)
+                            outcome = Outcome(items[worker.number], content)
+                        worker.number = None
+                    if outcome is not None:
+                        left -= 1
+                        yield outcome
+                for channel, worker in list(workers.items()):
+                    if worker.number is None and waiting:
+                        self._hand(channel, worker, waiting.popleft(), items, tries)
+        finally:
+            _end(workers)
+
+    def _start(self, workers: dict[Connection, _Worker], begin: Callable[[], Work]) -> None:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, begin), daemon=True)
+        with _quiet_start():
+            process.start()
+        theirs.close()
+        workers[ours] = _Worker(process, number=LOADING)
+
+    def _hand(self, channel: Connection, worker: _Worker, number: int, items: Sequence[Any], tries: Counter) -> None:
+        worker.number = number
+        tries[number] += 1
+        with suppress(OSError):  # it has died, which shows when it is listened to
+            channel.send(items[number])
+
+    def _died(
+        self,
+        workers: dict[Connection, _Worker],
+        channel: Connection,
+        items: Sequence[Any],
+        waiting: deque[int],
+        tries: Counter,
+    ) -> Outcome | None:
+        """Note that a worker has ended by itself; the outcome for its item, if that is not begun again."""
+        worker = workers.pop(channel)
+        channel.close()
+        worker.process.join(PATIENCE)
+        why = _ending(worker.process.exitcode)
+        if worker.number == LOADING:
+            self._most -= 1
+            if not self._most:
+                raise WorkerError(f"the worker processes cannot load the model: the last one {why}; take fewer --jobs")
+            print(f"asr: a worker process {why} while it loaded the model; going on with fewer", file=sys.stderr)
+            return None
+        if worker.number is None:
+            return None
+        if tries[worker.number] < TRIES_HERE:
+            waiting.appendleft(worker.number)
+            return None
+        item = items[worker.number]
+        return Outcome(item, Failure(f"{item}: the process that heard it {why}, and so did another one"))
+
+
+def _ending(code: int | None) -> str:
+    if code is not None and code < 0:
+        killed = "; the machine may be out of memory" if code == -getattr(signal, "SIGKILL", 9) else ""
+        return f"was ended by signal {-code}{killed}"
+    return f"ended with code {code}"
+
+
+def _check(kind: str, content: Any) -> None:
+    """Raise what keeps the worker from going on."""
+    if kind == "unfit":
+        raise WorkerError(content)
+    if kind == "bug":
+        raise RuntimeError(f"in a worker:\n{content}")
+    assert kind == "done", kind
+
+
+def _end(workers: dict[Connection, _Worker]) -> None:
+    for worker in workers.values():
+        worker.process.terminate()
+    for channel, worker in workers.items():
+        worker.process.join(PATIENCE)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        channel.close()
+
+
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    """A process that is started within computes on one thread, and leaves Ctrl-C to the one that started it."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    blocks = hasattr(signal, "pthread_sigmask")
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else None
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        if masked is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+
+
+def _serve(channel: Connection, begin: Callable[[], Work]) -> None:
+    """What a worker process does: an item for a result, until nobody asks any more."""
+    if not hasattr(signal, "pthread_sigmask"):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        work = _begun(begin)
+        if isinstance(work, Failure):
+            channel.send(("unfit", work.line))
+            return
+        channel.send(("free", None))
+        while True:
+            item = channel.recv()
+            channel.send(_done(work, item, _Reporter(channel)))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the one that asked is gone
+
+
+class _Reporter:
+    """Tells how far an item is, not too often."""
+
+    def __init__(self, channel: Connection):
+        self._channel = channel
+        self._last = -REPORT_EVERY
+
+    def __call__(self, seconds: float) -> None:
+        now = time.monotonic()
+        if now - self._last >= REPORT_EVERY:
+            self._last = now
+            try:
+                self._channel.send(("heard", seconds))
+            except OSError:
+                os._exit(1)  # the one that asked is gone: nobody would want the result either
+
+
+def _begun(begin: Callable[[], Work]) -> Work | Failure:
+    try:
+        return begin()
+    except (ValueError, OSError) as error:
+        return Failure(one_line(error))
+
+
+def _done(work: Work, item: Any, heard: Callable[[float], None]) -> tuple[str, Any]:
+    try:
+        return "done", attempt(work, item, heard)
+    except Exception:
+        return "bug", traceback.format_exc()

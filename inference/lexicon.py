@@ -1,0 +1,201 @@
+"""A lexicon in the beam search: which words there are, how each is spelled in labels, and what they gain.
+
+The labels of a prefix do not always say which words it is made of: words may be spelled alike, and where nothing stands
+between words one may begin in several places. So the search is one over symbols: a label within a word, or a label that
+ends the word of some rank among those that are spelled so far. All symbols of a label sound alike. As elsewhere
+(`inference.fusion`) a prefix is lent what the likeliest word that it may become would gain without context.
+
+Shapes: N pairs of state and symbol, V labels, W words, R the most words that are spelled alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from inference.arcs import NONE, Arcs
+from inference.ctc import NEVER
+from inference.fusion import LanguageModel
+from inference.hotwords import HotWords
+
+ROOT = 0  # where a word begins
+BEHIND = 1  # where a word has ended and the space must follow, where there is one
+UNFINISHED = -1000.0
+"""Gain in nats of ending within a word: it happens only where nothing else is left."""
+
+
+class Spellings:
+    """A tree of spellings.
+
+    Args:
+        spellings: Pairs of a word's number and its labels; several of a word, and several words with the same.
+        labels: Number of labels V, the blank among them.
+
+    Attributes:
+        alike: R.
+        sounds: The label of each symbol (V (1 + R)).
+    """
+
+    def __init__(self, spellings: Iterable[tuple[int, Sequence[int]]], *, labels: int):
+        targets: dict[tuple[int, int], int] = {}
+        words_of: list[list[int]] = [[], []]
+        self.lines: list[tuple[int, list[int]]] = []
+        for word, spelling in spellings:
+            assert len(spelling), "a word is spelled"
+            node, line = ROOT, []
+            for label in spelling:
+                node = targets.setdefault((node, label), len(words_of))
+                if node == len(words_of):
+                    words_of.append([])
+                line.append(node)
+            if word not in words_of[node]:
+                words_of[node].append(word)
+            self.lines.append((word, line))
+        self.labels, self.nodes = labels, len(words_of)
+        self.alike = max(map(len, words_of))
+        self.sounds = np.tile(np.arange(labels), 1 + self.alike)
+        self.arcs = Arcs(targets, nodes=self.nodes)
+        self.edges = np.array([(node, label, target) for (node, label), target in targets.items()]).T
+        self.goes_on = np.zeros(self.nodes, dtype=bool)
+        self.goes_on[[node for node, _ in targets]] = True
+        # Rank 0 is within a word.
+        self.words = np.full((self.nodes, 1 + self.alike), NONE)
+        for node, words in enumerate(words_of):
+            self.words[node, 1 : 1 + len(words)] = words
+
+    def read(self, symbols: Iterable[int]) -> list[tuple[int | None, int]]:
+        """For each symbol the number of the word that ends with it, or none, and the count of symbols in that word."""
+        found: list[tuple[int | None, int]] = []
+        node = length = 0
+        for symbol in symbols:
+            rank, label = divmod(symbol, self.labels)
+            following = self.arcs.step(node, label)
+            if following == NONE:  # the space between words
+                node, length = ROOT, 0
+                found.append((None, 0))
+                continue
+            node, length = following, length + 1
+            if rank:
+                found.append((int(self.words[node, rank]), length))
+                node, length = ROOT, 0
+            else:
+                found.append((None, length))
+        return found
+
+    def ending(self, spelling: Sequence[int], word: int) -> int:
+        """The last symbol of a word that is spelled so."""
+        node = ROOT
+        for label in spelling:
+            node = self.arcs.step(node, label)
+        rank = self.words[node].tolist().index(word)
+        return spelling[-1] + rank * self.labels
+
+
+class LexiconModel:
+    """A fusion of the words of a lexicon, over symbols; no others are written.
+
+    Args:
+        spellings: Their spellings.
+        model: A language model; none takes all words for equally likely.
+        numbers_W: The number of each word in the language model.
+        bonus_W: Gain of each word beside it, in nats.
+        weight: What the log probabilities of the language model are multiplied by.
+        space: The label between words; none where nothing stands there.
+        hot_words: Phrases of words (not labels) to be expected.
+    """
+
+    def __init__(
+        self,
+        spellings: Spellings,
+        *,
+        model: LanguageModel | None = None,
+        numbers_W: Sequence[int],
+        bonus_W: Sequence[float],
+        weight: float = 1.0,
+        space: int | None = None,
+        hot_words: HotWords | None = None,
+    ):
+        self._spellings, self._space, self._hot_words = spellings, space, hot_words
+        self._model, self._weight = model, weight
+        self._numbers_W, self._bonus_W = np.asarray(numbers_W), np.asarray(bonus_W, dtype=np.float64)
+        self._matches = 1 if hot_words is None else hot_words.states
+        self._lent = self._look_ahead()
+        self._most = self._largest_gains()
+
+    def _look_ahead(self) -> np.ndarray:
+        words = np.arange(len(self._numbers_W))
+        nothing = np.zeros(len(words), dtype=np.int64)
+        gain_W = self._gains(nothing, words)[0]
+        lent = np.full(self._spellings.nodes, NEVER)
+        for word, line in self._spellings.lines:
+            np.maximum.at(lent, line, gain_W[word])
+        lent[[ROOT, BEHIND]] = 0.0
+        return lent
+
+    def begin(self) -> int:
+        """The state of the empty text."""
+        context = 0 if self._model is None else self._model.begin()
+        return context * self._matches * self._spellings.nodes + ROOT
+
+    def extend(self, states_N: np.ndarray, symbols_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gains (N), of what no word is spelled like minus infinity, and new states (N) of appending a symbol each."""
+        tree = self._spellings
+        ranks_N, labels_N = np.divmod(symbols_N, tree.labels)
+        contexts_N, nodes_N = np.divmod(states_N, tree.nodes)
+        next_N = tree.arcs.follow(nodes_N, labels_N)
+        words_N = tree.words[next_N, ranks_N]
+        within_N = (next_N != NONE) & (ranks_N == 0) & tree.goes_on[next_N]
+        gains_N = np.where(within_N, self._lent[next_N], NEVER) - self._lent[nodes_N]
+        if self._space is not None:
+            between = (labels_N == self._space) & (ranks_N == 0) & (nodes_N <= BEHIND) & (next_N == NONE)
+            gains_N[between], next_N[between] = 0.0, ROOT
+        ended = np.flatnonzero((next_N != NONE) & (words_N != NONE))
+        if ended.size:
+            more, contexts_N[ended] = self._gains(contexts_N[ended], words_N[ended])
+            gains_N[ended] = more - self._lent[nodes_N[ended]]
+            next_N[ended] = ROOT if self._space is None else BEHIND
+        return gains_N, contexts_N * tree.nodes + next_N
+
+    def _gains(self, contexts_N: np.ndarray, words_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gains of words, and contexts after them."""
+        contexts_N, matches_N = np.divmod(contexts_N, self._matches)
+        gains_N = self._bonus_W[words_N]
+        if self._model is not None:
+            log_probs_N, contexts_N = self._model.scores(contexts_N, self._numbers_W[words_N])
+            gains_N = gains_N + self._weight * log_probs_N
+        if self._hot_words is not None:
+            more_N, matches_N = self._hot_words.extend(matches_N, words_N)
+            gains_N = gains_N + more_N
+        return gains_N, contexts_N.astype(np.int64) * self._matches + matches_N
+
+    def finish(self, states_N: np.ndarray) -> np.ndarray:
+        """Gains (N) of ending there."""
+        contexts_N, nodes_N = np.divmod(states_N, self._spellings.nodes)
+        contexts_N, matches_N = np.divmod(contexts_N, self._matches)
+        gains_N = np.where(nodes_N <= BEHIND, 0.0, UNFINISHED - self._lent[nodes_N])
+        if self._model is not None:
+            gains_N += self._weight * np.array([self._model.finish(context) for context in contexts_N.tolist()])
+        return gains_N if self._hot_words is None else gains_N + self._hot_words.finish(matches_N)
+
+    def most(self) -> np.ndarray:
+        """No gain of a symbol is larger than this; minus infinity where no word is spelled with it."""
+        return self._most
+
+    def _largest_gains(self) -> np.ndarray:
+        """Of each symbol: what a prefix is lent more by it, or what the surest word would bring that ends with it."""
+        tree, (sources, labels, targets) = self._spellings, self._spellings.edges
+        most = np.full((1 + tree.alike, tree.labels), NEVER)
+        if self._space is not None:
+            most[0, self._space] = 0.0
+        going_on = tree.goes_on[targets]
+        np.maximum.at(most[0], labels[going_on], (self._lent[targets] - self._lent[sources])[going_on])
+        sure_W = self._bonus_W if self._weight >= 0 else np.full(len(self._bonus_W), math.inf)
+        if self._hot_words is not None:
+            sure_W = sure_W + self._hot_words.most()
+        for rank in range(1, 1 + tree.alike):
+            words = tree.words[targets, rank]
+            ends = words != NONE
+            np.maximum.at(most[rank], labels[ends], sure_W[words[ends]] - self._lent[sources[ends]])
+        return most.ravel()

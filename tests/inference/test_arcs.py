@@ -1,0 +1,36 @@
+"""Arcs that share an array, against a dictionary."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference.arcs import NONE, Arcs
+
+
+@settings(max_examples=200)
+@given(
+    targets=st.dictionaries(st.tuples(st.integers(0, 15), st.integers(0, 11)), st.integers(0, 15), max_size=60),
+)
+def test_arcs_lead_where_they_were_said_to(targets: dict[tuple[int, int], int]) -> None:
+    nodes, labels = np.divmod(np.arange(16 * 12), 12)
+    expected = [targets.get(pair, NONE) for pair in zip(nodes.tolist(), labels.tolist(), strict=True)]
+    arcs = Arcs(targets, nodes=16)
+    assert arcs.follow(nodes, labels).tolist() == expected
+    assert [arcs.step(*pair) for pair in zip(nodes.tolist(), labels.tolist(), strict=True)] == expected
+
+
+def test_a_large_tree_takes_the_room_of_its_arcs() -> None:
+    rng = np.random.default_rng(0)
+    targets, nodes = {}, 1
+    for _ in range(5000):
+        node = 0
+        for label in rng.integers(0, 40, 6).tolist():
+            if (node, label) not in targets:
+                targets[node, label] = nodes
+                nodes += 1
+            node = targets[node, label]
+    arcs = Arcs(targets, nodes=nodes)
+    assert arcs.follow(*np.array(list(targets)).T).tolist() == list(targets.values())
+    assert len(arcs._owner) < 1.3 * len(targets)
