@@ -5,9 +5,9 @@
     python benchmarks/cells.py --memory
     python benchmarks/cells.py --device cuda --batch 32 --frames 1000 --hidden 512
 
-Prints a Markdown table: forward and backward of one batch of full length, the median of the ratios of rounds in each of
-which everything ran once. `--loops` times the same recurrence as a loop over its step besides, plain and as TorchScript.
-`--memory` gives the peak of what is allocated in a step instead.
+Prints a Markdown table: forward and backward of one batch of full length, the median of the ratios of rounds in each
+of which everything ran once. `--loops` times the same recurrence as a loop over its step besides, plain and as
+TorchScript. `--memory` gives the peak of what is allocated in a step instead.
 """
 
 from __future__ import annotations

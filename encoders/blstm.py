@@ -80,6 +80,18 @@ class EncoderConfig:
         return prod(self.subsampling)
 
 
+class NotFiniteError(ValueError):
+    """Frames or outputs of a layer are NaN or infinite.
+
+    Attributes:
+        item: The first item of the batch of which that is so.
+    """
+
+    def __init__(self, message: str, item: int):
+        super().__init__(message)
+        self.item = item
+
+
 class Blstm(nn.Module):
     """Stacked bidirectional LSTM (Schuster and Paliwal 1997; Graves et al. 2013), of any cell, over padded batches.
 
@@ -101,6 +113,7 @@ class Blstm(nn.Module):
                 layers.append(make_layer(config.cell, size * factor, config.hidden_size, config.cell_options))
             size = len(directions) * layers[-1].output_size
         self.output_size = size
+        self._directions = 1 + config.bidirectional
         self.dropout = nn.Dropout(config.dropout)
 
     def output_lengths(self, lengths_B):
@@ -122,7 +135,14 @@ class Blstm(nn.Module):
 
         Returns:
             Encodings (B, ceil(T / subsampling), output_size) and their lengths (B).
+
+        Raises:
+            ValueError: an item has no frames.
+            NotFiniteError: `torch.autograd.detect_anomaly` is on, and the frames or what a layer makes of them are not
+                finite: names the first layer.
         """
+        check_lengths(lengths_B, frames_BTF.shape[1])
+        check_finite(frames_BTF, lengths_B, "the frames")
         steps = self.output_lengths(frames_BTF.shape[1])
         chunk, lookahead = fitted(latency, frames_BTF.shape[1], self.config.total_subsampling)
         x_BWNF, lengths_BW = cut_windows(frames_BTF, lengths_B, chunk, lookahead)
@@ -133,15 +153,18 @@ class Blstm(nn.Module):
             x_BWNF, lengths_BW = x_MNF.unflatten(0, (batch, windows)), lengths_M.unflatten(0, (batch, windows))
             chunk //= factor
             if self.config.bidirectional and windows == 1 and isinstance(self.forwards[index], FastLstmLayer):
-                y_MNC = both_directions(self.forwards[index], self.backwards[index], x_MNF, lengths_M)
-                x_BWNF = self.dropout(y_MNC[:, None, :chunk])
-                continue
-            # What the last layer says of the look-ahead nobody hears.
-            y = forward_windows(self.forwards[index], x_BWNF, chunk, ahead=index < last)
-            if self.config.bidirectional:
-                z_MNH = backward_window(self.backwards[index], x_MNF, lengths_M)
-                z = z_MNH.unflatten(0, (batch, windows))
-                y = torch.cat([y, z[:, :, : y.shape[2]]], dim=-1)
+                y = both_directions(self.forwards[index], self.backwards[index], x_MNF, lengths_M)[:, None]
+            else:
+                # What the last layer says of the look-ahead nobody hears.
+                y = forward_windows(self.forwards[index], x_BWNF, chunk, ahead=index < last)
+                if self.config.bidirectional:
+                    z_MNH = backward_window(self.backwards[index], x_MNF, lengths_M)
+                    z = z_MNH.unflatten(0, (batch, windows))
+                    y = torch.cat([y, z[:, :, : y.shape[2]]], dim=-1)
+            for direction, part in zip(
+                ("forward", "backward"), y.flatten(0, 1).chunk(self._directions, -1), strict=False
+            ):
+                check_finite(part, lengths_M.clamp(max=y.shape[2]), f"the output of layer{index}.{direction}")
             x_BWNF = self.dropout(y)
         return join_chunks(x_BWNF, steps), self.output_lengths(lengths_B)
 
@@ -214,7 +237,7 @@ def backward_window(layer: RecurrentLayer, x_BTF: Tensor, lengths_B: Tensor) -> 
 
 
 def both_directions(ahead: FastLstmLayer, back: FastLstmLayer, x_BTF: Tensor, lengths_B: Tensor) -> Tensor:
-    """Outputs (B,T,2P) of both directions from zeros: what `forward_windows` and `backward_window` give, in one loop."""
+    """Outputs (B,T,2P) of both directions from zeros, in one loop; what they give one after the other."""
     batch, frames = x_BTF.shape[:2]
     order = torch.stack([torch.arange(frames, device=lengths_B.device).expand(batch, -1), reversal(lengths_B, frames)])
     first = torch.arange(batch, device=lengths_B.device)[:, None] * frames
@@ -230,6 +253,34 @@ def both_directions(ahead: FastLstmLayer, back: FastLstmLayer, x_BTF: Tensor, le
 def stacked_length(length, factor: int):
     """Frames left of `length` after stacking `factor` to one; the last may be filled up with zeros."""
     return (length + factor - 1) // factor
+
+
+def check_lengths(lengths_B: Tensor, frames: int) -> None:
+    """Refuse items without frames, and lengths beyond the batch.
+
+    Raises:
+        ValueError: says which item.
+    """
+    wrong = ((lengths_B < 1) | (lengths_B > frames)).nonzero().flatten().tolist()
+    if wrong:
+        raise ValueError(
+            f"item {wrong[0]} of the batch has length {int(lengths_B[wrong[0]])}; lengths are from 1 to {frames}, the "
+            "frames of the batch: leave items without frames out"
+        )
+
+
+def check_finite(values_BTF: Tensor, lengths_B: Tensor, named: str) -> None:
+    """While torch looks for anomalies: refuse values within an item's length that are NaN or infinite.
+
+    Raises:
+        NotFiniteError: says `named`, and the first such item and frame.
+    """
+    if not torch.is_anomaly_enabled():
+        return
+    bad_BT = ~torch.isfinite(mask_frames(values_BTF, lengths_B)).all(-1)
+    if bad_BT.any():
+        item, frame = bad_BT.nonzero()[0].tolist()
+        raise NotFiniteError(f"NaN or infinity in {named}: first in item {item} of the batch, frame {frame}", item)
 
 
 def mask_frames(x_BTF: Tensor, lengths_B: Tensor) -> Tensor:

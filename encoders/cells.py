@@ -255,6 +255,8 @@ def check(name: str, hidden_size: int, options: CellOptions) -> None:
     if cell.projected and not 0 <= options.projection_size < hidden_size:
         raise ValueError(f"encoder.projection_size is {options.projection_size}; it must be less than hidden_size")
     if cell.projected and hidden_size < 2:
-        raise ValueError("encoder.hidden_size must be at least 2 for cell lstmp, whose outputs are fewer than its cells")
+        raise ValueError(
+            "encoder.hidden_size must be at least 2 for cell lstmp, whose outputs are fewer than its cells"
+        )
     if options.truncated_gradient and cell.past != "kept":
         raise ValueError(f"encoder.truncated_gradient is that of lstm_1997, not of {name}")

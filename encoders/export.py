@@ -21,6 +21,7 @@ import json
 import struct
 from typing import NamedTuple
 
+import onnx
 from onnx import TensorProto, helper
 from safetensors.numpy import save as save_safetensors
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from encoders.cells import NORM_EPSILON, CELLS, Cell, CellOptions, State, check, lstm_1997_truncated_step
+from encoders.cells import CELLS, NORM_EPSILON, Cell, CellOptions, State, check, lstm_1997_truncated_step
 from encoders.gru_recurrence import run_gru
 from encoders.recurrence import LstmForm, LstmWeights, run_lstm
 
@@ -65,7 +65,10 @@ class RecurrentLayer(nn.Module):
 
 
 class NativeLayer(RecurrentLayer):
-    """torch's own kernel: RNN, LSTM with forget gate, with projection or without, and cuDNN's GRU."""
+    """torch's own kernel: RNN, LSTM with forget gate, with projection or without, and cuDNN's GRU.
+
+    Projections torch has a kernel for on a GPU alone; on a CPU `encoders.recurrence` is faster than its loop.
+    """
 
     def __init__(self, name: str, input_size: int, hidden_size: int, options: CellOptions):
         super().__init__(name, input_size, hidden_size, options)
@@ -86,12 +89,24 @@ class NativeLayer(RecurrentLayer):
                 self.native.bias_ih_l0[hidden_size : 2 * hidden_size] = options.forget_bias
 
     def forward(self, x_BTF: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        if self.cell.projected and not x_BTF.is_cuda:
+            return self._projected(x_BTF, self.start(x_BTF) if state is None else state)
         start = None if state is None else tuple(part.unsqueeze(0).contiguous() for part in state)
         if self.cell.operator == "LSTM":
             y_BTP, (h, c) = self.native(x_BTF, start)
             return y_BTP, (h[0], c[0])
         y_BTP, h = self.native(x_BTF, None if start is None else start[0])
         return y_BTP, (h[0],)
+
+    def _projected(self, x_BTF: Tensor, state: State) -> tuple[Tensor, State]:
+        native = self.native
+        order = [TORCH_GATES["LSTM"].index(gate) for gate in OWN_GATES["LSTM"]]
+        bias = native.bias_ih_l0 + native.bias_hh_l0
+        W, b, R = (_reorder(part, order)[None] for part in (native.weight_ih_l0, bias, native.weight_hh_l0))
+        weights = LstmWeights(W, b, R, projection_DPH=native.weight_hr_l0[None])
+        h, c = (part[None] for part in state)
+        y_DTBP, c_DBH = run_lstm(LstmForm(self.cell.past), x_BTF.transpose(0, 1)[None], h, c, weights)
+        return y_DTBP[0].transpose(0, 1), (y_DTBP[0, -1], c_DBH[0])
 
     def stored(self) -> dict[str, Tensor]:
         native = self.native
@@ -253,7 +268,10 @@ def run_steps(layer: RecurrentLayer, x_BTF: Tensor, state: State | None = None) 
 
 
 def make_layer(
-    name: str, input_size: int, hidden_size: int, options: CellOptions = CellOptions()  # noqa: B008  (frozen)
+    name: str,
+    input_size: int,
+    hidden_size: int,
+    options: CellOptions = CellOptions(),  # noqa: B008  (frozen)
 ) -> RecurrentLayer:
     """A fresh layer of the cell `name`, computed in the fastest way that there is.
 

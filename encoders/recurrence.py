@@ -1,19 +1,19 @@
-"""The LSTM family through time and back, without a tape of each step: what torch has no kernel for, at a kernel's speed.
+"""The LSTM family through time and back, without a tape of each step: fast where torch has no kernel.
 
-Going forward, W x of many frames is one product, and a step works in place on slices of the buffer that holds it. Going
-back, everything that does not depend on a later step is computed for many steps at once: with the gates o, i, f, g after
-their squashing, m = o * tanh(c) and dm, dc the errors of m and c, the errors of the gates' net inputs are
+Going forward, W x of many frames is one product, and a step works in place on slices of the buffer that holds it.
+Going back, everything that does not depend on a later step is computed for many steps at once: with the gates o, i, f,
+g after their squashing, m = o * tanh(c) and dm, dc the errors of m and c, the errors of the gates' net inputs are
 
     of o: dm * K_o, K_o = tanh(c) o (1 - o)         dc += dm * A, A = o (1 - tanh(c)^2)
     of i: dc * K_i, K_i = g i (1 - i)               (coupled gates: g - c_past in the place of g)
     of f: dc * K_f, K_f = c_past f (1 - f)          of g: dc * K_g, K_g = i (1 - g^2)
 
 so that a step back is one product and a few multiplications, and the gradients of all weights are one product each when
-the errors are there. "Many" is all of them on a GPU, and on a CPU a block that stays in its caches. Within this file gates are stacked o, i, f, g (o, i, g where f is not a gate of its own): what is
-squashed alike is adjacent, and so is what dc reaches.
+the errors are there. "Many" is all of them on a GPU, and on a CPU a block that stays in its caches.
 
-Both directions of a layer go through time together: what is small is done for both at once, since on a CPU most of its
-cost is that of asking for it.
+Within this file gates are stacked o, i, f, g (o, i, g where f is not a gate of its own): what is squashed alike is
+adjacent, and so is what dc reaches. Both directions of a layer go through time together: what is small is done for both
+at once, since on a CPU most of its cost is that of asking for it.
 
 Shapes besides the usual ones: D directions that run at once, G gates times H, P size of an output (H, but for a
 projection), S = T + 1 states, the first before the first step.

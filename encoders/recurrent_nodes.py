@@ -1,9 +1,9 @@
 """Recurrent layers as ONNX nodes: the operator LSTM, GRU or RNN where there is one that says the same, else a Scan.
 
 ONNX's LSTM has four gates. Of coupled gates it is told so (`input_forget`), and rows of zeros fill the place of the
-forget gate, which nothing reads. The LSTM of 1997 gets a forget gate of no weights and a bias of 100, whose sigmoid is 1
-in float32 and float64, exactly: the cell keeps what it has. The rows that are missing are made in the graph, so that a
-file of weights holds weights alone.
+forget gate, which nothing reads. The LSTM of 1997 gets a forget gate of no weights and a bias of 100, whose sigmoid is
+1 in float32 and float64, exactly: the cell keeps what it has. The rows that are missing are made in the graph, so that
+a file of weights holds weights alone.
 
 Layer normalisation and projections no operator has. They are written as a Scan over the step that `encoders.cells`
 defines; the input products stay outside it.

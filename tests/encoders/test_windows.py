@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encoders.blstm import Blstm, EncoderConfig
-from encoders.layers import RecurrentLayer
 from encoders.export import WEIGHTS_FILE, export
+from encoders.layers import RecurrentLayer
 from encoders.network import Network
 from encoders.windows import Latency, cut_windows, fitted
 from inference.scorer import Scorer
