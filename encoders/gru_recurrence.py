@@ -25,8 +25,7 @@ def run_gru(x_TBF: Tensor, h_BH: Tensor, W_GF: Tensor, b_G: Tensor, R_GH: Tensor
 class _GruThroughTime(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x_TBF: Tensor, h_BH: Tensor, W_GF: Tensor, b_G: Tensor, R_GH: Tensor) -> Tensor:
-        gates_TBG = x_TBF.new_empty(*x_TBF.shape[:2], len(W_GF))
-        net_inputs(x_TBF[None], W_GF[None], b_G[None], out=gates_TBG[None])
+        gates_TBG = net_inputs(x_TBF[None], W_GF[None], b_G[None])[0]
         hidden = h_BH.shape[1]
         y_SBH = x_TBF.new_empty(len(x_TBF) + 1, *h_BH.shape)
         y_SBH[0] = h_BH

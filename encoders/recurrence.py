@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from encoders.cells import NORM_EPSILON
+from encoders.products import AddTo, prepared
 
 # Rows of a block on a CPU: enough for a product to run at full speed, few enough to stay in its caches.
 ROWS = 512
@@ -75,39 +76,46 @@ class _LstmThroughTime(torch.autograd.Function):
     def forward(ctx: FunctionCtx, form: LstmForm, x_DTBF: Tensor, h_DBP: Tensor, c_DBH: Tensor, *weights):
         w = LstmWeights(*weights)
         directions, steps, batch = x_DTBF.shape[:3]
-        gates_DTBG = x_DTBF.new_empty(directions, steps, batch, w.R_DGP.shape[1])
         y_DSBP = x_DTBF.new_empty(directions, steps + 1, batch, h_DBP.shape[-1])
         c_DSBH = x_DTBF.new_empty(directions, steps + 1, batch, c_DBH.shape[-1])
         y_DSBP[:, 0], c_DSBH[:, 0] = h_DBP, c_DBH
-        normal = None if w.gain_DG is None else _Normal.empty(gates_DTBG)
+        normal = None if w.gain_DG is None else _Normal.empty(x_DTBF)
+        kept: list[Tensor] = []
+        add_past = [prepared(R_GP, batch) for R_GP in w.R_DGP]
         for t in blocks(x_DTBF):
             if w.W_DGF is None:
-                gates_DTBG[:, t] = x_DTBF[:, t]
+                gates_DTBG = x_DTBF[:, t].clone(memory_format=torch.contiguous_format)
             else:
-                net_inputs(x_DTBF[:, t], w.W_DGF, w.b_DG, out=gates_DTBG[:, t])
+                gates_DTBG = net_inputs(x_DTBF[:, t], w.W_DGF, w.b_DG)
             states = slice(t.start, t.stop + 1)
-            steps_forward(form, w, gates_DTBG[:, t], y_DSBP[:, states], c_DSBH[:, states], normal and normal.at(t))
+            tanh_DTBH = torch.empty_like(c_DSBH[:, t], memory_format=torch.contiguous_format)
+            here = normal and normal.at(t)
+            steps_forward(form, w, add_past, gates_DTBG, tanh_DTBH, y_DSBP[:, states], c_DSBH[:, states], here)
+            kept += [gates_DTBG, tanh_DTBH]
         ctx.form = form
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x_DTBF, gates_DTBG, y_DSBP, c_DSBH, *(normal or (None, None)), *weights)
+        ctx.save_for_backward(x_DTBF, y_DSBP, c_DSBH, *(normal or (None, None)), *weights, *kept)
         return y_DSBP[:, 1:], c_DSBH[:, -1].clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, dy_DTBP: Tensor | None, dc_DBH: Tensor | None):
-        x_DTBF, gates_DTBG, y_DSBP, c_DSBH, values, rates, *weights = ctx.saved_tensors
-        w, form = LstmWeights(*weights), ctx.form
+        x_DTBF, y_DSBP, c_DSBH, values, rates, *weights = ctx.saved_tensors
+        count = len(LstmWeights._fields)
+        w, kept, form = LstmWeights(*weights[:count]), weights[count:], ctx.form
         normal = None if values is None else _Normal(values, rates)
         dy_DTBP = torch.zeros_like(y_DSBP[:, 1:]) if dy_DTBP is None else dy_DTBP
         dc_DBH = torch.zeros_like(c_DSBH[:, 0]) if dc_DBH is None else dc_DBH.clone()
         dh_DBP = torch.zeros_like(y_DSBP[:, 0])
+        add_errors = [prepared(R_GP.t(), x_DTBF.shape[2]) for R_GP in w.R_DGP]
         dx_DTBF = torch.empty_like(x_DTBF, memory_format=torch.contiguous_format)
         grads = LstmWeights(*(None if weight is None else torch.zeros_like(weight) for weight in w))
         for t in reversed(list(blocks(x_DTBF))):
             states = slice(t.start, t.stop + 1)
             y, c, here = y_DSBP[:, states], c_DSBH[:, states], normal and normal.at(t)
-            factors = make_factors(form, w, gates_DTBG[:, t], y, c)
-            errors = steps_back(form, w, factors, dy_DTBP[:, t], dh_DBP, dc_DBH, here)
+            tanh_DTBH, gates_DTBG = kept.pop(), kept.pop()
+            factors = make_factors(form, w, gates_DTBG, tanh_DTBH, y, c)
+            errors = steps_back(form, w, add_errors, factors, dy_DTBP[:, t], dh_DBP, dc_DBH, here)
             dh_DBP = errors.h_DBP
             add_weight_gradients(grads, factors, errors, x_DTBF[:, t], y, c, here)
             if w.W_DGF is None:
@@ -126,10 +134,12 @@ def blocks(x_DTBF: Tensor) -> Iterator[slice]:
         yield slice(start, min(start + size, steps))
 
 
-def net_inputs(x_DTBF: Tensor, W_DGF: Tensor, b_DG: Tensor, out: Tensor) -> None:
-    """W x + b of all frames into `out` (D,T,B,G), one product for each direction."""
-    for nets, x_TBF, W_GF, b_G in zip(out, x_DTBF, W_DGF, b_DG, strict=True):
+def net_inputs(x_DTBF: Tensor, W_DGF: Tensor, b_DG: Tensor) -> Tensor:
+    """W x + b of all frames (D,T,B,G), one product for each direction."""
+    nets_DTBG = x_DTBF.new_empty(*x_DTBF.shape[:3], W_DGF.shape[1])
+    for nets, x_TBF, W_GF, b_G in zip(nets_DTBG, x_DTBF, W_DGF, b_DG, strict=True):
         torch.addmm(b_G, x_TBF.flatten(0, 1), W_GF.t(), out=nets.view(-1, nets.shape[-1]))
+    return nets_DTBG
 
 
 class _Normal(NamedTuple):
@@ -179,9 +189,16 @@ class _Gates:
 
 
 def steps_forward(
-    form: LstmForm, w: LstmWeights, gates_DTBG: Tensor, y_DSBP: Tensor, c_DSBH: Tensor, normal: _Normal | None
+    form: LstmForm,
+    w: LstmWeights,
+    add_past: list[AddTo],
+    gates_DTBG: Tensor,
+    tanh_DTBH: Tensor,
+    y_DSBP: Tensor,
+    c_DSBH: Tensor,
+    normal: _Normal | None,
 ) -> None:
-    """Fill outputs and cells, and turn the net inputs in `gates_DTBG` into gates, in place."""
+    """Fill outputs, cells and their tanh, and turn the net inputs in `gates_DTBG` into gates, in place."""
     gates = _Gates(gates_DTBG, form, c_DSBH.shape[-1])
     rows, o, i, g = (part.unbind(1) for part in (gates_DTBG, gates.o, gates.i, gates.g))
     f = gates.f.unbind(1) if gates.f is not None else None
@@ -190,16 +207,15 @@ def steps_forward(
     y, c = y_DSBP.unbind(1), c_DSBH.unbind(1)
     past = [direction.unbind(0) for direction in y_DSBP]
     nets = [direction.unbind(0) for direction in gates_DTBG]
-    R_DPG = [R_GP.t() for R_GP in w.R_DGP]
-    directions = list(zip(nets, past, R_DPG, strict=True))
+    directions = list(zip(add_past, nets, past, strict=True))
     if form.peepholes:
         p_o, p_seeing = w.peepholes_DKH[:, None, 0], w.peepholes_DKH[:, None, 1:]
-    tanh_DBH = torch.empty_like(c[0], memory_format=torch.contiguous_format)
+    tanhs = tanh_DTBH.unbind(1)
     for t, row in enumerate(rows):
         c_next = c[t + 1]
         if normal is None:
-            for net, h, R_PG in directions:
-                net[t].addmm_(h[t], R_PG)
+            for add, net, h in directions:
+                add(net[t], net[t], h[t])
         else:
             seen = normal.at(t).fill(torch.bmm(y[t], w.R_DGP.transpose(1, 2)))
             row.addcmul_(seen.values, w.gain_DG[:, None])
@@ -218,11 +234,11 @@ def steps_forward(
             c_next.addcmul_(i[t], g[t])
         if form.peepholes:
             o[t].addcmul_(c_next, p_o).sigmoid_()
-        torch.tanh(_shown(c_next, w), out=tanh_DBH)
+        torch.tanh(_shown(c_next, w), out=tanhs[t])
         if w.projection_DPH is None:
-            torch.mul(o[t], tanh_DBH, out=y[t + 1])
+            torch.mul(o[t], tanhs[t], out=y[t + 1])
         else:
-            y[t + 1].copy_(torch.bmm(tanh_DBH.mul_(o[t]), w.projection_DPH.transpose(1, 2)))
+            y[t + 1].copy_(torch.bmm(o[t] * tanhs[t], w.projection_DPH.transpose(1, 2)))
 
 
 def _shown(c_DBH: Tensor, w: LstmWeights) -> Tensor:
@@ -251,20 +267,18 @@ class Factors(NamedTuple):
     cell: _Normal | None
 
 
-def make_factors(form: LstmForm, w: LstmWeights, gates_DTBG: Tensor, y_DSBP: Tensor, c_DSBH: Tensor) -> Factors:
+def make_factors(
+    form: LstmForm, w: LstmWeights, gates_DTBG: Tensor, tanh_DTBH: Tensor, y_DSBP: Tensor, c_DSBH: Tensor
+) -> Factors:
     """Everything that no later step has a say in, for all steps at once."""
     hidden = c_DSBH.shape[-1]
     c_past, c = c_DSBH[:, :-1], c_DSBH[:, 1:]
-    cell = None
-    if w.gain_DH is not None:
-        cell = _Normal.empty(c).fill(c)
-        c = torch.addcmul(w.bias_DH[:, None, None], cell.values, w.gain_DH[:, None, None])
-    A_DTBH = torch.tanh(c)
+    cell = None if w.gain_DH is None else _Normal.empty(c).fill(c)
     K_DTBG = torch.empty_like(gates_DTBG)
     gates, K = _Gates(gates_DTBG, form, hidden), _Gates(K_DTBG, form, hidden)
     sigmoids = gates.part(0, gates.squashed)
     torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1, out=K.part(0, gates.squashed))
-    K.o.mul_(A_DTBH)
+    K.o.mul_(tanh_DTBH)
     if form.past == "coupled":
         torch.sub(gates.g, c_past, out=K.g)  # a place to work in
         K.i.mul_(K.g)
@@ -276,8 +290,8 @@ def make_factors(form: LstmForm, w: LstmWeights, gates_DTBG: Tensor, y_DSBP: Ten
             K.f.mul_(c_past)
     torch.mul(gates.i, gates.g, out=K.g)
     torch.addcmul(gates.i, K.g, gates.g, value=-1, out=K.g)
-    m_DTBH = y_DSBP[:, 1:] if w.projection_DPH is None else gates.o * A_DTBH
-    torch.addcmul(gates.o, m_DTBH, A_DTBH, value=-1, out=A_DTBH)
+    m_DTBH = y_DSBP[:, 1:] if w.projection_DPH is None else gates.o * tanh_DTBH
+    A_DTBH = torch.addcmul(gates.o, m_DTBH, tanh_DTBH, value=-1)
     return Factors(K_DTBG, A_DTBH, keep, m_DTBH, cell)
 
 
@@ -293,6 +307,7 @@ class Errors(NamedTuple):
 def steps_back(
     form: LstmForm,
     w: LstmWeights,
+    add_errors: list[AddTo],
     factors: Factors,
     dy_DTBP: Tensor,
     dh_last: Tensor,
@@ -318,14 +333,14 @@ def steps_back(
     if w.projection_DPH is not None:
         kept_DTBP, dm = torch.empty_like(dy_DTBP, memory_format=torch.contiguous_format), torch.empty_like(dc)
     dc_DB1H = dc.unsqueeze(2)
-    directions = list(zip(dh_DBP, given, later, w.R_DGP, strict=True))
+    directions = list(zip(add_errors, dh_DBP, given, later, strict=True))
     last = len(rows) - 1
     for t in range(last, -1, -1):
         if t == last or form.truncated:
             torch.add(dys[t], dh_last, out=dh_DBP)
         else:
-            for dh, dy, net, R_GP in directions:
-                torch.addmm(dy[t], net[t + 1], R_GP, out=dh)
+            for add, dh, dy, net in directions:
+                add(dh, dy[t], net[t + 1])
         if kept_DTBP is not None:
             kept_DTBP[:, t] = dh_DBP
             torch.bmm(dh_DBP, w.projection_DPH, out=dm)
