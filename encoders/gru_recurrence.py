@@ -19,7 +19,8 @@ from encoders.recurrence import net_inputs
 
 def run_gru(x_TBF: Tensor, h_BH: Tensor, W_GF: Tensor, b_G: Tensor, R_GH: Tensor) -> Tensor:
     """Outputs (T,B,H) from the state h; G = 3H. Differentiable once, in every argument."""
-    return _GruThroughTime.apply(x_TBF, h_BH, W_GF, b_G, R_GH)
+    with torch.autocast(x_TBF.device.type, enabled=False):
+        return _GruThroughTime.apply(x_TBF.to(R_GH.dtype), h_BH.to(R_GH.dtype), W_GF, b_G, R_GH)
 
 
 class _GruThroughTime(torch.autograd.Function):

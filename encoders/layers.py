@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from encoders.cells import CELLS, NORM_EPSILON, Cell, CellOptions, State, check, lstm_1997_truncated_step
 from encoders.gru_recurrence import run_gru
-from encoders.recurrence import LstmForm, LstmWeights, run_lstm
+from encoders.recurrence import run_lstm
+from encoders.torch_steps import LstmForm, LstmWeights
 
 
 class RecurrentLayer(nn.Module):
@@ -134,7 +135,7 @@ class NativeLayer(RecurrentLayer):
 
 
 class OwnLayer(RecurrentLayer):
-    """What the layers without a kernel of torch's share: their parameters, gates in the order of `encoders.recurrence`.
+    """What the layers without a kernel of torch's share: parameters, gates in the order of `encoders.torch_steps`.
 
     There is one bias a gate. It is stored as ONNX's first, and the second is zero.
     """
@@ -295,7 +296,7 @@ def make_layer(
     return kind(name, input_size, hidden_size, options)
 
 
-# How torch stacks gates, and how `encoders.recurrence` and `encoders.gru_recurrence` do.
+# How torch stacks gates, and how `encoders.torch_steps` and `encoders.gru_recurrence` do.
 TORCH_GATES = {"LSTM": "ifgo", "GRU": "rzn", "RNN": "h"}
 OWN_GATES = {"LSTM": "oifg", "GRU": "rzn", "RNN": "h"}
 

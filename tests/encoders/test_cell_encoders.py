@@ -225,3 +225,20 @@ def test_weights_of_another_cell_are_refused(here: str, there: str) -> None:
     fresh, other = (Network(F, V, MEMBERS[name]) for name in (here, there))
     with pytest.raises(ValueError, match=r"cannot train on from these weights: layer0\.forward\.\w+ "):
         fresh.load_encoder(other.arrays())
+
+
+@EACH
+def test_mixed_precision_trains(member: str) -> None:
+    network = randomised(Network(F, V, MEMBERS[member]))
+    frames, lengths = batch([9, 6], torch.float32)
+    with torch.no_grad():
+        exact, _ = network(frames, lengths)
+    for latency in (None, Latency(4, 2)):
+        network.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            scores, _ = network(frames, lengths, latency)
+        scores[:, 0].square().sum().backward()
+        assert scores.dtype == torch.float32
+        assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+        if latency is None:
+            assert (scores - exact).abs().max() < 0.5
