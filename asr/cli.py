@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from asr.parser import ALL, Parser
 from asr.search_cli import add_alternatives, add_search, search_config
 from inference import shell
 from inference.shell import guarded, time
@@ -30,7 +31,9 @@ examples:
   asr check my_data/                              letters with their counts, and what cannot be trained on
   asr train my_data/ --out my_model               a model of your own (a.wav beside a.txt)
   asr evaluate my_test/ --model my_model/model    word and character error rates, with a report
+  asr calibrate my_model/model my_dev/            confidences that are probabilities
   asr lm make books.txt --output en.arpa          a language model of words or letters
+  asr lm train books.txt --out en_lstm            one that is an LSTM
   asr doctor                                      what is installed, what is missing for what
 """
 
@@ -42,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from asr.train_cli import main as train_main
 
         return guarded("asr", lambda: train_main(arguments[1:]))
+    if arguments[:2] == ["lm", "train"]:
+        from asr.train_lm_cli import main as train_lm_main
+
+        return guarded("asr", lambda: train_lm_main(arguments[2:]))
     parsed = _parser().parse_args(arguments)
     if parsed.command is None:
         _parser().print_help()
@@ -50,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="asr",
         description="Turn speech into text, and train models that do.",
         epilog=EXAMPLES,
@@ -60,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
     from asr.check_cli import DATA, FORMS_SAID
     from asr.check_cli import add_parser as add_check
+    from asr.confidence_cli import add_calibrate, add_doubt
     from asr.formats import WRITERS
     from asr.lm_cli import add_parser as add_language_models
     from asr.text import FORMS
@@ -97,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         "--streaming", action="store_true", help="hear it as a live stream would be, and report how late words come"
     )
     transcribe.add_argument("--realtime", action="store_true", help="with --streaming: at the pace of a microphone")
+    add_doubt(transcribe)
     _add_latency(transcribe)
     add_subtitles(transcribe)
     transcribe.set_defaults(run=_transcribe)
@@ -114,6 +123,11 @@ def _parser() -> argparse.ArgumentParser:
         help="json, srt, vtt, tsv, ctm or textgrid, as of asr transcribe (default: ctm)",
     )
     align.add_argument("--output", metavar="FILE", help="write FILE instead of printing")
+    align.add_argument(
+        "--lexicon",
+        metavar="FILE",
+        help="lines of a word and its phones, for a model whose labels are phones: json and textgrid have these too",
+    )
     align.set_defaults(run=_align)
 
     listen = commands.add_parser(
@@ -121,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_model(listen)
     add_search(listen)
+    add_doubt(listen)
     _add_latency(listen)
     listen.add_argument("--device", metavar="NAME|N", help="microphone, by a part of its name or by its number")
     listen.add_argument("--list-devices", action="store_true", help="show the microphones there are, and end")
@@ -141,6 +156,9 @@ def _parser() -> argparse.ArgumentParser:
     add_search(evaluate)
     evaluate.add_argument("--output", metavar="FILE", help="write a Markdown report with the worst utterances, aligned")
     evaluate.add_argument(
+        "--reliability", metavar="FILE", help="plot how often words of each confidence are right (.png, .svg or .pdf)"
+    )
+    evaluate.add_argument(
         "--chunk", type=time, metavar="TIME", help="hear the recordings as live streams of this chunk, such as 400ms"
     )
     evaluate.add_argument("--lookahead", type=time, metavar="TIME", help="... and this look-ahead (default: 200ms)")
@@ -149,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.set_defaults(run=_evaluate)
 
+    add_calibrate(commands, add_search=add_search, search=search_config)
     add_check(commands)
 
     tune = commands.add_parser(
@@ -170,32 +189,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.set_defaults(run=_doctor)
     return parser
-
-
-ALL = "all"  # formats
-
-
-class _Parser(argparse.ArgumentParser):
-    """Takes several formats after one `--format`, up to the first word that is none, and no command without files.
-
-    `nargs="+"` would take the files too in `--format json a.wav`, and not do without where a list names them.
-    """
-
-    def parse_known_args(self, args=None, namespace=None):
-        from asr.formats import WRITERS
-
-        spread: list[str] = []
-        formats = False
-        for word in sys.argv[1:] if args is None else args:
-            known = formats and word in (*WRITERS, ALL)
-            if known and spread[-1] != "--format":
-                spread.append("--format")
-            formats = known or word == "--format" or word.startswith("--format=")
-            spread.append(word)
-        parsed, rest = super().parse_known_args(spread, namespace)
-        if getattr(parsed, "files", None) == [] and parsed.files_from is None:
-            self.error("name sound files or folders as FILE, or a list of them with --files-from LIST")
-        return parsed, rest
 
 
 # Options of a stream; where one is not given, `asr.stream` and `inference.endpoint` have the default.
@@ -261,11 +254,13 @@ def _align(parsed: argparse.Namespace) -> int:
         format=parsed.format,
         output=parsed.output,
         threads=parsed.threads,
+        lexicon=parsed.lexicon,
     )
 
 
 def _listen(parsed: argparse.Namespace) -> int:
     """Write down what is said while it is said: finished lines with the time at which they began."""
+    from asr.confidence_cli import doubt_of
     from asr.listen import ListenError, Pipe, list_devices, listen_live
 
     if parsed.list_devices:
@@ -285,6 +280,7 @@ def _listen(parsed: argparse.Namespace) -> int:
         output=parsed.output,
         every_event=parsed.events,
         search=search_config(parsed),
+        doubt=doubt_of(parsed),
     )
 
 
@@ -301,6 +297,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
         parsed.data,
         model=parsed.model,
         output=parsed.output,
+        reliability=parsed.reliability,
         threads=parsed.threads,
         search=search_config(parsed),
         stream=None if parsed.chunk is None else Window(parsed.chunk, lookahead),

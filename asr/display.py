@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Protocol, TextIO
 
 import numpy as np
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from asr.doubt import Doubt
 from asr.stream import SpeechEvent
 
 # The quietest level that the meter shows, in decibels below full scale, and its width in characters.
@@ -40,11 +41,27 @@ def stamp(seconds: float) -> str:
     return f"{tenths // 36000}:{tenths // 600 % 60:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 
-def display_for(*, file: TextIO | None, every_event: bool) -> AbstractContextManager[Lines]:
+def display_for(*, file: TextIO | None, every_event: bool, doubt: Doubt | None = None) -> AbstractContextManager[Lines]:
     """A live line below the finished ones on a terminal, the finished lines alone elsewhere."""
     if sys.stdout.isatty() and not every_event:
-        return LiveLine(Console(), file=file)
-    return nullcontext(Lines(sys.stdout, sys.stderr, file=file, every_event=every_event))
+        return LiveLine(Console(), file=file, doubt=doubt)
+    return nullcontext(Lines(sys.stdout, sys.stderr, file=file, every_event=every_event, doubt=doubt))
+
+
+def event_content(event: SpeechEvent, doubt: Doubt) -> dict:
+    """An event as it goes into a line of JSON, with what is doubtful once it is final."""
+    words = doubt.kept_words(event.words) if event.final else event.words
+    content = asdict(replace(event, words=tuple(words)))
+    if len(words) < len(event.words):
+        content["text"] = content["stable"] = " ".join(word.text for word in words)
+        content["confidence"] = sum(word.confidence for word in words) / len(words) if words else 0.0
+    if not event.alternatives:
+        del content["alternatives"]  # they were not asked for
+    for word, shown in zip(words, content["words"], strict=True):
+        del shown["parts"]  # a stream has none
+        if event.final and word.confidence < doubt.marks_below:
+            shown["doubtful"] = True
+    return content
 
 
 class Lines:
@@ -55,26 +72,41 @@ class Lines:
         errors: Where warnings go.
         file: Where finished lines go as well, as they come.
         every_event: Write each event, partial ones too, as one line of JSON.
+        doubt: Which words of finished lines are marked or left out; none if not given.
     """
 
-    def __init__(self, out: TextIO, errors: TextIO, *, file: TextIO | None = None, every_event: bool = False):
+    def __init__(
+        self,
+        out: TextIO,
+        errors: TextIO,
+        *,
+        file: TextIO | None = None,
+        every_event: bool = False,
+        doubt: Doubt | None = None,
+    ):
         self._out = out
         self._errors = errors
         self._file = file
         self._every_event = every_event
+        self._doubt = doubt or Doubt()
         self.words = 0
 
     def events(self, events: list[SpeechEvent]) -> None:
         for event in events:
-            line = f"[{stamp(event.start)}] {event.text}"
             if self._every_event:
-                self.say(json.dumps(_content(event), ensure_ascii=False))
-            elif event.final:
+                self.say(json.dumps(event_content(event, self._doubt), ensure_ascii=False))
+            if not event.final:
+                continue
+            # Confidences of partial events may still change.
+            kept = self._doubt.kept_words(event.words)
+            self.words += len(kept)
+            if not kept:
+                continue
+            line = f"[{stamp(kept[0].start)}] {self._doubt.line(event.words)}"
+            if not self._every_event:
                 self.say(line)
-            if event.final:
-                self.words += len(event.words)
-                if self._file is not None:
-                    self._keep(self._file, line)
+            if self._file is not None:
+                self._keep(self._file, line)
 
     def _keep(self, file: TextIO, line: str) -> None:
         try:
@@ -101,8 +133,8 @@ class LiveLine(Lines):
     Use it as a context manager.
     """
 
-    def __init__(self, console: Console, *, file: TextIO | None = None):
-        super().__init__(console.file, console.file, file=file)
+    def __init__(self, console: Console, *, file: TextIO | None = None, doubt: Doubt | None = None):
+        super().__init__(console.file, console.file, file=file, doubt=doubt)
         self._console = console
         # What goes to standard error scrolls above the line too, unless it goes elsewhere.
         self._live = Live(console=console, refresh_per_second=20, transient=True, redirect_stderr=sys.stderr.isatty())
@@ -163,9 +195,3 @@ def decibels(samples_S: np.ndarray) -> float:
     """The peak of a block in decibels below full scale; minus infinity for silence."""
     peak = float(np.abs(samples_S).max(initial=0.0))
     return 20 * math.log10(peak) if peak > 0 else -math.inf
-
-
-def _content(event: SpeechEvent) -> dict:
-    """An event as JSON has it, alternatives only where there are some."""
-    content = asdict(event)
-    return content if event.alternatives else {key: content[key] for key in content if key != "alternatives"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import asr
 from asr.recognizer import WHOLE, Recognizer, Window
+from asr.reliability import Reliability, check_plot, judge
 from asr.report import Pair, Report, evaluate_pairs
 from asr.search import Search, SearchConfig
 from asr.transcript import Transcript
@@ -30,12 +31,13 @@ def evaluate_data(
     *,
     model: str,
     output: str | None = None,
+    reliability: str | None = None,
     threads: int = 1,
     search: SearchConfig | None = None,
     stream: Window | None = None,
     form: str | None = None,
 ) -> int:
-    """Evaluate and print a summary; with `output`, write the Markdown report there.
+    """Evaluate and print a summary; with `output`, write the Markdown report there, and with `reliability` a plot.
 
     With `stream`, the recordings are heard as live streams of this chunk and look-ahead are, endpoints and all.
 
@@ -43,14 +45,20 @@ def evaluate_data(
         0 if every recording could be read, 1 if some could not (they are listed and not counted).
     """
     require(TO_EVALUATE, what="evaluating", extra="train")
-    if output is not None and not Path(output).parent.is_dir():
-        raise EvaluationError(f"{Path(output).parent}: no such folder; make it, or give another file to --output")
+    for option, path in (("output", output), ("reliability", reliability)):
+        if path is not None and not Path(path).parent.is_dir():
+            raise EvaluationError(f"{Path(path).parent}: no such folder; make it, or give another file to --{option}")
+    if reliability is not None:
+        check_plot(reliability)
     recognizer = asr.load(model, threads=threads)
     report, failed = evaluate(recognizer, data, search=Search(recognizer.tokens, search), stream=stream, form=form)
     print(report.summary())
     if output is not None:
         write_text(Path(output), report.to_markdown())
         print(f"report: {output}", file=sys.stderr)
+    if reliability is not None:
+        Reliability(report.judged).plot(reliability)
+        print(f"plot: {reliability}", file=sys.stderr)
     if failed:
         print(f"asr: {len(failed)} recordings could not be read and are not counted:", file=sys.stderr)
         for line in failed:
@@ -82,6 +90,7 @@ def evaluate(
     """
     from training.manifests import read
 
+    compared = form or recognizer.tokens.form
     pairs: list[Pair] = []
     failed: list[str] = []
     for item in with_bar(read(data, unreadable=failed), "evaluate"):
@@ -95,10 +104,11 @@ def evaluate(
         except (ValueError, OSError) as error:
             failed.append(one_line(error))
             continue
-        pairs.append(Pair(id=item.id, speaker=item.speaker or None, reference=item.text, hypothesis=transcript.text))
+        judged = tuple(judge(transcript.words, item.text, compared))
+        pairs.append(Pair(item.id, item.speaker or None, item.text, transcript.text, judged))
     if not pairs:
         raise EvaluationError(f"{data}: no recording could be read; the first: {failed[0]}")
-    return evaluate_pairs(pairs, form=form or recognizer.tokens.form), failed
+    return evaluate_pairs(pairs, form=compared), failed
 
 
 def _heard(recognizer: Recognizer, item: Item, window: Window, search: Search | None) -> Transcript:

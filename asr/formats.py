@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from asr.doubt import marked
 from asr.subtitles import SubtitleRules, cues, plain
 from asr.textgrid import to_text as textgrid
-from asr.transcript import Segment, Transcript
+from asr.transcript import Part, Segment, Transcript, Word
 from inference.files import write_text
 from inference.times import clock
 
@@ -26,10 +27,14 @@ class Options:
     Args:
         recording: The name of the recording, for ctm.
         rules: What subtitles must be like, for srt and vtt.
+        doubtful_below: Words of less confidence are marked: `[word?]` where people read it, `"doubtful": true` in json.
+        parts: What the parts of words are, `letters` or `phones`: their name in json, and their tier in a TextGrid.
     """
 
     recording: str = "recording"
     rules: SubtitleRules = field(default_factory=SubtitleRules)
+    doubtful_below: float = 0.0
+    parts: str = "letters"
 
 
 PLAIN = Options()
@@ -37,9 +42,10 @@ PLAIN = Options()
 
 def to_txt(transcript: Transcript, options: Options = PLAIN) -> str:
     """The text alone, on one line; of a recording that was divided, a line for each segment."""
-    if transcript.endpoints is None:
-        return transcript.text + "\n"
-    return "\n".join(segment.text for segment in transcript.segments()) + "\n"
+    shown = marked(transcript, options.doubtful_below)
+    if shown.endpoints is None:
+        return shown.text + "\n"
+    return "\n".join(segment.text for segment in shown.segments()) + "\n"
 
 
 def to_json(transcript: Transcript, options: Options = PLAIN) -> str:
@@ -47,28 +53,30 @@ def to_json(transcript: Transcript, options: Options = PLAIN) -> str:
 
     Times are seconds to the millisecond. As whisper's, words begin with the white space before them, so that they are
     the text when joined, which is how its readers make lines of them; unlike whisper's, the first one and the texts of
-    segments do not. Segments have a confidence, the mean of their words', and the alternatives that were asked for.
+    segments do not. Text and segments have a confidence, the mean of their words', and segments the
+    alternatives that were asked for. Words of an alignment have their
+    letters or phones besides, and words are doubtful where `options` ask for it.
     """
-    return json.dumps(_content(transcript), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    return json.dumps(_content(transcript, options), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
-def to_json_line(transcript: Transcript, file: str) -> str:
+def to_json_line(transcript: Transcript, file: str, options: Options = PLAIN) -> str:
     """The content of `to_json` on one line, after the name of the file that it is the transcript of."""
-    return json.dumps({"file": file, **_content(transcript)}, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps({"file": file, **_content(transcript, options)}, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def to_srt(transcript: Transcript, options: Options = PLAIN) -> str:
     """Subtitles in the format of SubRip. It has no way to escape what players take for markup."""
     return "".join(
         "\n".join([str(number), f"{clock(cue.start)} --> {clock(cue.end)}", *cue.lines, "", ""])
-        for number, cue in enumerate(cues(transcript, options.rules), start=1)
+        for number, cue in enumerate(cues(marked(transcript, options.doubtful_below), options.rules), start=1)
     )
 
 
 def to_vtt(transcript: Transcript, options: Options = PLAIN) -> str:
     """Subtitles as WebVTT, https://www.w3.org/TR/webvtt1/."""
     blocks = ["WEBVTT\n\n"]
-    for cue in cues(transcript, options.rules):
+    for cue in cues(marked(transcript, options.doubtful_below), options.rules):
         text = "\n".join(cue.lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         blocks.append(f"{clock(cue.start, point='.')} --> {clock(cue.end, point='.')}\n{text}\n\n")
     return "".join(blocks)
@@ -76,7 +84,8 @@ def to_vtt(transcript: Transcript, options: Options = PLAIN) -> str:
 
 def to_tsv(transcript: Transcript, options: Options = PLAIN) -> str:
     """Whisper's table: start and end in milliseconds and the text of each segment; nothing is quoted."""
-    rows = [f"{round(1000 * s.start)}\t{round(1000 * s.end)}\t{plain(s.text)}\n" for s in transcript.segments()]
+    segments = marked(transcript, options.doubtful_below).segments()
+    rows = [f"{round(1000 * s.start)}\t{round(1000 * s.end)}\t{plain(s.text)}\n" for s in segments]
     return "".join(["start\tend\ttext\n", *rows])
 
 
@@ -97,8 +106,8 @@ def to_ctm(transcript: Transcript, options: Options = PLAIN) -> str:
 
 
 def to_textgrid(transcript: Transcript, options: Options = PLAIN) -> str:
-    """Praat's TextGrid with the tiers `words` and `segments`; see `asr.textgrid`."""
-    return textgrid(transcript)
+    """Praat's TextGrid with the tiers `words` and `segments`, and one of parts if there are any; see `asr.textgrid`."""
+    return textgrid(marked(transcript, options.doubtful_below), parts=options.parts)
 
 
 WRITERS: dict[str, Callable[..., str]] = {
@@ -127,13 +136,14 @@ def write(transcript: Transcript, path: str | Path, format: str, options: Option
     write_text(path, WRITERS[format](transcript, options))
 
 
-def _content(transcript: Transcript) -> dict:
+def _content(transcript: Transcript, options: Options) -> dict:
     pieces = iter(transcript.pieces())
-    segments = [_segment(number, segment, pieces) for number, segment in enumerate(transcript.segments())]
-    return {"text": transcript.text, "segments": segments}
+    segments = [_segment(number, segment, pieces, options) for number, segment in enumerate(transcript.segments())]
+    sure = {} if transcript.confidence is None else {"confidence": round(transcript.confidence, 4)}
+    return {"text": transcript.text, **sure, "segments": segments}
 
 
-def _segment(number: int, segment: Segment, pieces: Iterator[tuple[str, str]]) -> dict:
+def _segment(number: int, segment: Segment, pieces: Iterator[tuple[str, str]], options: Options) -> dict:
     """One segment of whisper's layout; takes as many of the `pieces` as it has words."""
     return {
         "id": number,
@@ -141,17 +151,24 @@ def _segment(number: int, segment: Segment, pieces: Iterator[tuple[str, str]]) -
         "end": round(segment.end, 3),
         "text": segment.text,
         "confidence": round(segment.confidence, 4),
-        "words": [
-            {
-                "word": "".join(piece),
-                "start": round(word.start, 3),
-                "end": round(word.end, 3),
-                "probability": round(word.confidence, 4),
-            }
-            for word, piece in zip(segment.words, pieces, strict=False)
-        ],
+        "words": [_word(word, "".join(piece), options) for word, piece in zip(segment.words, pieces, strict=False)],
         **_alternatives(segment),
     }
+
+
+def _word(word: Word, written: str, options: Options) -> dict:
+    content = {"word": written, **_times(word), "probability": round(word.confidence, 4)}
+    if word.confidence < options.doubtful_below:
+        content["doubtful"] = True
+    if word.parts:
+        content[options.parts] = [
+            {"text": part.text, **_times(part), "probability": round(part.confidence, 4)} for part in word.parts
+        ]
+    return content
+
+
+def _times(of: Word | Part) -> dict[str, float]:
+    return {"start": round(of.start, 3), "end": round(of.end, 3)}
 
 
 def _alternatives(segment: Segment) -> dict:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import chain, product
 from pathlib import Path
 
 from asr.tokens import SPACE, TokenError, Tokens
-from asr.transcript import Word
 from inference.ctc import Emission
 from inference.lexicon import Spellings
 
@@ -71,6 +71,15 @@ class Lexicon:
         found = [self._places.get(word, self._places.get(self._tokens.normalize(word))) for word in text.split()]
         return None if None in found else found
 
+    def ways(self, text: str) -> list[list[int]] | None:
+        """The ways to say a text, as labels, those of spaces between its words too; none if a word is missing."""
+        places = self.find(text)
+        if places is None:
+            return None
+        space = [] if self._tokens.space is None else [self._tokens.space]
+        each = [[spelling for word, spelling in self.spellings if word == place] for place in places]
+        return [list(chain.from_iterable([*space, *one] for one in way))[len(space) :] for way in product(*each)]
+
 
 class LexiconTokens(Tokens):
     """Symbols of a search through a lexicon, read as its words.
@@ -92,23 +101,18 @@ class LexiconTokens(Tokens):
         """The words of a sequence of symbols; one that is not finished is left out."""
         return " ".join(self.lexicon.words[word] for word, _ in self.spellings.read(labels) if word is not None)
 
-    def words(self, emissions: Iterable[Emission], *, step_seconds: float) -> list[Word]:
-        """Words with start and end in seconds and a confidence: the mean of their labels'."""
+    def sound(self, label: int) -> str:
+        """The label that a symbol stands for."""
+        return self.labels[label % len(self.labels)]
+
+    def divided(self, emissions: Iterable[Emission]) -> list[tuple[str, list[Emission]]]:
+        """The words with the emissions of each; one that is not finished is left out."""
         emissions = list(emissions)
-        found = []
-        for last, (word, length) in enumerate(self.spellings.read(one.label for one in emissions)):
-            if word is None:
-                continue
-            group = emissions[last + 1 - length : last + 1]
-            found.append(
-                Word(
-                    text=self.lexicon.words[word],
-                    start=group[0].start * step_seconds,
-                    end=group[-1].end * step_seconds,
-                    confidence=sum(one.score for one in group) / length,
-                )
-            )
-        return found
+        return [
+            (self.lexicon.words[word], emissions[last + 1 - length : last + 1])
+            for last, (word, length) in enumerate(self.spellings.read(one.label for one in emissions))
+            if word is not None
+        ]
 
     def whole(self, emissions: Sequence[Emission]) -> int:
         """Emissions up to the end of the last word."""
@@ -120,9 +124,15 @@ def _labels(spelled: Sequence[str], tokens: Tokens) -> tuple[int, ...]:
     numbers = {label: number for number, label in enumerate(tokens.labels) if number}
     if SPACE in numbers:
         numbers.setdefault("|", numbers[SPACE])
-    found = [numbers.get(label, numbers.get(tokens.normalize(label))) for label in spelled]
+    found = [_number(label, numbers, tokens) for label in spelled]
     if None in found:
         raise TokenError(f"the model has no label {spelled[found.index(None)]!r}")
     while len(found) > 1 and found[-1] == tokens.space:
         found.pop()
     return tuple(found)
+
+
+def _number(label: str, numbers: dict[str, int], tokens: Tokens) -> int | None:
+    """The number of a label; of a phone with its stress, such as AH0, where the model does not tell stress, without."""
+    plain = tokens.normalize(label)
+    return next((numbers[one] for one in (label, plain, plain.rstrip("0123456789")) if one in numbers), None)

@@ -15,6 +15,7 @@ import numpy as np
 
 import asr
 from asr.display import Display, display_for, stamp
+from asr.doubt import Doubt
 from asr.latency import LatencyLog
 from asr.search import Search, SearchConfig
 from asr.stream import SpeechEvent, SpeechSession
@@ -187,6 +188,7 @@ def listen_live(
     output: str | None = None,
     every_event: bool = False,
     search: SearchConfig | None = None,
+    doubt: Doubt | None = None,
 ) -> int:
     """Listen to a microphone, or to raw samples on standard input, until it ends or Ctrl-C; returns the exit code."""
     if record is not None and record == output:
@@ -217,7 +219,7 @@ def listen_live(
             if output:
                 Path(output).unlink()
             raise
-        display = open_things.enter_context(display_for(file=file, every_event=every_event))
+        display = open_things.enter_context(display_for(file=file, every_event=every_event, doubt=doubt))
         warn_of_latency(recognizer.model, session, display)
         what = source.device.name if pipe is None else "standard input"
         print(

@@ -1,4 +1,7 @@
-"""The commands `asr lm make` and `asr lm perplexity`: language models from text, and how well they predict texts."""
+"""The commands `asr lm`: language models from text, how well they predict texts, and what they make up.
+
+`asr lm train`, which trains an LSTM, takes its options from `asr.train_lm_cli`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING
 from inference.shell import count
 
 if TYPE_CHECKING:
+    from asr.sentences import Unit
     from asr.tokens import Tokens
     from inference.ngram import Perplexity
 
@@ -20,13 +24,16 @@ examples:
   asr lm make books.txt --output en.arpa                     3-grams of words
   asr lm make books.txt.gz --prune 0,0,1 --vocabulary-size 50000 --output small.arpa.gz
   asr lm make train.jsonl.gz --unit letter --order 5 --output letters.arpa
+  asr lm train books.txt --out en_lstm                       an LSTM instead; the model comes into en_lstm/model
   asr lm make train.tsv --unit letter --for my_model/model --output letters.arpa
-  asr lm perplexity en.arpa test.txt
+  asr lm perplexity en.arpa test.txt                         and: asr lm perplexity en_lstm/model test.txt
+  asr lm generate en_lstm/model "once upon a" --count 5
 """
 TEXTS = (
     "text file with a sentence a line (also .gz), manifest (.jsonl, .jsonl.gz), table (.tsv with a column text), or "
     "folder of .txt files"
 )
+MODEL = "language model: a file in the ARPA format (.arpa, .arpa.gz), or a directory that `asr lm train` made"
 
 
 class LanguageModelError(ValueError):
@@ -37,8 +44,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add `lm` with its two commands to those of `asr`."""
     lm = commands.add_parser(
         "lm",
-        help="make n-gram language models from text, and measure them",
-        description="Make n-gram language models from text, and measure how well they predict texts.",
+        help="make language models from text, n-grams or an LSTM, and measure them",
+        description="Make language models from text, n-grams or an LSTM, and measure how well they predict texts.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -74,16 +81,37 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     _add_recognizer(make)
     make.set_defaults(run=_make)
 
+    actions.add_parser("train", help="train an LSTM on text (see `asr lm train --help`)", add_help=False)
+
     perplexity = actions.add_parser(
         "perplexity", help="measure how well a model predicts texts", description=_perplexity.__doc__
     )
-    perplexity.add_argument("model", metavar="LM", help="language model in the ARPA format (.arpa, .arpa.gz)")
+    perplexity.add_argument("model", metavar="LM", help=MODEL)
     perplexity.add_argument("texts", nargs="+", metavar="TEXT", help=TEXTS)
     perplexity.add_argument(
         "--unit", choices=("word", "letter"), help="what its n-grams are of (default: letter where it has <space>)"
     )
     _add_recognizer(perplexity)
     perplexity.set_defaults(run=_perplexity)
+
+    generate = actions.add_parser("generate", help="go on with a text as a model would", description=_generate.__doc__)
+    generate.add_argument("model", metavar="LM", help=MODEL)
+    generate.add_argument("text", nargs="?", default="", metavar="TEXT", help="how it begins (default: nothing)")
+    generate.add_argument(
+        "--words", type=count, default=20, metavar="N", help="words that follow at most (default: 20)"
+    )
+    generate.add_argument(
+        "--count", type=count, default=1, metavar="N", help="how many texts, a line each (default: 1)"
+    )
+    generate.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="T",
+        help="1: as the model has it; lower: what is likely is likelier; 0: the likeliest word each time (default: 1)",
+    )
+    generate.add_argument("--seed", type=count, default=0, metavar="N", help="the same one draws the same (default: 0)")
+    generate.set_defaults(run=_generate)
 
 
 def _add_recognizer(parser: argparse.ArgumentParser) -> None:
@@ -136,19 +164,51 @@ def _make(parsed: argparse.Namespace) -> int:
 
 def _perplexity(parsed: argparse.Namespace) -> int:
     """Measure how well a model predicts texts: perplexity with and without unknown words, and how many those are."""
+    from asr import language_models
     from asr.tokens import SPACE
-    from inference.ngram import NgramModel
+
+    words = 0
+
+    def counted(sentences: Iterable[list[str]]) -> Iterator[list[str]]:
+        nonlocal words
+        for sentence in sentences:
+            words += 1 + sentence.count(SPACE)
+            yield sentence
 
     tokens = _tokens(parsed)
     with _progress(parsed.texts, tokens) as (read, say):
         say("reading the model")
-        model = NgramModel.read(parsed.model)
-        unit = parsed.unit or ("letter" if SPACE in model.words else "word")
+        model = language_models.read(parsed.model)
+        unit = parsed.unit or language_models.unit(model)
+        if isinstance(model, language_models.LstmModel) and unit != model.unit:
+            raise LanguageModelError(f"{parsed.model}: is of {model.unit}s; leave --unit {unit} out")
         say("measuring")
-        found = model.perplexity(read(unit))
+        found = model.perplexity(counted(read(unit)))
     print(_summary(found, unit))
+    if unit == "letter":
+        # Of the same texts, in the same nats: what a model of words would have to beat.
+        print(f"perplexity per word               {found.shared(words):.2f}  (a word is its letters and what ends it)")
     if found.unknown:
         _warn_of_spelling(parsed.model, model.words, unit, tokens)
+    return 0
+
+
+def _generate(parsed: argparse.Namespace) -> int:
+    """Go on with a text as a model would: each next word is drawn with the probability that the model gives it.
+
+    A line ends where the model ends the sentence, or after --words. Words are never <unk>.
+    """
+    from asr import language_models
+    from asr.generate import Generator
+
+    model = language_models.read(parsed.model)
+    unit: Unit = language_models.unit(model)
+    generator = Generator(model, unit, temperature=parsed.temperature)
+    unknown = generator.unknown(parsed.text)
+    if unknown:
+        print(f"asr: {parsed.model} does not know {', '.join(unknown)}", file=sys.stderr)
+    for number in range(parsed.count):
+        print(generator(parsed.text, words=parsed.words, seed=parsed.seed, number=number), flush=True)
     return 0
 
 

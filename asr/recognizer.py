@@ -19,8 +19,8 @@ from asr.alternatives import alternatives as make_list
 from asr.search import Search, SearchConfig, SearchError
 from asr.stream import SpeechSession
 from asr.stretches import Segments, stretches
-from asr.tokens import Tokens
 from asr.transcript import Alternative, Transcript, Word
+from asr.words import WordMaker
 from features import audio
 from features.extractor import FeatureExtractor
 from inference import model as models
@@ -58,7 +58,8 @@ class Recognizer:
         if not isinstance(model.extractor, FeatureExtractor):
             raise models.ModelError(f"{model.directory}: recognises gestures, not speech; use `gestures recognize`")
         self.model = model
-        self.tokens = Tokens.of(model)
+        self.words = WordMaker.of(model)
+        self.tokens = self.words.tokens
 
     @classmethod
     def open(cls, directory: str | Path, *, threads: int = 1) -> Recognizer:
@@ -157,15 +158,16 @@ class Recognizer:
         else:
             decoder = GreedyDecoder() if search is None else search.decoder()
             found = [(_emissions(decoder, scores), ())]
-        tokens = self.tokens if search is None else search.tokens
-        groups = [(tokens.words(one, step_seconds=self.model.step_seconds), of) for one, of in found]
+        maker = self.words if search is None else replace(self.words, tokens=search.tokens)
+        # How much was heard is known when all emissions are.
+        divided = [(maker.tokens.divided(one), of) for one, of in found]
         begin, end = (sample / self.model.extractor.rate for sample in (first, first + heard))
-
-        def moved(word: Word) -> Word:
-            # The last step may reach beyond the last sample.
-            return replace(word, start=min(begin + word.start, end), end=min(begin + word.end, end))
-
-        return [([moved(word) for word in group], of) for group, of in groups]
+        groups, now = [], begin
+        for spoken, of in divided:
+            words = maker.made(spoken, begin=begin, earliest=now, latest=end)
+            now = words[-1].end if words else now
+            groups.append((words, of))
+        return groups
 
     def _utterances(self, search: Search, scores: Iterable[np.ndarray]) -> Iterator[Utterance]:
         if not search.beam:

@@ -19,6 +19,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from asr.columns import columns, width
+from asr.reliability import Judged, Reliability
 from asr.text import PLAIN, STATED, normalize
 from inference.markdown import escaped, table
 from training.metrics import Alignment, ErrorCounts, align_tokens, bootstrap_interval
@@ -32,12 +33,16 @@ class ReportError(ValueError):
 
 
 class Pair(NamedTuple):
-    """What was said and what was recognised in one utterance; without a known speaker, `speaker` is None."""
+    """What was said and what was recognised in one utterance; without a known speaker, `speaker` is None.
+
+    `judged` are the recognised words with their confidences, where these are known.
+    """
 
     id: str
     speaker: str | None
     reference: str
     hypothesis: str
+    judged: tuple[Judged, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class EvaluatedUtterance:
     word_errors: ErrorCounts
     word_alignment: Alignment
     char_errors: ErrorCounts
+    judged: tuple[Judged, ...] = ()
 
 
 class SpeakerResult(NamedTuple):
@@ -67,17 +73,26 @@ def evaluate_pairs(pairs: Iterable[Pair], *, form: str = PLAIN) -> Report:
 
     Raises `ReportError` where there are no pairs, and `training.metrics.MetricsError` where jiwer is not installed.
     """
-    report = Report(tuple(_evaluated(*pair, form) for pair in pairs), form)
+    report = Report(tuple(_evaluated(pair, form) for pair in pairs), form)
     if not report.utterances:
         raise ReportError("no utterances to evaluate: give at least one with its reference text")
     return report
 
 
-def _evaluated(id: str, speaker: str | None, reference: str, hypothesis: str, form: str) -> EvaluatedUtterance:
-    ours, theirs = normalize(reference, form), normalize(hypothesis, form)
+def _evaluated(pair: Pair, form: str) -> EvaluatedUtterance:
+    ours, theirs = normalize(pair.reference, form), normalize(pair.hypothesis, form)
     word_errors, word_alignment = align_tokens(ours.split(), theirs.split())
     char_errors, _ = align_tokens(ours, theirs)
-    return EvaluatedUtterance(id, speaker or None, reference, hypothesis, word_errors, word_alignment, char_errors)
+    return EvaluatedUtterance(
+        pair.id,
+        pair.speaker or None,
+        pair.reference,
+        pair.hypothesis,
+        word_errors,
+        word_alignment,
+        char_errors,
+        pair.judged,
+    )
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,11 @@ class Report:
     def characters(self) -> ErrorCounts:
         """Errors of characters in all utterances; its `rate` is the CER."""
         return sum((one.char_errors for one in self.utterances), ErrorCounts.zero())
+
+    @cached_property
+    def judged(self) -> tuple[Judged, ...]:
+        """The recognised words of all utterances with their confidences."""
+        return tuple(word for one in self.utterances for word in one.judged)
 
     @cached_property
     def speakers(self) -> list[SpeakerResult]:
@@ -155,7 +175,7 @@ class Report:
         return sorted(wrong, key=lambda one: (-one.word_errors.errors, -one.word_errors.rate, one.id))[:limit]
 
     def summary(self) -> str:
-        """The totals in three lines of plain text."""
+        """The totals in three lines of plain text, and one on confidences where they are known."""
         wrong = sum(one.word_errors.errors > 0 for one in self.utterances)
         return "\n".join(
             [
@@ -163,6 +183,7 @@ class Report:
                 _total("CER", self.characters, self.char_interval, "characters"),
                 f"{wrong} of {len(self.utterances)} utterances have errors; {self._interval_note()}"
                 + ("" if self.form == PLAIN else f"; compared as {self.form}"),
+                *([Reliability(self.judged).summary()] if self.judged else []),
             ]
         )
 
@@ -181,6 +202,8 @@ class Report:
             ),
             self._interval_note().capitalize() + ".",
         ]
+        if self.judged:
+            parts += ["## Confidence", Reliability(self.judged).to_markdown()]
         if any(result.speaker is not None for result in self.speakers):
             parts += ["## Speakers", table(*self._speaker_rows())]
         if self.words.errors:

@@ -7,20 +7,24 @@ moment, and serves any number of recordings and streams.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from asr import language_models
 from asr.flashlight import Flashlight, SearchError
+from asr.language_models import AnyLanguageModel
 from asr.lexicon import Lexicon, LexiconTokens
 from asr.tokens import SPACE, TokenError, Tokens
 from inference.beam import BeamDecoder, Fusion
 from inference.ctc import GreedyDecoder
-from inference.fusion import LabelModel, WithHotWords, WordModel
+from inference.fusion import LabelModel, LanguageModel, Together, WithHotWords, WordModel
 from inference.hotwords import HotWords
+from inference.in_a_row import InARow
 from inference.lexicon import LexiconModel
-from inference.ngram import NgramModel
+from inference.lstm_lm import LstmModel
 from inference.session import Decoder
 
 BEAM = 32  # where a language model or hot words ask for one
@@ -33,10 +37,14 @@ class SearchConfig:
 
     Args:
         beam: Hypotheses kept; 0 is greedy, unless there is a language model or hot words.
-        lm: Language model over words, or over the model's own labels (letters and <space>), as an ARPA file.
-        lm_weight: What its log probabilities are multiplied by.
-        word_bonus: Gain of each word (or label) in nats, against the shortness that a language model prefers.
-        unknown_bonus: Gain of a word that the language model does not know, besides; -1000 allows for none.
+        lm: Language model over words, or over the model's own labels (letters and <space>): an ARPA file, or the
+            directory of an LSTM. Of several, a mapping from each to its weight, or to none; their log probabilities add
+            up.
+        lm_weight: What its log probabilities are multiplied by; those of several without a weight share it.
+        word_bonus: Gain of each word (or label) in nats, against the shortness that a language model prefers; each of
+            several gives its share.
+        unknown_bonus: Gain of a word that the language model does not know, besides; -1000 allows for none. Each of
+            several that does not know it gives its share.
         hot_words: Words and phrases to be expected, with their boosts in nats.
         alternatives: Texts of each utterance that are given at most, the best one among them; 0 gives none. A list
             needs a beam some times as wide.
@@ -49,7 +57,7 @@ class SearchConfig:
     """
 
     beam: int = 0
-    lm: str | Path | None = None
+    lm: str | Path | Mapping[str, float | None] | None = None
     lm_weight: float = 0.8
     word_bonus: float = 1.0
     unknown_bonus: float = -5.0
@@ -68,6 +76,7 @@ class SearchConfig:
             )
         gains = {name: getattr(self, name) for name in ("lm_weight", "word_bonus", "unknown_bonus")}
         gains.update((f"the boost of {text!r}", nats) for text, nats in self.hot_words.items())
+        gains.update((f"the weight of {path}", weight) for path, weight in self.language_models().items())
         for name, value in gains.items():
             if not math.isfinite(value):
                 raise SearchError(f"{name} is {value}; give a number")
@@ -75,8 +84,34 @@ class SearchConfig:
             raise SearchError(f"decoder is {self.decoder!r}; it is beam or flashlight")
         if self.decoder == "flashlight" and self.lexicon is None:
             raise SearchError("the decoder flashlight needs a lexicon of the words that it may write")
+        if self.decoder == "flashlight" and any(Path(path).is_dir() for path in self.language_models()):
+            raise SearchError("the decoder flashlight takes no LSTM; the decoder beam does")
+        if self.decoder == "flashlight" and isinstance(self.lm, Mapping):
+            raise SearchError("the decoder flashlight takes one language model; the decoder beam takes several")
         if self.decoder == "flashlight" and self.hot_words:
             raise SearchError("the decoder flashlight takes no hot words; the decoder beam does")
+
+    def language_models(self) -> dict[str | Path, float]:
+        """The language models and their weights."""
+        given = self.lm if isinstance(self.lm, Mapping) else {} if self.lm is None else {self.lm: None}
+        return {path: self.lm_weight / len(given) if weight is None else weight for path, weight in given.items()}
+
+    def files(self) -> list[Path]:
+        """The files that the language models and the lexicon are in."""
+        paths = [Path(path) for path in (*self.language_models(), self.lexicon) if path is not None]
+        return [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+
+    def absolute(self) -> SearchConfig:
+        """The same, wherever a program runs."""
+        lexicon = None if self.lexicon is None else os.path.abspath(self.lexicon)
+        lm = self.lm if self.lm is None else _absolute(self.lm)
+        return replace(self, lm=lm, lexicon=lexicon)
+
+
+def _absolute(lm: str | Path | Mapping[str, float | None]) -> str | dict[str, float | None]:
+    if isinstance(lm, Mapping):
+        return {os.path.abspath(path): weight for path, weight in lm.items()}
+    return os.path.abspath(lm)
 
 
 class Search:
@@ -94,7 +129,7 @@ class Search:
 
     Raises:
         SearchError: hot words cannot be written with the labels, or none of the language model's words can.
-        inference.ngram.NgramError: the language model cannot be read.
+        inference.ngram.NgramError, inference.model.ModelError: a language model cannot be read.
     """
 
     def __init__(self, tokens: Tokens, config: SearchConfig | None = None):
@@ -118,49 +153,74 @@ class Search:
 
 
 def _fusion(tokens: Tokens, config: SearchConfig) -> Fusion | None:
+    hot = None
+    if config.hot_words:
+        of_words = isinstance(tokens, LexiconTokens)
+        hot = _hot_phrases(tokens, config) if of_words else _hot_words(tokens, config.hot_words)
+    weights = config.language_models()
+    # What a word gains beside its probability, it gains once.
+    share = 1 / max(len(weights), 1)
+    bonuses = {"bonus": share * config.word_bonus, "unknown_bonus": share * config.unknown_bonus}
+    read = [(str(path), language_models.read(path), weight) for path, weight in weights.items()]
     if isinstance(tokens, LexiconTokens):
-        return _lexicon(tokens, config)
-    hot = _hot_words(tokens, config.hot_words) if config.hot_words else None
-    if config.lm is None:
+        # The first also takes care of hot words.
+        models: list[Fusion] = [
+            _lexicon(tokens, lm, path, str(config.lexicon), weight=weight, hot_words=None if k else hot, **bonuses)
+            for k, (path, lm, weight) in enumerate(read or [("", None, 0.0)])
+        ]
+        return models[0] if len(models) == 1 else Together(models)
+    if not read:
         return hot
-    model = _language_model(tokens, NgramModel.read(config.lm), config)
+    models = [_language_model(tokens, lm, path, weight=weight, **bonuses) for path, lm, weight in read]
+    model = models[0] if len(models) == 1 else Together(models)
     return model if hot is None else WithHotWords(model, hot)
 
 
-def _lexicon(tokens: LexiconTokens, config: SearchConfig) -> LexiconModel:
+def _lexicon(
+    tokens: LexiconTokens,
+    lm: AnyLanguageModel | None,
+    path: str,
+    lexicon: str,
+    *,
+    weight: float,
+    bonus: float,
+    unknown_bonus: float,
+    hot_words: HotWords | None,
+) -> LexiconModel:
     words = tokens.lexicon.words
-    model, numbers_W, bonus_W = None, [0] * len(words), [0.0] * len(words)
-    if config.lm is not None:
-        model = NgramModel.read(config.lm)
-        numbers = {tokens.normalize(word): number for number, word in reversed(tuple(enumerate(model.words)))}
-        numbers_W = [model.id(word) for word in words]
+    numbers_W, bonus_W = [0] * len(words), [0.0] * len(words)
+    if lm is not None:
+        if language_models.unit(lm) == "letter":
+            raise SearchError(f"{path}: is of letters, and a lexicon needs one of words")
+        numbers = {tokens.normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
+        numbers_W = [lm.id(word) for word in words]
         numbers_W = [
-            numbers.get(tokens.normalize(word), model.unknown) if number == model.unknown else number
+            numbers.get(tokens.normalize(word), lm.unknown) if number == lm.unknown else number
             for word, number in zip(words, numbers_W, strict=True)
         ]
-        if all(number == model.unknown for number in numbers_W):
-            raise SearchError(f"{config.lm}: knows none of the words in {config.lexicon}; make one of texts with them")
-        bonus_W = [
-            config.word_bonus + (config.unknown_bonus if number == model.unknown else 0.0) for number in numbers_W
-        ]
-    hot = None
-    if config.hot_words:
-        phrases: dict[tuple[int, ...], float] = {}
-        for text, boost in config.hot_words.items():
-            found = tokens.lexicon.find(text)
-            if not found:
-                raise SearchError(f"hot word {text!r}: is not in {config.lexicon}; add it there, or leave it out")
-            phrases[tuple(found)] = boost
-        hot = HotWords(phrases, labels=len(words), space=None)
+        if all(number == lm.unknown for number in numbers_W):
+            raise SearchError(f"{path}: knows none of the words in {lexicon}; make one of texts with them")
+        bonus_W = [bonus + (unknown_bonus if number == lm.unknown else 0.0) for number in numbers_W]
     return LexiconModel(
         tokens.spellings,
-        model=model,
+        model=None if lm is None else _in_a_row(lm),
         numbers_W=numbers_W,
         bonus_W=bonus_W,
-        weight=config.lm_weight,
+        weight=weight,
         space=tokens.space,
-        hot_words=hot,
+        hot_words=hot_words,
     )
+
+
+def _hot_phrases(tokens: LexiconTokens, config: SearchConfig) -> HotWords:
+    """Hot words as phrases of the lexicon's words."""
+    phrases: dict[tuple[int, ...], float] = {}
+    for text, boost in config.hot_words.items():
+        found = tokens.lexicon.find(text)
+        if not found:
+            raise SearchError(f"hot word {text!r}: is not in {config.lexicon}; add it there, or leave it out")
+        phrases[tuple(found)] = boost
+    return HotWords(phrases, labels=len(tokens.lexicon.words), space=None)
 
 
 def _hot_words(tokens: Tokens, boosts: Mapping[str, float]) -> HotWords:
@@ -176,22 +236,29 @@ def _hot_words(tokens: Tokens, boosts: Mapping[str, float]) -> HotWords:
     return HotWords(phrases, labels=len(tokens.labels), space=tokens.space)
 
 
-def _language_model(tokens: Tokens, lm: NgramModel, config: SearchConfig) -> Fusion:
-    settings = {"weight": config.lm_weight, "bonus": config.word_bonus, "unknown_bonus": config.unknown_bonus}
-    if tokens.space is None or SPACE in lm.words:
+def _language_model(tokens: Tokens, lm: AnyLanguageModel, path: str, **settings: float) -> Fusion:
+    model = _in_a_row(lm)
+    if tokens.space is None or language_models.unit(lm) == "letter":
         # Of what the labels are of: words, or letters.
         numbers = {tokens.normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
         numbers.update((word, number) for number, word in enumerate(lm.words))  # of an apostrophe alone nothing is left
         numbers[SPACE] = lm.id(SPACE)
         words_V = [lm.unknown, *(numbers.get(label, lm.unknown) for label in tokens.labels[1:])]
-        if all(word == lm.unknown for word in words_V):
+        if all(word in (lm.unknown, lm.id(SPACE)) for word in words_V):
             unit = "words" if tokens.unit == "word" else "letters"
-            raise SearchError(f"{config.lm}: knows none of the model's {unit}; make one of texts that have them")
-        return LabelModel(lm, words_V, unknown=lm.unknown, **settings)
+            raise SearchError(f"{path}: knows none of the model's {unit}; make one of texts that have them")
+        return LabelModel(model, words_V, unknown=lm.unknown, **settings)
     spellings = [_spelling(tokens, word) for word in lm.words]
     if not any(spellings):
-        raise SearchError(f"{config.lm}: none of its words can be written with the model's letters")
-    return WordModel(lm, spellings, unknown=lm.unknown, labels=len(tokens.labels), space=tokens.space, **settings)
+        raise SearchError(f"{path}: none of its words can be written with the model's letters")
+    return WordModel(model, spellings, unknown=lm.unknown, labels=len(tokens.labels), space=tokens.space, **settings)
+
+
+def _in_a_row(lm: AnyLanguageModel) -> LanguageModel:
+    """As it is used: where a sentence ends nobody says, which n-grams forget by themselves."""
+    if not isinstance(lm, LstmModel):
+        return lm
+    return InARow(lm, end=lm.end, space=lm.id(SPACE) if lm.unit == "letter" else None)
 
 
 def _spelling(tokens: Tokens, word: str) -> Sequence[int] | None:
@@ -203,6 +270,16 @@ def _spelling(tokens: Tokens, word: str) -> Sequence[int] | None:
     except TokenError:
         return None
     return None if tokens.space in labels else labels
+
+
+def language_model(given: str) -> tuple[str, float | None]:
+    """A language model as it is given on a command line, `PATH` or `PATH=WEIGHT`, and its weight if it has one.
+
+    Raises:
+        SearchError: what stands behind the = is no number.
+    """
+    path, stands, weight = given.rpartition("=")
+    return (path, _number(weight, f"--lm {given}")) if stands and not Path(given).exists() else (given, None)
 
 
 def hot_word(given: str, *, boost: float = BOOST) -> tuple[str, float]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from asr.search import SearchConfig
 
 # Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.
-SEARCH = ("beam", "lm", "lm_weight", "word_bonus", "unknown_bonus", "alternatives", "lexicon", "decoder")
+SEARCH = ("beam", "lm_weight", "word_bonus", "unknown_bonus", "alternatives", "lexicon", "decoder")
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +20,19 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         "search", "what is known beside the sound; a language model, a lexicon or hot words use a beam"
     )
     search.add_argument("--beam", type=count, metavar="N", help="hypotheses kept; 0 is greedy (default: 0, or 32)")
-    search.add_argument("--lm", metavar="FILE", help="language model over words, as `asr lm make` writes them (ARPA)")
-    search.add_argument("--lm-weight", type=float, metavar="W", help="how much it counts (default: 0.8)")
+    search.add_argument(
+        "--lm",
+        action="append",
+        metavar="LM[=W]",
+        help="language model over words or letters, a file of `asr lm make` (ARPA) or a directory of `asr lm train` "
+        "(LSTM), if need be with its weight; may be given several times, and their log probabilities add up",
+    )
+    search.add_argument(
+        "--lm-weight",
+        type=float,
+        metavar="W",
+        help="how much it counts; those without their own share it (default: 0.8)",
+    )
     search.add_argument("--word-bonus", type=float, metavar="NATS", help="gain of each word beside it (default: 1)")
     search.add_argument(
         "--unknown-bonus",
@@ -46,7 +57,7 @@ def search_config(parsed: argparse.Namespace) -> SearchConfig:
     Raises:
         ValueError: they do not go together.
     """
-    from asr.search import BOOST, SearchConfig, hot_word, read_hot_words
+    from asr.search import BOOST, SearchConfig, hot_word, language_model, read_hot_words
 
     for name in ("lm_weight", "word_bonus", "unknown_bonus"):
         if parsed.lm is None and getattr(parsed, name) is not None:
@@ -59,7 +70,10 @@ def search_config(parsed: argparse.Namespace) -> SearchConfig:
     hot_words = {} if parsed.hot_words is None else read_hot_words(parsed.hot_words, boost=boost)
     hot_words.update(hot_word(text, boost=boost) for text in parsed.hot_word or ())
     given = {name: getattr(parsed, name) for name in SEARCH if getattr(parsed, name, None) is not None}
-    return SearchConfig(**given, hot_words=hot_words)
+    models = dict(language_model(text) for text in parsed.lm or ())
+    # One that has no weight of its own has the one of --lm-weight.
+    lm = next(iter(models), None) if list(models.values()) in ([], [None]) else models
+    return SearchConfig(**given, lm=lm, hot_words=hot_words)
 
 
 def _add_lexicon(search: argparse._ArgumentGroup) -> None:

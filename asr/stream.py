@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from asr.alternatives import alternatives
 from asr.search import Search
-from asr.tokens import Tokens
 from asr.transcript import Alternative, Transcript, Word
+from asr.words import WordMaker
 from features.audio import Resampler, mono
-from inference.ctc import Emission, GreedyDecoder
+from inference.ctc import GreedyDecoder
 from inference.endpoint import EndpointRules
 from inference.model import Model, ModelError
 from inference.session import Activity, Event, LabelSession, Update
@@ -73,8 +73,8 @@ class SpeechSession:
         check_streams(model)
         chunk_frames = model.scorer.frames(chunk, extractor.shift_seconds)
         lookahead_frames = model.scorer.frames(lookahead, extractor.shift_seconds)
-        self._tokens = Tokens.of(model) if search is None else search.tokens
-        self._step_seconds = model.step_seconds
+        self._words = WordMaker.of(model, None if search is None else search.tokens)
+        self._tokens = self._words.tokens
         self._model_rate = extractor.rate
         self.rate = extractor.rate if rate is None else rate
         self._model_name = model.name
@@ -103,6 +103,8 @@ class SpeechSession:
         self._resampler = Resampler(self.rate, self._model_rate)
         self._pushed = 0
         self._shown = ("", "")
+        # Where the last final word ends: the next one, which may have been said at once, does not begin before.
+        self._ended = 0.0
 
     @property
     def seconds(self) -> float:
@@ -151,21 +153,25 @@ class SpeechSession:
         return events
 
     def _event(self, update: Update) -> SpeechEvent:
-        words = tuple(self._words(update.settled + update.tentative, update.origin))
+        origin = update.origin / self._model_rate
+        words = tuple(
+            self._words.words(
+                update.settled + update.tentative,
+                begin=origin,
+                earliest=max(origin, self._ended),
+                # Not how much was pushed, which must not show in an event; but resampling may round up.
+                latest=min(update.heard / self._model_rate, self.seconds),
+            )
+        )
         text = " ".join(word.text for word in words)
         stable = text if update.final else self._tokens.decode(emission.label for emission in update.settled)
         assert text.startswith(stable), "what is stable begins the text"
-        # Not how much was pushed: that must not show in an event.
-        start, end = (words[0].start, words[-1].end) if words else 2 * (update.origin / self._model_rate,)
+        if update.final and words:
+            self._ended = words[-1].end
+        start, end = (words[0].start, words[-1].end) if words else (origin, origin)
         confidence = sum(word.confidence for word in words) / len(words) if words else 0.0
         others = alternatives(update.hypotheses, self._tokens, count=self._alternatives)
         return SpeechEvent(start, end, text, confidence, update.final, stable, words, others)
-
-    def _words(self, emissions: Sequence[Emission], origin: int) -> Iterator[Word]:
-        """Words with times of the stream; the last step may reach beyond the last sample."""
-        begin, heard = origin / self._model_rate, self.seconds
-        for word in self._tokens.words(emissions, step_seconds=self._step_seconds):
-            yield replace(word, start=min(begin + word.start, heard), end=min(begin + word.end, heard))
 
 
 def check_streams(model: Model) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 import asr
+from asr.doubt import Doubt
 from asr.formats import WRITERS, Options, suffix, to_json_line
 from asr.listen import BLOCK_SECONDS, Stopwatch, listen, paced, warn_of_latency
 from asr.recognizer import Recognizer
@@ -49,6 +50,7 @@ class Settings:
         streaming: How the files are heard as streams; none hears them with full context.
         segments: How long recordings are divided; they are not if not given.
         rules: What subtitles must be like.
+        doubt: Which words are marked or left out.
         mark: Of the files that are being written; see `inference.files.writing`.
     """
 
@@ -60,6 +62,7 @@ class Settings:
     streaming: Streaming | None = None
     segments: Segments | None = None
     rules: SubtitleRules = field(default_factory=SubtitleRules)
+    doubt: Doubt = field(default_factory=Doubt)
     mark: str | None = None
 
     def results(self, name: str) -> list[Path]:
@@ -129,7 +132,10 @@ class Transcriber:
             transcript, report = hear(
                 self._recognizer, recording, settings.streaming, search=self._search, progress=progress
             )
-        options = Options(recording=as_text(recording.name), rules=settings.rules)
+        transcript = settings.doubt.kept(transcript)
+        options = Options(
+            recording=as_text(recording.name), rules=settings.rules, doubtful_below=settings.doubt.marks_below
+        )
         if settings.output is None:
             return Heard(printed(transcript, settings.formats[0], options, recording), report)
         # All of them are made before the first is written.
@@ -146,7 +152,7 @@ def printed(transcript: Transcript, format: str, options: Options, recording: Re
         return text
     source = as_text(recording.source)
     if format == "json":
-        return to_json_line(transcript, source)
+        return to_json_line(transcript, source, options)
     return "".join(f"{source}: {line}\n" for line in text.splitlines()) if format == "txt" else text
 
 

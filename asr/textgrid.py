@@ -23,17 +23,19 @@ class Interval(NamedTuple):
     text: str
 
 
-def to_text(transcript: Transcript) -> str:
-    """The long text format with two interval tiers, `words` and `segments`.
+def to_text(transcript: Transcript, *, parts: str = "letters") -> str:
+    """The long text format with two interval tiers, `words` and `segments`, and `parts` where words have parts.
 
     Praat refuses an interval without length and one that overlaps another. Words are therefore moved as far as it
-    takes for each to last 1 ms at least, and where they overlap the later one begins when the earlier one ends. Only if
-    the recording is shorter than its words take so is the TextGrid longer than the recording.
+    takes for each to last 1 ms at least, and where they overlap the later one begins when the earlier one ends; parts
+    likewise, within their word as far as it has room. Only if the recording is shorter than its words take so is the
+    TextGrid longer than the recording.
     """
     # A length such as 0.123 s must not become 124 ms because it is a little more as a binary fraction.
     recorded = math.ceil(round(1000 * transcript.duration, 6))
     last = max((round(1000 * word.end) for word in transcript.words), default=0)
-    length = max(recorded, last, len(transcript.words), 1)
+    pieces = [part for word in transcript.words for part in word.parts]
+    length = max(recorded, last, len(transcript.words), len(pieces), 1)
     seconds = transcript.duration if length == recorded else length / 1000
     times = _apart([(round(1000 * word.start), round(1000 * word.end)) for word in transcript.words], length)
     words = [Interval(*time, plain(word.text)) for time, word in zip(times, transcript.words, strict=True)]
@@ -41,6 +43,10 @@ def to_text(transcript: Transcript) -> str:
     for segment in transcript.segments():
         done += len(segment.words)
         segments.append(Interval(times[done - len(segment.words)][0], times[done - 1][1], plain(segment.text)))
+    tiers = {"words": words, "segments": segments}
+    if pieces:
+        inside = _apart([(round(1000 * part.start), round(1000 * part.end)) for part in pieces], length)
+        tiers[parts] = [Interval(*time, plain(part.text)) for time, part in zip(inside, pieces, strict=True)]
     lines = [
         'File type = "ooTextFile"',
         'Object class = "TextGrid"',
@@ -48,10 +54,10 @@ def to_text(transcript: Transcript) -> str:
         "xmin = 0",
         f"xmax = {_decimal(seconds)}",
         "tiers? <exists>",
-        "size = 2",
+        f"size = {len(tiers)}",
         "item []:",
     ]
-    for number, (name, tier) in enumerate((("words", words), ("segments", segments)), start=1):
+    for number, (name, tier) in enumerate(tiers.items(), start=1):
         tiled = _tiled(tier, length)
         lines += [
             f"    item [{number}]:",

@@ -1,4 +1,4 @@
-"""Words to labels and back: letters or whole words of any script, and where words begin and end."""
+"""Words to labels and back: letters or whole words of any script, and which labels make up a word."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from asr.text import FORMS, PLAIN, Form, normalize
-from asr.transcript import Word
 from inference.ctc import Emission
 from inference.model import BLANK, Model
 
@@ -137,8 +136,12 @@ class Tokens:
             return " ".join(pieces)
         return " ".join("".join(" " if piece == SPACE else piece for piece in pieces).split())
 
-    def words(self, emissions: Iterable[Emission], *, step_seconds: float) -> list[Word]:
-        """Words with start and end in seconds and a confidence: the mean of their labels'."""
+    def sound(self, label: int) -> str:
+        """What a label of an emission stands for."""
+        return self.labels[label]
+
+    def divided(self, emissions: Iterable[Emission]) -> list[tuple[str, list[Emission]]]:
+        """The words with the emissions of each; those of spaces belong to none."""
         groups: list[list[Emission]] = []
         open_word = False
         for emission in emissions:
@@ -149,15 +152,7 @@ class Tokens:
                 groups.append([])
             groups[-1].append(emission)
             open_word = True
-        return [
-            Word(
-                text="".join(self.labels[e.label] for e in group),
-                start=group[0].start * step_seconds,
-                end=group[-1].end * step_seconds,
-                confidence=sum(e.score for e in group) / len(group),
-            )
-            for group in groups
-        ]
+        return [("".join(self.labels[one.label] for one in group), group) for group in groups]
 
     def whole(self, emissions: Sequence[Emission]) -> int:
         """Emissions up to the end of the last whole word, the space after it included; spaces alone are no word."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from asr.alphabet import make_tokens
+from asr.calibrate import calibrate_trained
 from asr.letters import SHOWN, Seen, count_pieces, shown, table
 from asr.tokens import TokenConfig, Tokens
 from encoders.blstm import EncoderConfig
@@ -25,6 +26,7 @@ from inference.progress import with_bar
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Example
 from training.latency import LatencyConfig
+from training.loop import first_process, wait_for_all
 from training.manifests import Item, ManifestError
 from training.metrics import ErrorCounts, align_tokens
 from training.objectives import CtcObjective
@@ -32,6 +34,8 @@ from training.run import Card, as_started, finished_or_noted, train_model
 
 # Utterances that the global mean and deviation of the features are taken from.
 STATISTICS_ITEMS = 2000
+# Development utterances that confidences are calibrated on at the end, at most.
+CALIBRATION_ITEMS = 2000
 # Labels that are named before training because so few utterances have them.
 RAREST = 5
 
@@ -124,7 +128,7 @@ def train(
     """Train a recogniser and write it to `out/model`.
 
     A run that was interrupted goes on from its last checkpoint when it is called again with the same settings; a run
-    that is finished gives back its model.
+    that is finished gives back its model. At the end confidences are calibrated on the development utterances.
 
     Args:
         config: All settings. Features and encoder of `start_from`, if given, take the place of the ones here.
@@ -163,7 +167,7 @@ def train(
     )
     load = LoadSpeech(extractor, tokens, config.augment, cache_mb=config.loop.cache_mb // (config.loop.workers + 1))
     _say_labels(found, tokens)
-    return train_model(
+    model = train_model(
         config,
         extractor=extractor,
         labels=tokens.labels,
@@ -177,6 +181,10 @@ def train(
         start_from=start_from,
         card=Card(f"CTC over {tokens.unit} labels", command=command, data_note=data_note),
     )
+    if first_process():
+        calibrate_trained(model.directory, dev[:CALIBRATION_ITEMS])
+    wait_for_all()
+    return models.load(model.directory)
 
 
 def make_extractor(config: FeatureConfig, items: Sequence[Item], *, seed: int) -> FeatureExtractor:

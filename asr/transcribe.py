@@ -167,8 +167,8 @@ def _unfinished(names: dict[str, str], settings: Settings, *, overwrite: bool) -
     folder = Path(settings.output)
     make_folder(folder)
     made_from = [path for path in find(settings.model).iterdir() if path.is_file()]
-    if settings.search is not None and settings.search.lm is not None:
-        made_from.append(Path(settings.search.lm))
+    if settings.search is not None:
+        made_from += settings.search.files()
     left = [
         source
         for source, name in names.items()
@@ -212,6 +212,6 @@ def _elsewhere(settings: Settings) -> Settings:
         absolute["model"] = os.path.abspath(settings.model)
     if settings.output is not None:
         absolute["output"] = os.path.abspath(settings.output)
-    if settings.search is not None and settings.search.lm is not None:
-        absolute["search"] = replace(settings.search, lm=os.path.abspath(settings.search.lm))
+    if settings.search is not None:
+        absolute["search"] = settings.search.absolute()
     return replace(settings, **absolute)

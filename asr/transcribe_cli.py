@@ -70,6 +70,7 @@ def run(parsed: argparse.Namespace, *, search: SearchConfig, streams: dict, ever
         streams: The settings of streams, with their defaults.
         every_format: Name that stands for all formats.
     """
+    from asr.confidence_cli import doubt_of
     from asr.formats import WRITERS
     from asr.sources import InputError, listed
     from asr.subtitles import SubtitleRules
@@ -104,6 +105,7 @@ def run(parsed: argparse.Namespace, *, search: SearchConfig, streams: dict, ever
             streaming=Streaming(realtime=parsed.realtime, **streams) if parsed.streaming else None,
             segments=_segments(parsed, streams),
             rules=SubtitleRules(**rules),
+            doubt=doubt_of(parsed),
         ),
         workers=Workers(jobs=parsed.jobs, ray=parsed.ray),
         overwrite=parsed.overwrite,

@@ -5,16 +5,31 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One word as it was recognised, from `start` to `end` in seconds, with a `confidence` in [0, 1]."""
+class Part(NamedTuple):
+    """A letter or phone of a word, from `start` to `end` in seconds, with the score of its label in [0, 1]."""
 
     text: str
     start: float
     end: float
     confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word as it was recognised, from `start` to `end` in seconds.
+
+    Its `confidence` in [0, 1] is the probability that it is right, as far as the model is calibrated, and else the mean
+    score of its labels. `parts` are its letters or phones, in order, where they were asked for.
+    """
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+    parts: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
         assert 0 <= self.start <= self.end, f"times of {self}"
@@ -105,6 +120,14 @@ class Transcript:
         if pieces:
             pieces[-1] = (pieces[-1][0], pieces[-1][1] + self.text[read:])
         return pieces
+
+    @property
+    def confidence(self) -> float | None:
+        """The share of its words that can be expected to be right, the mean of their confidences; none without words.
+
+        Words that were left out do not show in it.
+        """
+        return sum(word.confidence for word in self.words) / len(self.words) if self.words else None
 
     def segments(self, *, pause: float = 1.0) -> list[Segment]:
         """The transcript in pieces, none of them empty.

@@ -5,6 +5,7 @@ The scores of a model do not depend on them, so they are made once and searched 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -67,7 +68,7 @@ def tune(
     scored: Sequence[Scored],
     config: SearchConfig,
     *,
-    settings: Sequence[str] = tuple(STEPS),
+    settings: Sequence[str] | None = None,
     progress: Callable[[SearchConfig, Report], None] | None = None,
 ) -> SearchConfig:
     """The configuration with the fewest word errors on utterances, those of characters where words are even.
@@ -76,19 +77,38 @@ def tune(
         recognizer: The model.
         scored: Utterances to choose on; what is reported must be measured on others.
         config: Where to begin, and what is not chosen.
-        settings: Which ones are chosen.
+        settings: Which ones are chosen; if not given, the bonuses and the weight, or those of each of several models.
         progress: Called with each configuration that was tried and what came of it.
     """
 
     def cost(point: Mapping[str, float]) -> tuple[int, int]:
-        tried = replace(config, **point)
+        tried = _moved(config, point)
         found = report(recognizer, scored, Search(recognizer.tokens, tried))
         if progress is not None:
             progress(tried, found)
         return found.words.errors, found.characters.errors
 
-    start = {name: float(getattr(config, name)) for name in settings}
-    return replace(config, **pattern_search(start, {name: STEPS[name] for name in settings}, cost, halvings=HALVINGS))
+    start = {name: value for name, value in _chosen(config).items() if settings is None or name in settings}
+    steps = {name: STEPS.get(name, STEPS["lm_weight"] / 2) for name in start}
+    return _moved(config, pattern_search(start, steps, cost, halvings=HALVINGS))
+
+
+def _chosen(config: SearchConfig) -> dict[str, float]:
+    """What there is to choose: the settings of `STEPS` or, for the weights of several models, the path of each."""
+    settings = {name: float(getattr(config, name)) for name in STEPS}
+    if isinstance(config.lm, Mapping):
+        del settings["lm_weight"]
+        settings = {str(path): weight for path, weight in config.language_models().items()} | settings
+    return settings
+
+
+def _moved(config: SearchConfig, point: Mapping[str, float]) -> SearchConfig:
+    """The configuration with other values of what is chosen."""
+    own = {name: value for name, value in point.items() if name in STEPS}
+    if not isinstance(config.lm, Mapping):
+        return replace(config, **own)
+    weights = {str(path): point.get(str(path), weight) for path, weight in config.language_models().items()}
+    return replace(config, **own, lm=weights)
 
 
 def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) -> int:
@@ -119,7 +139,10 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
 
 def options(config: SearchConfig) -> str:
     """The settings that are chosen as options of the commands that search."""
-    return " ".join(f"--{name.replace('_', '-')} {getattr(config, name):g}" for name in STEPS)
+    return " ".join(
+        f"--{name.replace('_', '-')} {value:g}" if name in STEPS else f"--lm {shlex.quote(f'{name}={value:g}')}"
+        for name, value in _chosen(config).items()
+    )
 
 
 def _errors(found: Report) -> str:

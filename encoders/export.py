@@ -96,7 +96,7 @@ def export(network: Network) -> Exported:
                 value("next_h", TensorProto.FLOAT, state_h),
                 value("next_c", TensorProto.FLOAT, state_c),
             ],
-            initializer=_external(weights) + graph.constants,
+            initializer=external(weights) + graph.constants,
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=9,
@@ -105,7 +105,7 @@ def export(network: Network) -> Exported:
     return Exported(model.SerializeToString(deterministic=True), weights)
 
 
-def _external(weights: bytes) -> list[onnx.TensorProto]:
+def external(weights: bytes) -> list[onnx.TensorProto]:
     """Initializers that point into the safetensors file: 8 bytes of header length, a JSON header, the arrays."""
     (header_size,) = struct.unpack("<Q", weights[:8])
     header = json.loads(weights[8 : 8 + header_size])

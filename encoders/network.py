@@ -26,6 +26,11 @@ class Network(nn.Module):
         self.encoder = Blstm(input_size, config)
         self.head = HEADS[head](self.encoder.output_size, labels)
 
+    @property
+    def subsampling(self) -> int:
+        """Input frames for each step of scores."""
+        return self.encoder.config.total_subsampling
+
     def forward(self, frames_BTF: Tensor, lengths_B: Tensor, latency: Latency | None = None) -> tuple[Tensor, Tensor]:
         """What the head says of each step (B,T',V), and lengths (B); see `Blstm.forward` for the arguments."""
         encoded, lengths_B = self.encoder(frames_BTF, lengths_B, latency)

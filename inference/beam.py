@@ -21,6 +21,7 @@ from typing import Protocol
 
 import numpy as np
 
+from inference import remembering
 from inference.ctc import NEVER, Emission, align, checked
 from inference.prefixes import ROOT, PrefixTree
 
@@ -55,7 +56,8 @@ class Hypothesis:
 class Fusion(Protocol):
     """What a search knows beside the scores, as gains in nats that depend on the labels alone.
 
-    States are integers; two texts after which everything gains alike should have the same one.
+    States are integers; two texts after which everything gains alike should have the same one. One that computes what
+    its states mean, `inference.remembering`, is told each `SETTLE_FRAMES` which of them a prefix still has.
     """
 
     def begin(self) -> int:
@@ -108,7 +110,8 @@ class BeamDecoder:
             raise ValueError(f"beam is {beam}: give at least 1")
         if not prune >= 0:
             raise ValueError(f"prune is {prune}: give a number of nats from 0 on, or inf to prune nothing")
-        self._blank, self._beam, self._prune, self._fusion, self._sounds = blank, beam, prune, fusion, sounds
+        self._blank, self._beam, self._prune, self._sounds = blank, beam, prune, sounds
+        self._fusion = remembering.fork(fusion)
         self._reset()
 
     def _reset(self) -> None:
@@ -121,6 +124,7 @@ class BeamDecoder:
         self._after_label_K = np.full(1, NEVER)
         self._gain_K = np.zeros(1)
         self._state_K = np.full(1, 0 if self._fusion is None else self._fusion.begin(), dtype=np.int64)
+        remembering.keep(self._fusion, self._state_K)
         # Scores from `_open_from` on: no label that is open was emitted before. Frames up to `_settled_to` have labels
         # that are settled.
         self._open: list[np.ndarray] = []
@@ -162,6 +166,7 @@ class BeamDecoder:
         other = copy.copy(self)
         other._open = list(self._open)
         other._tree = self._tree.copy()
+        other._fusion = remembering.fork(self._fusion)
         return other.push(log_probs_TV) + other._rest()
 
     def hypotheses(self, count: int = 1) -> list[Hypothesis]:
@@ -263,6 +268,8 @@ class BeamDecoder:
         column_V = np.full(scores_TV.shape[1], -1)
         row_of = np.full(len(tree) + self._beam * len(scores_TV) + 1, -1)
         for frame, frame_V in enumerate(scores_TV, start=self._frame):
+            if frame % SETTLE_FRAMES == 0:
+                remembering.keep(fusion, state_K)
             labels_C = considered_TV[frame - self._frame].nonzero()[0]
             total_K = np.logaddexp(after_blank_K, after_label_K)
             stay_blank_K = total_K + frame_V[blank]

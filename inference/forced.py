@@ -97,3 +97,19 @@ def _emissions(scores_TV: np.ndarray, states_T: np.ndarray, word: Sequence[int],
     if starts[0] == ends[0]:
         return None
     return [emission(scores_TV, *place) for place in zip(word, starts, ends, strict=True)]
+
+
+def log_likelihood(scores_TV: np.ndarray, labels: Sequence[int], *, blank: int = 0) -> float:
+    """Log probability of the labels, summed over all their paths (Graves et al. 2006, equations 6 to 8)."""
+    state_labels_N = np.full(2 * len(labels) + 1, blank)
+    state_labels_N[1::2] = labels
+    skips_N = np.zeros(state_labels_N.size, dtype=bool)
+    skips_N[3::2] = state_labels_N[3::2] != state_labels_N[1:-2:2]
+    # As in `align_words`: two impossible states in front, and the first blank before the first frame.
+    reached = np.full(state_labels_N.size + 2, NEVER)
+    reached[2] = 0.0
+    for frame_V in scores_TV.astype(np.float64, copy=False):
+        arrivals = np.logaddexp(reached[2:], reached[1:-1])
+        arrivals[skips_N] = np.logaddexp(arrivals[skips_N], reached[:-2][skips_N])
+        reached[2:] = arrivals + frame_V[state_labels_N]
+    return float(np.logaddexp(reached[-1], reached[-2])) if len(labels) else float(reached[-1])

@@ -9,12 +9,14 @@ Shapes: N pairs of state and label, W words, V labels, E edges of the tree of sp
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
+from inference import remembering
 from inference.arcs import NONE, Arcs
 from inference.beam import Fusion
 from inference.hotwords import HotWords
@@ -24,7 +26,7 @@ NO_WORD = -1
 
 
 class LanguageModel(Protocol):
-    """What `inference.ngram.NgramModel` offers.
+    """What `inference.ngram.NgramModel` and `inference.lstm_lm.LstmModel` offer.
 
     States are small whole numbers, of which 0 is the one without context; `scores` takes any word's number, also of
     what is never spelled, such as the beginning of a sentence.
@@ -80,7 +82,15 @@ class LabelModel:
 
     def finish(self, states_N: np.ndarray) -> np.ndarray:
         """Gains (N) of ending there."""
-        return self._weight * np.array([self._model.finish(state) for state in states_N.tolist()])
+        return self._weight * ends(self._model, states_N)
+
+    def fork(self) -> LabelModel:
+        """The same for a search of its own."""
+        return with_model(self, remembering.fork(self._model))
+
+    def keep(self, states_N: np.ndarray) -> None:
+        """From now on only these states, and what follows them, will be asked for."""
+        remembering.keep(self._model, states_N)
 
 
 class WordModel:
@@ -179,7 +189,15 @@ class WordModel:
     def finish(self, states_N: np.ndarray) -> np.ndarray:
         """Gains (N) of ending there."""
         gains_N, contexts_N = self._word(*np.divmod(states_N, self._nodes))
-        return gains_N + self._weight * np.array([self._model.finish(context) for context in contexts_N.tolist()])
+        return gains_N + self._weight * ends(self._model, contexts_N)
+
+    def fork(self) -> WordModel:
+        """The same for a search of its own."""
+        return with_model(self, remembering.fork(self._model))
+
+    def keep(self, states_N: np.ndarray) -> None:
+        """From now on only these states, and what follows them, will be asked for."""
+        remembering.keep(self._model, states_N // self._nodes)
 
     def _word(self, contexts_N: np.ndarray, nodes_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gains and contexts where the words that have been spelled out are over; no letters are no word."""
@@ -221,3 +239,98 @@ class WithHotWords:
         """Gains (N) of ending there."""
         contexts_N, matches_N = np.divmod(states_N, self._hot_words.states)
         return self._model.finish(contexts_N) + self._hot_words.finish(matches_N)
+
+    def fork(self) -> WithHotWords:
+        """The same for a search of its own."""
+        return with_model(self, remembering.fork(self._model))
+
+    def keep(self, states_N: np.ndarray) -> None:
+        """From now on only these states, and what follows them, will be asked for."""
+        remembering.keep(self._model, states_N // self._hot_words.states)
+
+
+class Together:
+    """Several language models, whether of words or of labels: their gains add up (a log-linear combination).
+
+    A state is the number of a row in which each of them has its own. Rows are given out as texts grow, and those that
+    no search holds any more are forgotten.
+
+    Args:
+        models: The fusion of each.
+    """
+
+    def __init__(self, models: Sequence[Fusion]):
+        self._models = tuple(models)
+        begin_1M = np.array([[model.begin() for model in self._models]], dtype=np.int64)
+        # Blocks of rows, each with the number of its first; state 0 is the empty text.
+        self._blocks: list[tuple[int, np.ndarray]] = [(0, begin_1M)]
+        self._next = 1
+
+    def begin(self) -> int:
+        """The state of the empty text."""
+        return 0
+
+    def extend(self, states_N: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gains (N) and new states (N) of appending a label each."""
+        rows_NM = self._rows(states_N)
+        total_N, after_NM = np.zeros(len(states_N)), np.empty_like(rows_NM)
+        for m, model in enumerate(self._models):
+            gains_N, after_NM[:, m] = model.extend(rows_NM[:, m], labels_N)
+            total_N += gains_N
+        self._blocks.append((self._next, after_NM))
+        self._next += len(after_NM)
+        return total_N, np.arange(self._next - len(after_NM), self._next)
+
+    def most(self) -> np.ndarray | float:
+        """No gain of a label is larger than this."""
+        return sum((model.most() for model in self._models), start=np.float64(0.0))
+
+    def finish(self, states_N: np.ndarray) -> np.ndarray:
+        """Gains (N) of ending there."""
+        rows_NM = self._rows(states_N)
+        return np.sum([model.finish(rows_NM[:, m]) for m, model in enumerate(self._models)], axis=0)
+
+    def fork(self) -> Together:
+        """The same for a search of its own."""
+        other = copy.copy(self)
+        other._models = tuple(remembering.fork(model) for model in self._models)
+        other._blocks = list(self._blocks)
+        return other
+
+    def keep(self, states_N: np.ndarray) -> None:
+        """From now on only these states, and what follows them, will be asked for."""
+        kept_N = np.unique(np.append(states_N, self.begin()))
+        rows_NM = self._rows(kept_N)
+        # A row keeps its number: neighbours among those kept make a block.
+        cuts = np.flatnonzero(np.diff(kept_N) > 1) + 1
+        firsts = kept_N[np.concatenate([[0], cuts])].tolist()
+        self._blocks = list(zip(firsts, np.split(rows_NM, cuts), strict=True))
+        for m, model in enumerate(self._models):
+            remembering.keep(model, rows_NM[:, m])
+
+    def _rows(self, states_N: np.ndarray) -> np.ndarray:
+        """The state (N,M) that each of M models has."""
+        firsts = np.array([first for first, _ in self._blocks])
+        block_N = np.searchsorted(firsts, states_N, side="right") - 1
+        rows_NM = np.empty((len(states_N), len(self._models)), dtype=np.int64)
+        for block in np.unique(block_N):
+            chosen = block_N == block
+            first, rows = self._blocks[block]
+            rows_NM[chosen] = rows[states_N[chosen] - first]
+        return rows_NM
+
+
+AnyFusion = TypeVar("AnyFusion")
+
+
+def with_model(fusion: AnyFusion, model: object) -> AnyFusion:
+    """The fusion with another model in the place of its own."""
+    other = copy.copy(fusion)
+    other._model = model
+    return other
+
+
+def ends(model: LanguageModel, states_N: np.ndarray) -> np.ndarray:
+    """Log probabilities (N) that a text ends after each of these states."""
+    remembering.ready(model, states_N)
+    return np.array([model.finish(state) for state in states_N.tolist()])

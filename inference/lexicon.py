@@ -15,9 +15,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from inference import remembering
 from inference.arcs import NONE, Arcs
 from inference.ctc import NEVER
-from inference.fusion import LanguageModel
+from inference.fusion import LanguageModel, ends, with_model
 from inference.hotwords import HotWords
 
 ROOT = 0  # where a word begins
@@ -176,8 +177,16 @@ class LexiconModel:
         contexts_N, matches_N = np.divmod(contexts_N, self._matches)
         gains_N = np.where(nodes_N <= BEHIND, 0.0, UNFINISHED - self._lent[nodes_N])
         if self._model is not None:
-            gains_N += self._weight * np.array([self._model.finish(context) for context in contexts_N.tolist()])
+            gains_N += self._weight * ends(self._model, contexts_N)
         return gains_N if self._hot_words is None else gains_N + self._hot_words.finish(matches_N)
+
+    def fork(self) -> LexiconModel:
+        """The same for a search of its own."""
+        return with_model(self, remembering.fork(self._model))
+
+    def keep(self, states_N: np.ndarray) -> None:
+        """From now on only these states, and what follows them, will be asked for."""
+        remembering.keep(self._model, states_N // (self._spellings.nodes * self._matches))
 
     def most(self) -> np.ndarray:
         """No gain of a symbol is larger than this; minus infinity where no word is spelled with it."""

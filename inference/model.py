@@ -2,7 +2,7 @@
 
     model.onnx            the graph that runs
     weights.safetensors   its weights, which the graph points into; training goes on from them
-    config.yaml           format version, feature definition with its statistics, encoder, head, tokens
+    config.yaml           format version, feature definition with its statistics, encoder, head, tokens; calibration
     labels.txt            one label a line, the blank of CTC first
     README.md             the model card: data, licence, numbers, the command that made it
     SHA256SUMS            what `sha256sum` says of the first four, by which damage is found
@@ -20,6 +20,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,9 +34,11 @@ from inference.scorer import Scorer
 FORMAT = 2
 READABLE = (1, 2)
 CTC, CLASS = "ctc", "class"
+LANGUAGE = "language_model"  # the key by which a directory is one, of `inference.lstm_lm`
 BLANK = "<blank>"
 GRAPH, WEIGHTS, CONFIG, LABELS, CARD = "model.onnx", "weights.safetensors", "config.yaml", "labels.txt", "README.md"
 SUMS = "SHA256SUMS"
+SUMMED = (GRAPH, WEIGHTS, CONFIG, LABELS)
 
 
 class ModelError(ValueError):
@@ -56,6 +59,8 @@ class Model:
             `written` (`asr.text.normalize`), and plain where it is not there.
         latency: The latencies that it was trained at: `chunk_ms`, the shortest and the longest, and `lookahead_share`;
             none for full context alone.
+        calibration: What confidences and times are corrected by, as `asr.calibration` has it; none for a model that was
+            not calibrated, as all are that are older.
         threads: Threads that scoring uses; 0 takes every core.
     """
 
@@ -67,6 +72,7 @@ class Model:
     tokens: dict
     latency: dict | None = None
     threads: int = 1
+    calibration: dict | None = None
 
     @property
     def name(self) -> str:
@@ -124,14 +130,14 @@ def load(directory: str | Path, *, threads: int = 1) -> Model:
     directory = Path(directory)
     if not directory.is_dir():
         raise ModelError(f"{directory}: no such model directory")
-    missing = [name for name in (GRAPH, WEIGHTS, CONFIG, LABELS) if not (directory / name).is_file()]
+    missing = [name for name in SUMMED if not (directory / name).is_file()]
     if missing:
         raise ModelError(
             f"{directory}: not a whole model, {', '.join(missing)} missing; a model directory is made by `asr train` "
             "and `gestures train`"
         )
     try:
-        _check_sums(directory)
+        check_sums(directory)
         config = _config(directory)
         lines = (directory / LABELS).read_text(encoding="utf-8").split("\n")
     except OSError as error:
@@ -151,15 +157,20 @@ def load(directory: str | Path, *, threads: int = 1) -> Model:
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ModelError(f"{directory / CONFIG}: {_first_line(error)}; fetch the model anew") from error
     parts = (config[key] for key in ("encoder", "head", "tokens"))
-    return Model(directory, extractor, labels, *parts, config.get("latency"), threads)
+    return Model(directory, extractor, labels, *parts, config.get("latency"), threads, config.get("calibration"))
 
 
-def _check_sums(directory: Path) -> None:
+def check_sums(directory: Path) -> None:
+    """Hold the files of a model directory against its `SHA256SUMS`, if it has any.
+
+    Raises:
+        ModelError: one is damaged.
+    """
     if not (directory / SUMS).is_file():
         return
     lines = (directory / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
     expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in (GRAPH, WEIGHTS, CONFIG, LABELS):
+    for name in SUMMED:
         if expected.get(name) != hashlib.sha256((directory / name).read_bytes()).hexdigest():
             raise ModelError(f"{directory}: {name} is damaged (its sum is not the one in {SUMS}); fetch the model anew")
 
@@ -174,6 +185,8 @@ def _config(directory: Path) -> dict:
         ) from error
     if not isinstance(config, dict) or "format" not in config:
         raise ModelError(f"{directory / CONFIG}: format is missing; fetch the model anew")
+    if LANGUAGE in config:
+        raise ModelError(f"{directory}: is a language model; give it to --lm, and a model that recognises to --model")
     if config["format"] not in READABLE:
         raise ModelError(_other_format(directory, config["format"]))
     if config["format"] == 1:
@@ -196,6 +209,8 @@ def _config(directory: Path) -> dict:
     whole = isinstance(chunk_ms, list) and len(chunk_ms) == 2 and all(isinstance(ms, int | float) for ms in chunk_ms)
     if latency is not None and not whole:
         raise ModelError(f"{directory / CONFIG}: latency is {latency!r}; fetch the model anew")
+    if not isinstance(config.get("calibration", {}), dict):
+        raise ModelError(f"{directory / CONFIG}: calibration is {config['calibration']!r}; fetch the model anew")
     return config
 
 
@@ -230,7 +245,6 @@ def save(
     written.
     """
     directory = Path(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
     config = {
         "format": FORMAT,
         "features": to_dict(extractor),
@@ -243,12 +257,44 @@ def save(
     files = {
         GRAPH: graph,
         WEIGHTS: weights,
-        CONFIG: yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None).encode(),
+        CONFIG: _as_yaml(config),
         LABELS: ("\n".join(labels) + "\n").encode(),
         CARD: card.encode(),
     }
-    sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in (GRAPH, WEIGHTS, CONFIG, LABELS)]
-    files[SUMS] = "".join(sums).encode()
+    write(directory, files, check=lambda beside: load(beside).scorer)
+    return load(directory)
+
+
+def store_calibration(directory: str | Path, calibration: dict) -> Model:
+    """The model at `directory` with another calibration, or without one if it is empty; everything else stays as it is.
+
+    A program that is older than calibrations reads such a model and leaves its calibration aside, so the format version
+    stays as well. It is written as `save` does it.
+
+    Raises:
+        ModelError: the directory is no whole model.
+        OSError: it cannot be written.
+    """
+    directory = Path(directory).resolve()
+    load(directory)
+    config = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
+    config.pop("calibration", None)
+    if calibration:
+        config["calibration"] = calibration
+    files = {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()}
+    write(directory, {**files, CONFIG: _as_yaml(config)}, check=lambda beside: load(beside).scorer)
+    return load(directory)
+
+
+def _as_yaml(config: dict) -> bytes:
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None).encode()
+
+
+def write(directory: Path, files: dict[str, bytes], *, check: Callable[[Path], object]) -> None:
+    """Write a directory of files and their sums beside its place and rename it, once `check` finds it whole."""
+    sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in SUMMED]
+    files = {**files, SUMS: "".join(sums).encode()}
+    directory.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
         for name, content in files.items():
@@ -257,12 +303,11 @@ def save(
                 file.flush()
                 os.fsync(file.fileno())
         beside.chmod(0o755)
-        _ = load(beside).scorer
+        check(beside)
         _replace(directory, beside)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
-    return load(directory)
 
 
 def _replace(directory: Path, beside: Path) -> None:

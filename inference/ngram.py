@@ -46,6 +46,10 @@ class Perplexity:
         known = self.words + self.sentences - self.unknown
         return _exponential((self.unknown_log_prob - self.log_prob) / known)
 
+    def shared(self, words: int) -> float:
+        """Of a model of letters, for each of so many words and the sentence ends: to be held against one of words."""
+        return _exponential(-self.log_prob / (words + self.sentences))
+
     @property
     def unknown_rate(self) -> float:
         """Share of the words that are not in the model (the OOV rate)."""
@@ -148,6 +152,18 @@ class NgramModel:
     def finish(self, state: int) -> float:
         """Log probability that the sentence ends after a state."""
         return self.score(state, self.end)[0]
+
+    def log_probability(self, sentence: Sequence[str]) -> float:
+        """Log probability of a whole sentence with its end."""
+        log_prob, state = 0.0, self._begin
+        for word in sentence:
+            score, state = self.score(state, self.id(word))
+            log_prob += score
+        return log_prob + self.finish(state)
+
+    def log_probabilities(self, sentences: Iterable[Sequence[str]]) -> list[float]:
+        """Those of many, such as the hypotheses of an n-best list."""
+        return [self.log_probability(sentence) for sentence in sentences]
 
     def perplexity(self, sentences: Iterable[Sequence[str]]) -> Perplexity:
         """How well the model predicts sentences, each a sequence of words.

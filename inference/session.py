@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -109,6 +109,8 @@ class Update:
         settled: Emissions that will not change any more, in steps from the origin.
         tentative: Emissions that follow them for now, from the look-ahead; a later update may say otherwise.
         final: Whether nothing will be added.
+        heard: The input, counted likewise, before which everything lies that it is based on; at an endpoint that is
+            where the next segment begins.
         hypotheses: What an endpoint's segment may be, the best labelling first, if that was asked for; where a segment
             was so long that its beginning became final before, these go on from there.
     """
@@ -117,6 +119,7 @@ class Update:
     settled: tuple[Emission, ...]
     tentative: tuple[Emission, ...]
     final: bool
+    heard: int
     hypotheses: tuple[Hypothesis, ...] = ()
 
 
@@ -216,7 +219,8 @@ class LabelSession:
         last = self._last()
         # Even of nothing: it takes back what was a guess.
         if self._endpointer.steps:
-            updates.append(last)
+            heard = self._held_from + sum(map(len, self._held))
+            updates.append(replace(last, heard=heard))
         self.reset()
         return updates
 
@@ -226,7 +230,7 @@ class LabelSession:
         if self._hypotheses:
             found = following([one.label for one in self._settled], self._decoder.hypotheses(self._hypotheses))
         self._settled += self._decoder.flush()
-        return Update(self._origin, tuple(self._settled), (), final=True, hypotheses=found)
+        return Update(self._origin, tuple(self._settled), (), final=True, heard=self._scored(), hypotheses=found)
 
     def _begin(self, origin: int) -> None:
         self._origin = origin
@@ -241,9 +245,9 @@ class LabelSession:
     def _hear(self, frames_TF: np.ndarray, updates: list[Update], *, end: bool = False) -> list[np.ndarray]:
         """Score frames and note what they say. Where an endpoint is found: the inputs after it, to be heard anew."""
         for scores_TV, last in self._windows(frames_TF, end=end):
-            pause = self._note(scores_TV, updates, last=last)
-            if pause is not None:
-                return self._cut(pause)
+            cut = self._note(scores_TV, updates, last=last)
+            if cut is not None:
+                return self._cut(cut)
         return []
 
     def _windows(self, frames_TF: np.ndarray, *, end: bool) -> Iterator[tuple[np.ndarray, bool]]:
@@ -258,26 +262,32 @@ class LabelSession:
             for scores_TV in self._scores.flush():
                 yield scores_TV, True
 
-    def _note(self, scores_TV: np.ndarray, updates: list[Update], *, last: bool) -> Pause | None:
-        """Decode one window. At the very end there is no look-ahead to guess from, and the final update comes next."""
+    def _note(self, scores_TV: np.ndarray, updates: list[Update], *, last: bool) -> int | None:
+        """Decode one window; where an endpoint is found, the input to cut at.
+
+        At the very end there is no look-ahead to guess from, and the final update comes next.
+        """
         steps_before = self._endpointer.steps
         pause = self._endpointer.observe(self._silent(scores_TV, steps_before))
         if pause is not None:
             self._settled += self._decoder.push(scores_TV[: pause.end - steps_before])
-            updates.append(self._last())
-            return pause
+            cut = self._place(pause)
+            updates.append(replace(self._last(), heard=cut))
+            return cut
         self._settled += self._decoder.push(scores_TV)
         if self._endpointer.overdue and (whole := self._complete(self._settled)):
-            updates.append(Update(self._origin, tuple(self._settled[:whole]), (), final=True))
+            updates.append(Update(self._origin, tuple(self._settled[:whole]), (), final=True, heard=self._scored()))
             del self._settled[:whole]
             self._endpointer.made_final()
         self._let_go()
         if last:
             return None
         sure = self._decoder.sure()
-        ahead = self._decoder.peek(self._scores.ahead_TV)
+        ahead_TV = self._scores.ahead_TV
+        ahead = self._decoder.peek(ahead_TV)
         settled = (*self._settled, *sure)
-        updates.append(Update(self._origin, settled, tuple(ahead[len(sure) :]), final=False))
+        heard = self._scored() + len(ahead_TV) * self._step
+        updates.append(Update(self._origin, settled, tuple(ahead[len(sure) :]), final=False, heard=heard))
         return None
 
     def _silent(self, scores_TV: np.ndarray, first_step: int) -> list[bool]:
@@ -288,16 +298,19 @@ class LabelSession:
         quiet = self._activity.silent(self._origin + first_step * self._step, len(blank), self._step)
         return [one and other for one, other in zip(blank, quiet, strict=True)]
 
+    def _scored(self) -> int:
+        """The input before which everything has been scored."""
+        return self._origin + self._endpointer.steps * self._step
+
     def _let_go(self) -> None:
         """Forget the inputs that no endpoint will go back into."""
-        scored = self._origin + self._endpointer.steps * self._step
-        while self._held and self._held_from + len(self._held[0]) <= scored - self._cut_within:
+        while self._held and self._held_from + len(self._held[0]) <= self._scored() - self._cut_within:
             self._held_from += len(self._held.popleft())
         if self._activity is not None:
             self._activity.let_go(self._held_from)
 
-    def _cut(self, pause: Pause) -> list[np.ndarray]:
-        """Begin a new segment within the pause; the inputs that it begins with."""
+    def _place(self, pause: Pause) -> int:
+        """The input within the pause that a new segment should begin with."""
         begin, end = (self._origin + step * self._step for step in pause)
         first = max(begin + min(self._cut_after, (end - begin) // 4), end - self._cut_within)
         held = np.concatenate(list(self._held))
@@ -305,5 +318,10 @@ class LabelSession:
         # A pause of one input that begins the segment has no middle.
         cut = max(first + self._quietest(held[first - held_from : end - held_from]), self._origin + 1)
         assert self._origin < cut <= end, "an endpoint goes forward"
+        return cut
+
+    def _cut(self, cut: int) -> list[np.ndarray]:
+        """Begin a new segment at this input; the inputs that it begins with."""
+        held, held_from = np.concatenate(list(self._held)), self._held_from
         self._begin(cut)
         return [held[cut - held_from :]]

@@ -29,3 +29,31 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder ../shared/data beside the checkout: the real recordings are not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def lstm_directory(tmp_path_factory: pytest.TempPathFactory):
+    """Makes the directory of an LSTM language model with drawn weights, of words (or letters) and a seed."""
+    import numpy as np
+    import torch
+
+    from encoders.export_language import export
+    from encoders.language import LanguageConfig, LanguageNetwork
+    from inference import lstm_lm
+
+    def make(words: list[str], unit: str = "word", *, seed: int = 0, layers: int = 1) -> Path:
+        torch.manual_seed(seed)
+        everything = ["</s>", "<unk>", *words]
+        counts = np.arange(1, len(everything) + 1)
+        shape = LanguageConfig(layers=layers, hidden_size=12, embedding_size=8)
+        network = LanguageNetwork(np.log(counts / counts.sum()), shape).eval()
+        for parameter in network.parameters():  # so that what comes next depends on what came before
+            parameter.data.mul_(2.0)
+        graph, weights = export(network)
+        directory = tmp_path_factory.mktemp("lstm") / "model"
+        lstm_lm.save(
+            directory, graph=graph, weights=weights, words=everything, unit=unit, network={}, card="# A card\n"
+        )
+        return directory
+
+    return make

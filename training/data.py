@@ -6,20 +6,37 @@ Workers are told the pass with each index and keep no state, so that a run resum
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from training.manifests import Item, ManifestError
+from training.manifests import ManifestError
+
+
+class Trainable(Protocol):
+    """What there is to train on: a recording or a clip (`training.manifests.Item`), or a piece of text.
+
+    `duration` says how long it is, in seconds or, of text, in tokens; `content` is what it consists of.
+    """
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def duration(self) -> float: ...
+
+    @property
+    def content(self) -> tuple: ...
 
 
 class Example(NamedTuple):
     """One item as numbers: frames (T,F) float32, its labels (L) int64, and where a label has a place, which frames.
 
-    A place is (first frame, frame after the last); without places the labels are a sequence, aligned by CTC.
+    A place is (first frame, frame after the last); without places the labels are a sequence, aligned by CTC. Of a text
+    the frames are tokens (T) int64, and the labels (T) are what follows each of them.
     """
 
     frames_TF: np.ndarray
@@ -28,7 +45,10 @@ class Example(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Padded items; `ids` names them. `spans_BL2` has the frames of each label, zeros where labels have no place."""
+    """Padded items; `ids` names them. Frames of texts are tokens (B,T).
+
+    `spans_BL2` has the frames of each label, zeros where labels have no place.
+    """
 
     frames_BTF: Tensor
     lengths_B: Tensor
@@ -39,13 +59,13 @@ class Batch(NamedTuple):
 
 
 # Makes an example of an item; a generator means training (augmentation draws from it), none means development.
-Load = Callable[[Item, np.random.Generator | None], Example]
+Load = Callable[[Any, np.random.Generator | None], Example]
 
 
 class Items(Dataset):
     """Items by (pass, index); the pass is none for development data, which is never augmented."""
 
-    def __init__(self, items: Sequence[Item], load: Load, *, seed: int = 0):
+    def __init__(self, items: Sequence[Trainable], load: Load, *, seed: int = 0):
         self._items = items
         self._load = load
         self._seed = seed
@@ -177,7 +197,7 @@ def collate(named: list[tuple[str, Example] | ValueError]) -> Batch | ValueError
     )
 
 
-def loader(items: Sequence[Item], load: Load, buckets: Buckets, *, seed: int, workers: int) -> DataLoader:
+def loader(items: Sequence[Trainable], load: Load, buckets: Buckets, *, seed: int, workers: int) -> DataLoader:
     """A torch DataLoader over the batches of `buckets`."""
     return DataLoader(
         Items(items, load, seed=seed),

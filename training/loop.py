@@ -14,27 +14,44 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
+from torch import Tensor, nn
 
 from encoders.blstm import NotFiniteError
-from encoders.network import Network
+from encoders.windows import Latency
 from training.checkpoints import BEST, LAST, Checkpoints, WholeFiles, read
 from training.config import LoopConfig, OptimizerConfig
-from training.data import Batch, Buckets, Load, loader
+from training.data import Batch, Buckets, Load, Trainable, loader
 from training.latency import Latencies, LatencyConfig
-from training.manifests import Item
 from training.metrics import ErrorCounts
 from training.objectives import Objective
 
 # Weight of the development loss beside the error, less than any one error can weigh.
 TIE_BREAK = 1e-6
+
+
+class Network(Protocol):
+    """What is trained: a module of torch from frames (or tokens) and lengths to scores and theirs.
+
+    `subsampling` is how many frames make a step of scores. The networks are `encoders.network.Network` and
+    `encoders.language.LanguageNetwork`.
+    """
+
+    subsampling: int
+
+    def __call__(
+        self, frames_BTF: Tensor, lengths_B: Tensor, latency: Latency | None = None
+    ) -> tuple[Tensor, Tensor]: ...
+
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 class DivergedError(ValueError):
@@ -45,7 +62,7 @@ class Training(lightning.LightningModule):
     """What Lightning needs to know about training a network.
 
     Args:
-        network: What is trained.
+        network: What is trained, a `Network`.
         objective: What is minimised, and what the development error counts.
         optimizer: Settings of the optimizer.
         loop: Settings of the run.
@@ -55,7 +72,7 @@ class Training(lightning.LightningModule):
 
     def __init__(
         self,
-        network: Network,
+        network: nn.Module,
         objective: Objective,
         optimizer: OptimizerConfig,
         loop: LoopConfig,
@@ -74,7 +91,7 @@ class Training(lightning.LightningModule):
         self.left_out: dict[str, str] = {}
 
     @property
-    def evaluated(self) -> Network:
+    def evaluated(self) -> nn.Module:
         """The network that is measured and exported: the averaged one if there is one."""
         return self.network if self.averaged is None else self.averaged
 
@@ -128,6 +145,12 @@ class Training(lightning.LightningModule):
         for average, current in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
             average.lerp_(current.detach(), 1 - decay)
 
+    def shown(self, metrics: Mapping[str, Tensor]) -> str:
+        """What is said of the development data."""
+        if self._objective.choose_by == "loss":
+            return f"dev perplexity {math.exp(min(float(metrics['dev_loss']), 700)):.2f}"
+        return f"dev error {100 * float(metrics['dev_error']):.2f} %"
+
     def on_validation_epoch_start(self) -> None:
         self._dev_errors = ErrorCounts.zero()
 
@@ -146,6 +169,9 @@ class Training(lightning.LightningModule):
         # Small development sets tie often, at no errors above all: then the lower loss decides. Where no item can be
         # aligned there is none.
         loss = float(self.trainer.callback_metrics["dev_loss"])
+        if self._objective.choose_by == "loss":
+            self.log("dev_choice", loss)
+            return
         self.log("dev_choice", error + TIE_BREAK * (min(loss, 1 / TIE_BREAK) if math.isfinite(loss) else 1 / TIE_BREAK))
 
 
@@ -179,7 +205,7 @@ class TextLog(Callback):
         self.say(
             f"interval {trainer.current_epoch + 1:3d}  step {trainer.global_step:6d}  "
             f"loss {float(metrics['loss_epoch']):.4f}  "
-            f"dev loss {float(metrics['dev_loss']):.4f}  dev error {100 * float(metrics['dev_error']):.2f} %  "
+            f"dev loss {float(metrics['dev_loss']):.4f}  {module.shown(metrics)}  "
             f"rate {rate:.2e}  {time.monotonic() - self._started:.0f} s"
         )
         fresh = [text for name, text in module.left_out.items() if name not in self._named]
@@ -198,14 +224,14 @@ class Bar(RichProgressBar):
         if "loss_step" in metrics:
             shown["loss"] = f"{float(metrics['loss_step']):.3f}"
         if "dev_error" in metrics:
-            shown["dev error"] = f"{100 * float(metrics['dev_error']):.2f} %"
+            shown["dev"] = pl_module.shown(metrics)
         return shown
 
 
 def fit(
-    network: Network,
-    train: Sequence[Item],
-    dev: Sequence[Item],
+    network: AnyNetwork,
+    train: Sequence[Trainable],
+    dev: Sequence[Trainable],
     load: Load,
     *,
     frame_seconds: float,
@@ -214,16 +240,16 @@ def fit(
     loop: LoopConfig,
     latency: LatencyConfig,
     out: Path,
-) -> Network:
+) -> AnyNetwork:
     """Train `network` and return it with the weights of the best interval, or of the last if `loop.keep` says so.
 
     Args:
-        network: Fresh, or with the weights to start from.
+        network: Fresh, or with the weights to start from; a `Network`.
         train: Items to train on.
         dev: Items on whose error the best interval is chosen; no speaker of theirs should be in `train`. Where the last
             one is kept, any to watch.
         load: Makes an example of an item.
-        frame_seconds: Time between two frames, to count a batch's frames.
+        frame_seconds: Time between two frames, to count a batch's frames; 1 for texts, whose frames are tokens.
         objective: What is minimised, and what the development error counts.
         optimizer: Settings of the optimizer.
         loop: Settings of the run.
@@ -260,7 +286,7 @@ def fit(
         enable_progress_bar=interactive,
     )
 
-    def buckets(items: Sequence[Item], **settings: object) -> Buckets:
+    def buckets(items: Sequence[Trainable], **settings: object) -> Buckets:
         durations = [item.duration for item in items]
         rank, ranks = trainer.global_rank, trainer.world_size
         return Buckets(durations, loop.batch_frames * frame_seconds, seed=loop.seed, rank=rank, ranks=ranks, **settings)
@@ -278,7 +304,7 @@ def fit(
     latencies = Latencies(
         latency,
         frame_seconds=frame_seconds,
-        subsampling=network.encoder.config.total_subsampling,
+        subsampling=network.subsampling,
         seed=loop.seed,
     )
     module = Training(network, objective, optimizer, loop, steps, latencies)

@@ -50,6 +50,11 @@ class Item:
     segments: tuple[Segment, ...] = ()
 
     @property
+    def content(self) -> tuple:
+        """What the item is, wherever it lies: by it a run knows its data again."""
+        return self.id, self.start, self.duration, self.text, self.speaker, self.segments
+
+    @property
     def whole(self) -> bool:
         """Whether it is one gesture from end to end, to a frame or two."""
         return len(self.segments) == 1 and self.segments[0].end - self.segments[0].start >= self.duration - 0.1

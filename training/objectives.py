@@ -1,9 +1,9 @@
-"""What a training minimises and what its development error counts: sequences by CTC, or labelled stretches."""
+"""What a training minimises and what its development error counts: sequences by CTC, labelled stretches, or text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -25,7 +25,14 @@ class Loss(NamedTuple):
 
 
 class Objective(Protocol):
-    """What a head is trained for. Scores are those of `Network`, with their lengths (B)."""
+    """What a head is trained for. Scores are those of the network, with their lengths (B).
+
+    Attributes:
+        choose_by: What the best weights have the least of on development data: errors, and where they tie loss; or loss
+            alone.
+    """
+
+    choose_by: Literal["error", "loss"]
 
     def loss(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> Loss: ...
 
@@ -38,6 +45,8 @@ class CtcObjective:
     Args:
         count_errors: What the development error counts, such as words.
     """
+
+    choose_by = "error"
 
     def __init__(self, count_errors: CountErrors):
         self._count_errors = count_errors
@@ -70,6 +79,8 @@ class ClassObjective:
         smoothing: Share of the target spread over all labels.
     """
 
+    choose_by = "error"
+
     def __init__(self, *, subsampling: int, smoothing: float = 0.0):
         self._subsampling = subsampling
         self._smoothing = smoothing
@@ -90,3 +101,26 @@ class ClassObjective:
         first_BL, last_BL = batch.spans_BL2[..., 0], batch.spans_BL2[..., 1]
         factor = self._subsampling
         return torch.stack([first_BL // factor, (last_BL + factor - 1) // factor], dim=-1)
+
+
+class NextTokenObjective:
+    """What follows in a text, by cross entropy for each token; an error is a token that is not the likeliest one.
+
+    The exponential of the loss is the perplexity.
+    """
+
+    choose_by = "loss"
+
+    def loss(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> Loss:
+        counted_BT = self._counted(scores_BTV, lengths_B)
+        loss = torch.nn.functional.nll_loss(scores_BTV[counted_BT], batch.targets_BL[counted_BT])
+        return Loss(loss, int(lengths_B.sum()), {})
+
+    def errors(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> ErrorCounts:
+        counted_BT = self._counted(scores_BTV, lengths_B)
+        wrong = int((scores_BTV.argmax(-1) != batch.targets_BL)[counted_BT].sum())
+        return ErrorCounts(wrong, 0, 0, int(lengths_B.sum()))
+
+    @staticmethod
+    def _counted(scores_BTV: Tensor, lengths_B: Tensor) -> Tensor:
+        return torch.arange(scores_BTV.shape[1], device=scores_BTV.device) < lengths_B[:, None]

@@ -26,7 +26,7 @@ from inference import model as models
 from inference.files import write_text
 from training.checkpoints import LAST
 from training.config import LoopConfig, OptimizerConfig
-from training.data import Load
+from training.data import Load, Trainable
 from training.latency import LatencyConfig
 from training.loop import first_process, fit, wait_for_all
 from training.manifests import Item, ManifestError
@@ -191,16 +191,32 @@ def finished_or_noted(
     out: Path, config: Settings, train: Sequence[Item], dev: Sequence[Item], start_from: models.Model | None
 ) -> models.Model | None:
     """Note what this run is, or hold it against the note that is there; the model, if the run is finished."""
-    data = hashlib.sha256()
-    for item in (*train, *dev):
-        data.update(repr((item.id, item.start, item.duration, item.text, item.speaker, item.segments)).encode())
+    more = {}
+    if start_from is not None:
+        more["start_from"] = hashlib.sha256((start_from.directory / models.WEIGHTS).read_bytes()).hexdigest()
+    return models.load(out / "model") if is_finished(out, config, [*train, *dev], more) else None
+
+
+def is_finished(out: Path, config: object, data: Sequence[Trainable], more: dict[str, str]) -> bool:
+    """Note what this run is, or hold it against the note that is there; whether it has made its model.
+
+    Args:
+        out: Folder of the run.
+        config: All settings, a dataclass; `loop` are those of the loop.
+        data: What it is trained and chosen on.
+        more: What else belongs to the note.
+
+    Raises:
+        ManifestError: the folder holds a run with other settings.
+    """
+    digest = hashlib.sha256()
+    for item in data:
+        digest.update(repr(item.content).encode())
     settings = asdict(config)
     # How the work is done may change between a run and its resumption; what is done may not.
     for name in ("workers", "cache_mb", "threads", "devices", "strategy", "detect_anomaly"):
         del settings["loop"][name]
-    settings = yaml.safe_load(yaml.safe_dump(_plain({**settings, "data": data.hexdigest()})))
-    if start_from is not None:
-        settings["start_from"] = hashlib.sha256((start_from.directory / models.WEIGHTS).read_bytes()).hexdigest()
+    settings = yaml.safe_load(yaml.safe_dump(_plain({**settings, "data": digest.hexdigest()}))) | more
     note = out / "settings.yaml"
     if (out / "run" / LAST).exists() or (out / "model").is_dir():
         before = _noted(note)
@@ -211,10 +227,10 @@ def finished_or_noted(
             )
         if (out / "model").is_dir():
             print(f"{out / 'model'}: already trained with these settings")
-            return models.load(out / "model")
+            return True
     else:
         write_text(note, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
-    return None
+    return False
 
 
 def _noted(note: Path) -> dict:

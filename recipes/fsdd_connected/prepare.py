@@ -1,8 +1,9 @@
 """fsdd_connected: strings of one to seven digits, made by joining real clips of one speaker; transcripts in words.
 
 The clips are real, their joints are ours: each clip keeps its own ends, and between them lies a drawn gap filled with
-noise at the level of the clips' quietest parts. There is no coarticulation over the joints, so these strings are easier
-than digits said in one breath. Test strings are made of the official test clips alone, each used once in every round.
+noise at the level of the clips' quietest parts. Beside each string a ctm says where its words begin and end. There is
+no coarticulation over the joints, so these strings are easier than digits said in one breath. Test strings are made of
+the official test clips alone, each used once in every round.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from training.manifests import cut, write
 RESULT = "WER"
 RATE = 8000
 LONGEST = 7
+SOUNDING_DB = 30
 # Rounds through a part's clips; each round joins every clip once.
 ROUNDS = {"train": 6, "dev": 2, "test": 4}
 
@@ -62,9 +64,11 @@ def joined(chosen: Sequence[Clip], part: str, out: Path, *, trim_ms: float = 0.0
     cuts = []
     for number, string in enumerate(with_bar(strings, f"join {part}")):
         path = folder / f"{names[number]}.wav"
-        if not path.exists():
+        if not (path.exists() and path.with_suffix(".ctm").exists()):
             rng = np.random.default_rng([seed, number, len(part)])
-            audio.write(path, join(string, rng=rng, trim_seconds=trim_seconds), RATE)
+            parts = pieces(string, rng=rng, trim_seconds=trim_seconds)
+            audio.write(path, np.concatenate(parts), RATE)
+            write_text(path.with_suffix(".ctm"), borders(names[number], string, parts))
         cuts.append(cut(names[number], path, " ".join(WORDS[clip.digit] for clip in string), speaker=string[0].speaker))
     return cuts
 
@@ -80,6 +84,7 @@ def _drop_others(folder: Path, rows: list[str]) -> None:
     for path in folder.glob("*.wav"):
         if path.stem not in kept:
             path.unlink()
+            path.with_suffix(".ctm").unlink(missing_ok=True)
     write_text(table, text)
 
 
@@ -95,11 +100,6 @@ def draw_strings(found: Sequence[Clip], *, rounds: int, rng: np.random.Generator
                 strings.append(order[:length])
                 order = order[length:]
     return strings
-
-
-def join(string: Sequence[Clip], *, rng: np.random.Generator, trim_seconds: float = 0.0) -> np.ndarray:
-    """Samples at 8 kHz of clips one after another, with gaps between, before and after them."""
-    return np.concatenate(pieces(string, rng=rng, trim_seconds=trim_seconds))
 
 
 def pieces(string: Sequence[Clip], *, rng: np.random.Generator, trim_seconds: float = 0.0) -> list[np.ndarray]:
@@ -122,6 +122,28 @@ def pieces(string: Sequence[Clip], *, rng: np.random.Generator, trim_seconds: fl
         found += [samples_S, gap(0.0, 0.04) if rng.random() < 1 / 3 else gap(0.04, 0.35)]
     found.append(gap(0.1, 0.4))
     return found
+
+
+def borders(name: str, string: Sequence[Clip], parts: Sequence[np.ndarray]) -> str:
+    """Where each word of a string is said, as a ctm: where its clip, one of the `pieces`, begins and ends to sound."""
+    begins = np.cumsum([0, *map(len, parts)]).tolist()
+    lines = []
+    for clip, begin, samples_S in zip(string, begins[1::2], parts[1::2], strict=False):  # the last gap is no clip
+        first, behind = ((begin + at) / RATE for at in sounding(samples_S))
+        lines.append(f"{name} 1 {first:.4f} {behind - first:.4f} {WORDS[clip.digit]}\n")
+    return "".join(lines)
+
+
+def sounding(samples_S: np.ndarray, *, hop: int = 80) -> tuple[int, int]:
+    """From which sample to which a clip sounds: from its first to its last 10 ms within 30 dB of its loudest.
+
+    One of FSDD's speakers left a tenth of a second of room before each word, others none.
+    """
+    if len(samples_S) < hop:
+        return 0, len(samples_S)
+    power = np.square(samples_S[: len(samples_S) // hop * hop].reshape(-1, hop)).mean(1)
+    loud = np.flatnonzero(power >= power.max() * 10 ** (-SOUNDING_DB / 10))
+    return int(loud[0]) * hop, (int(loud[-1]) + 1) * hop
 
 
 def quietest(samples_S: np.ndarray, *, window: int = 160) -> float:

@@ -136,7 +136,10 @@ def test_every_event_as_json_lines() -> None:
     lines.events(events[:2])
     lines.events(events[2:])
     read = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert [{**one, "alternatives": []} for one in read] == [json.loads(json.dumps(asdict(event))) for event in events]
+    expected = [json.loads(json.dumps(asdict(event))) for event in events]
+    for word in (word for one in expected for word in one["words"]):
+        assert word.pop("parts") == [], "of streams there are none"
+    assert [{**one, "alternatives": []} for one in read] == expected
     restored = [SpeechEvent(**fields | {"words": tuple(Word(**word) for word in fields["words"])}) for fields in read]
     assert restored == events, "nothing is missing from them"
     assert "好" in out.getvalue(), "people read them too"

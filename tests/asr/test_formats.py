@@ -81,6 +81,7 @@ def test_txt_is_one_line() -> None:
 def test_json_has_the_keys_of_whisper() -> None:
     assert json.loads(to_json(GREETING)) == {
         "text": "שלום नमस्ते ok",
+        "confidence": 0.8292,
         "segments": [
             {
                 "id": 0,

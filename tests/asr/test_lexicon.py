@@ -16,6 +16,7 @@ from asr.lexicon import Lexicon, LexiconError
 from asr.recognizer import Recognizer
 from asr.search import Search, SearchConfig
 from asr.tokens import SPACE, Tokens
+from asr.words import WordMaker
 from features import audio
 from inference import arpa
 from inference.model import BLANK
@@ -65,7 +66,7 @@ def written(tokens: Tokens, scores_TV: np.ndarray, **settings) -> str:
     whole = decoder.push(scores_TV) + decoder.flush()
     pieces = [one for t in range(len(scores_TV)) for one in decoder.push(scores_TV[t : t + 1])]
     assert pieces + decoder.flush() == whole
-    words = search.tokens.words(whole, step_seconds=0.04)
+    words = WordMaker(search.tokens, step_seconds=0.04).words(whole)
     assert search.tokens.decode(one.label for one in whole) == " ".join(word.text for word in words)
     assert all(0 <= a.start < a.end <= b.start for a, b in itertools.pairwise(words))
     return " ".join(word.text for word in words)

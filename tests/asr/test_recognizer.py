@@ -150,17 +150,17 @@ def test_memory_does_not_grow_with_the_recording(tone_recognizer: Recognizer, sp
     asked: list[float] = []
     monkeypatch.setattr(audio, "blocks", lambda *_, **__: count(asked, speak(["la", "mi", "so"] * 4, pause=0.3)))
     seen: list[tuple[float, float]] = []
-    decode = tone_recognizer.tokens.words
+    divide, step_seconds = tone_recognizer.tokens.divided, tone_recognizer.model.step_seconds
 
-    def words(emissions, *, step_seconds: float):
+    def divided(emissions):
         def watched():
             for emission in emissions:
                 seen.append((emission.end * step_seconds, sum(asked)))
                 yield emission
 
-        return decode(watched(), step_seconds=step_seconds)
+        return divide(watched())
 
-    monkeypatch.setattr(tone_recognizer.tokens, "words", words)
+    monkeypatch.setattr(tone_recognizer.tokens, "divided", divided)
     transcript = tone_recognizer.transcribe("whatever", search=tone_recognizer.search(beam=beam))
     assert sum(asked) > 200
     assert len(transcript.words) == 12 * len(asked)

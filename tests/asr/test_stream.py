@@ -14,7 +14,8 @@ import pytest
 
 import asr
 from asr.stream import SpeechEvent, SpeechSession
-from asr.tokens import SPACE, Tokens
+from asr.tokens import SPACE
+from asr.words import WordMaker
 from features import audio
 from features.audio import AudioError
 from features.extractor import FeatureConfig, FeatureExtractor
@@ -211,7 +212,7 @@ def test_without_endpoints_words_and_scores_are_those_of_the_offline_form(
     shift = digits.extractor.shift_seconds
     window = {"chunk": round(session.chunk / shift), "lookahead": round(session.lookahead / shift)}
     offline = greedy(digits.scorer.windowed([digits.extractor(clips)], **window))
-    words = Tokens(digits.labels, "word").words(offline, step_seconds=digits.step_seconds)
+    words = WordMaker.of(digits).words(offline, latest=len(clips) / digits.extractor.rate)
     assert len(words) > 3
     *_, last = events = run(session, clips, [777])
     assert last.final
@@ -229,7 +230,10 @@ def test_after_an_endpoint_speech_is_heard_as_if_it_came_alone(digits: Model, cl
     origins = sorted({update.origin for update in updates})
     assert len(origins) > 3
     for origin in origins[1:]:
-        alone = [replace(update, origin=update.origin + origin) for update in updates_of(clips[origin:])]
+        alone = [
+            replace(update, origin=update.origin + origin, heard=update.heard + origin)
+            for update in updates_of(clips[origin:])
+        ]
         assert [update for update in updates if update.origin >= origin] == alone
 
 
@@ -433,9 +437,9 @@ def test_what_was_shown_before_a_reset_is_shown_again(tones: Model) -> None:
 
 def test_what_was_shown_and_came_to_nothing_is_taken_back(tones: Model) -> None:
     """The look-ahead said a word; then an endpoint comes, and it was none."""
-    guess = Update(0, (), (Emission(1, 12, 14, 0.5),), final=False)
+    guess = Update(0, (), (Emission(1, 12, 14, 0.5),), final=False, heard=8000)
     events = SpeechSession(tones)._events(
-        [guess, guess, Update(0, (), (), final=True), Update(900, (), (), final=False)]
+        [guess, guess, Update(0, (), (), final=True, heard=900), Update(900, (), (), final=False, heard=8000)]
     )
     assert [(event.text, event.stable, event.final) for event in events] == [("la", "", False), ("", "", False)]
 

@@ -106,7 +106,8 @@ def test_no_word_is_lost_or_doubled_at_a_joint(digits: Recognizer, shared_data: 
     ends = np.cumsum([len(gap) + len(clip) for clip in clips]) / RATE
     assert len(found.words) == 10
     for word, clip, end in zip(found.words, clips, ends, strict=True):
-        assert end - len(clip) / RATE - 0.03 <= word.start < word.end <= end + 0.15
+        # Offsets of times are right in the mean; the next clip is two seconds away.
+        assert end - len(clip) / RATE - 0.1 <= word.start < word.end <= end + 0.15
     assert sum(word.text == digit for word, digit in zip(found.words, DIGITS, strict=True)) >= 9
     assert [segment.words for segment in found.segments()] == [(word,) for word in found.words]
 

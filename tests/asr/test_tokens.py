@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from asr.text import normalize
 from asr.tokens import SPACE, TokenConfig, TokenError, Tokens
+from asr.words import WordMaker
 from inference.ctc import Emission
 from inference.model import BLANK
 
@@ -102,7 +103,7 @@ def emissions(*triples: tuple[int, int, int, float]) -> list[Emission]:
 def test_words_of_characters_begin_and_end_at_spaces() -> None:
     tokens = Tokens([BLANK, SPACE, "न", "म", "ो"], "char")
     seen = emissions((1, 0, 1, 0.9), (2, 2, 4, 0.8), (3, 5, 6, 0.6), (1, 7, 8, 0.9), (1, 9, 10, 0.9), (4, 12, 14, 0.5))
-    words = tokens.words(seen, step_seconds=0.5)
+    words = WordMaker(tokens, step_seconds=0.5).words(seen)
     assert [(word.text, word.start, word.end) for word in words] == [("नम", 1.0, 3.0), ("ो", 6.0, 7.0)]
     assert [word.confidence for word in words] == pytest.approx([0.7, 0.5])
     assert " ".join(word.text for word in words) == tokens.decode(one.label for one in seen)
@@ -110,7 +111,7 @@ def test_words_of_characters_begin_and_end_at_spaces() -> None:
 
 def test_words_that_are_labels_stand_alone_also_when_repeated() -> None:
     tokens = Tokens([BLANK, "one", "two"], "word")
-    words = tokens.words(emissions((2, 0, 1, 1.0), (2, 3, 5, 0.5), (1, 5, 6, 0.25)), step_seconds=0.03)
+    words = WordMaker(tokens, step_seconds=0.03).words(emissions((2, 0, 1, 1.0), (2, 3, 5, 0.5), (1, 5, 6, 0.25)))
     assert [(word.text, word.start, word.end) for word in words] == [
         ("two", 0.0, pytest.approx(0.03)),
         ("two", pytest.approx(0.09), pytest.approx(0.15)),
@@ -122,10 +123,10 @@ def test_words_that_are_labels_stand_alone_also_when_repeated() -> None:
 @UNITS
 def test_no_emissions_are_no_words(unit: str) -> None:
     tokens = Tokens([BLANK, SPACE, "a"], unit)
-    assert tokens.words([], step_seconds=0.03) == []
+    assert WordMaker(tokens, step_seconds=0.03).words([]) == []
     assert tokens.decode([]) == ""
     if unit == "char":
-        assert tokens.words(emissions((1, 0, 1, 1.0), (1, 2, 3, 1.0)), step_seconds=0.03) == []
+        assert WordMaker(tokens, step_seconds=0.03).words(emissions((1, 0, 1, 1.0), (1, 2, 3, 1.0))) == []
         assert tokens.decode([1, 2, 1, 1, 2, 1]) == "a a"
 
 
@@ -135,7 +136,7 @@ def test_words_are_the_text_in_order_and_their_numbers_are_sound(drawn: list[tup
     for label, length, score in drawn:
         seen.append(Emission(label, frame, frame + length, score))
         frame += length
-    words = tokens.words(seen, step_seconds=0.01)
+    words = WordMaker(tokens, step_seconds=0.01).words(seen)
     assert " ".join(word.text for word in words) == tokens.decode(one.label for one in seen)
     times = [time for word in words for time in (word.start, word.end)]
     assert times == sorted(times)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import cycle, groupby, pairwise
 
 import numpy as np
@@ -130,7 +131,7 @@ def check_promises(updates: Sequence[Update]) -> None:
 def check_segments_stand_alone(make: Callable[[], LabelSession], inputs: np.ndarray, updates: list[Update]) -> None:
     origins = sorted({update.origin for update in updates})[1:]
     for origin in {*origins[:1], *origins[len(origins) // 2 :][:1], *origins[-1:]}:
-        alone = [Update(u.origin + origin, u.settled, u.tentative, u.final) for u in run(make(), inputs[origin:])]
+        alone = [replace(u, origin=u.origin + origin, heard=u.heard + origin) for u in run(make(), inputs[origin:])]
         assert [update for update in updates if update.origin >= origin] == alone
 
 
@@ -228,7 +229,7 @@ def test_without_endpoints_the_final_emissions_are_those_of_the_offline_form(sco
         assert len(offline) > 10
         updates = run(hearing, inputs, [100])
         assert [update.final for update in updates] == [False] * (len(updates) - 1) + [True]
-        assert updates[-1] == Update(0, tuple(offline), (), final=True)
+        assert updates[-1] == Update(0, tuple(offline), (), final=True, heard=len(inputs))
 
 
 def test_what_the_lookahead_says_is_only_tentative() -> None:

@@ -70,12 +70,17 @@ EVERY = [
 ]
 
 
+def trains(arguments: list[str]) -> bool:
+    """Whether a command trains, which has a parser of its own."""
+    return arguments[0] == "train" or arguments[:2] == ["lm", "train"]
+
+
 def exit_code(program: str, arguments: list[str]) -> int | str | None:
     """How a program ends, where it parses and then shows instead of running."""
     try:
         if program == "recipes":
             return recipes_cli.main(arguments)
-        if arguments[0] == "train":
+        if trains(arguments):
             return PROGRAMS[program].main(arguments)
         PROGRAMS[program]._parser().parse_args(arguments)
         return 0
@@ -108,7 +113,7 @@ def _accepted(program: str, arguments: list[str]) -> bool:
     if program in PROGRAMS:
         if len(arguments) == 1:
             arguments = [*arguments, "--help"]
-        return exit_code(program, [*arguments, "--print_config"] if arguments[0] == "train" else arguments) == 0
+        return exit_code(program, [*arguments, "--print_config"] if trains(arguments) else arguments) == 0
     recipe = arguments[2:]
     if not recipe or "--help" in recipe:
         return exit_code("recipes", recipe) == 0
@@ -128,6 +133,7 @@ def test_command_parses(command: tuple[str, ...]) -> None:
         "asr write a.wav",
         "asr train data --out model --loop.passes 3",
         "asr train data --out model --loop.epochs many",
+        "asr lm train text --out model --network.cells 2",
         "gestures recognise a.mp4",
         "gestures record wave hello",
         "gestures train clips --out model --head.kind regression",

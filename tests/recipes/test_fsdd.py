@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asr.borders import beside
 from features import audio
 from recipes.fsdd import prepare as isolated
 from recipes.fsdd_connected import prepare as connected
@@ -117,6 +118,23 @@ def test_sound_of_a_string_is_that_of_its_clips_in_order(small_fsdd: Path, tmp_p
             end = start + len(samples)
 
 
+def test_borders_beside_a_string_are_where_its_clips_sound(tmp_path: Path) -> None:
+    quiet, tone = np.zeros(800, dtype=np.float32), np.full(400, 0.5, dtype=np.float32)
+    recordings = tmp_path / "fsdd" / "recordings"
+    recordings.mkdir(parents=True)
+    for digit in range(3):
+        audio.write(recordings / f"{digit}_anna_0.wav", np.concatenate([quiet, tone, quiet[: 80 * digit]]), 8000)
+    chosen = isolated.clips(tmp_path / "fsdd")
+    for cut in joined(chosen, "test", tmp_path / "out", seed=0):
+        path = Path(cut.recording.sources[0].source)
+        samples, _ = audio.read(path)
+        borders = beside(path)
+        assert " ".join(border.text for border in borders) == cut.supervisions[0].text
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], np.abs(samples) > 0.25, [0]]).astype(int)))
+        spoken = np.array([border[1:] for border in borders])
+        np.testing.assert_allclose(spoken, edges.reshape(-1, 2) / 8000, atol=2e-4)
+
+
 def test_clips_that_train_are_trimmed_and_no_others(small_fsdd: Path, tmp_path: Path) -> None:
     connected.prepare(small_fsdd, tmp_path / "whole")
     connected.prepare(small_fsdd, tmp_path / "trimmed", trim_ms=20)
@@ -166,4 +184,7 @@ def test_other_strings_do_not_take_over_old_sound(small_fsdd: Path, tmp_path: Pa
         for ours, theirs in zip(cuts, fresh, strict=True):
             mine, new = (Path(cut.recording.sources[0].source).read_bytes() for cut in (ours, theirs))
             assert mine == new
-    assert len(list((tmp_path / "used twice").rglob("*.wav"))) == len(cuts)
+            mine, new = (beside(cut.recording.sources[0].source) for cut in (ours, theirs))
+            assert mine == new
+    for kind in ("*.wav", "*.ctm"):
+        assert len(list((tmp_path / "used twice").rglob(kind))) == len(cuts)
