@@ -116,30 +116,32 @@ def fit(recognizer: Recognizer, found: Sequence[Decoded]) -> Fitted:
     if reason := enough(samples):
         raise CalibrationError(f"{reason}; give more recordings")
     lines = [f"{len(found)} recordings, {len(samples)} recognised words"]
-    calibration = Calibration(_confidence(samples, lines))
-    lags = [lag for one, group in zip(found, groups, strict=True) for lag in _lags(recognizer, one, group)]
-    if len(lags) >= LEAST_TIMES and len({lag.group for lag in lags}) > 1:
-        way, errors = choose_times(lags)
-        calibration = replace(calibration, times=TIMES[way](lags))
-        shown = ", ".join(f"{name} {1000 * s:.0f} and {1000 * e:.0f} ms" for name, (s, e) in errors.items())
-        lines.append(f"times: {way}; held-out mean error of starts and ends over {len(lags)} words: {shown}")
-    else:
-        lines.append(
-            f"times: stay as they are; {len(lags)} words have known borders, {LEAST_TIMES} are needed (NAME.ctm or "
-            "NAME.TextGrid beside the sound)"
-        )
-        calibration = replace(calibration, times=recognizer.words.calibration.times)
-    return Fitted(calibration, "\n".join(lines))
-
-
-def _confidence(samples: Sequence[Sample], lines: list[str]) -> Logistic | Isotonic | None:
-    """The map of scores to probabilities, or none; what there is to say of it goes to `lines`."""
+    before = recognizer.words.calibration
     if (fewer := fewest(samples)) < LEAST_OF_EACH:
         # Of right words alone one would learn that every word is right.
         lines.append(
             f"confidence: stays as it is; {fewer} words are wrong, or right, and {LEAST_OF_EACH} of each are needed"
         )
-        return None
+        confidence = before.confidence
+    else:
+        confidence = _confidence(samples, lines)
+    lags = [lag for one, group in zip(found, groups, strict=True) for lag in _lags(recognizer, one, group)]
+    times = before.times
+    if len(lags) >= LEAST_TIMES and len({lag.group for lag in lags}) > 1:
+        way, errors = choose_times(lags)
+        times = TIMES[way](lags)
+        shown = ", ".join(f"{name} {1000 * s:.0f} and {1000 * e:.0f} ms" for name, (s, e) in errors.items())
+        lines.append(f"times: {way}; held-out mean error of starts and ends over {len(lags)} words: {shown}")
+    else:
+        lines.append(
+            f"times: stay as they are; {len(lags)} words have known borders, {LEAST_TIMES} are needed, of two speakers "
+            "or recordings at least (NAME.ctm or NAME.TextGrid beside the sound)"
+        )
+    return Fitted(Calibration(confidence, times), "\n".join(lines))
+
+
+def _confidence(samples: Sequence[Sample], lines: list[str]) -> Logistic | Isotonic | None:
+    """The map of scores to probabilities, or none; what there is to say of it goes to `lines`."""
     chosen, losses = choose(samples)
     before, after = (
         Reliability(tuple(Judged(p, one.right) for p, one in zip(held_out(samples, fit), samples, strict=True)))
