@@ -56,6 +56,14 @@ class Fitted:
     calibration: Calibration
     report: str
 
+    def note(self, data: str, beam: int, search: SearchConfig | None = None) -> str:
+        """What the model card says of it: on what recordings it was fitted, and with which search."""
+        config = search or SearchConfig()
+        known = [Path(path).name for path in (*config.language_models(), config.lexicon) if path is not None]
+        known += [f"{len(config.hot_words)} hot words"] if config.hot_words else []
+        how = f"a beam of {beam}" if beam else "the greedy search"
+        return f"Fitted on {data}, with {', '.join([how, *known])}:\n\n```text\n{self.report}\n```"
+
 
 def calibrate_model(model: str, data: str, *, threads: int = 1, search: SearchConfig | None = None) -> int:
     """Fit a calibration on a manifest, folder or table, print what it is worth, and store it with the model.
@@ -71,12 +79,14 @@ def calibrate_model(model: str, data: str, *, threads: int = 1, search: SearchCo
 
     recognizer = asr.load(model, threads=threads)
     failed: list[str] = []
-    found = list(decoded(recognizer, read(data, unreadable=failed), Search(recognizer.tokens, search), failed))
+    searching = Search(recognizer.tokens, search)
+    found = list(decoded(recognizer, read(data, unreadable=failed), searching, failed))
     try:
         fitted = fit(recognizer, found)
     except CalibrationError as error:
         raise CalibrationError(f"{data}: {error}") from None
-    store_calibration(recognizer.model.directory, fitted.calibration.stored())
+    note = fitted.note(Path(data).name, searching.beam, search)
+    store_calibration(recognizer.model.directory, fitted.calibration.stored(), note=note)
     print(fitted.report)
     print(f"stored in {recognizer.model.directory / 'config.yaml'}", file=sys.stderr)
     if failed:
@@ -200,5 +210,5 @@ def calibrate_trained(directory: Path, dev: Sequence[Item]) -> None:
         # The model is there and works; `asr calibrate` can make up for it.
         print(f"confidences and times are not calibrated: {error}")
         return
-    store_calibration(directory, fitted.calibration.stored())
+    store_calibration(directory, fitted.calibration.stored(), note=fitted.note("the development set", 0))
     print(fitted.report)

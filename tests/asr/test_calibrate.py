@@ -164,4 +164,11 @@ def test_what_cannot_be_fitted_anew_stays_as_it_was(tone_model: Path, tmp_path: 
     assert Calibration.of(load(model)) == before
     said = capsys.readouterr().out
     assert "confidence: stays as it is" in said
+    card = (model / "README.md").read_text()
+    assert card.startswith((tone_model / "README.md").read_text())
+    assert card.endswith(f"## Calibration\n\nFitted on dev, with the greedy search:\n\n```text\n{said}```\n")
+    assert main(["calibrate", str(model), str(data), "--beam", "4"]) == 0
+    assert (model / "README.md").read_text() == card.replace("the greedy search", "a beam of 4"), "one section"
+    store_calibration(model, {})
+    assert (model / "README.md").read_bytes() == (tone_model / "README.md").read_bytes()
     assert "times: stay as they are" in said
