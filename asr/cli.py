@@ -173,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     tune = commands.add_parser(
         "tune", help="choose weight and bonuses of a language model on recordings", description=_tune.__doc__
     )
-    tune.add_argument("data", help="recordings that nothing is tested on, as of asr evaluate")
+    tune.add_argument("data", metavar="DATA", help="recordings that nothing is tested on, as of asr evaluate")
     _add_model(tune)
     add_search(tune)
     tune.set_defaults(run=_tune)

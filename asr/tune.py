@@ -5,6 +5,7 @@ The scores of a model do not depend on them, so they are made once and searched 
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from asr.report import Pair, Report, evaluate_pairs
 from asr.search import Search, SearchConfig
+from inference.installed import TO_EVALUATE, require
 from inference.progress import with_bar
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 STEPS = {"lm_weight": 0.4, "word_bonus": 1.0, "unknown_bonus": 4.0}
 """How far the first looks to either side go."""
+
+BONUSES = ("word_bonus", "unknown_bonus")
+"""Settings that may be negative; weights of language models may not."""
 
 HALVINGS = 2
 """How often a step is halved: settings nearer to each other than a quarter of it differ by chance."""
@@ -81,7 +86,10 @@ def tune(
         progress: Called with each configuration that was tried and what came of it.
     """
 
-    def cost(point: Mapping[str, float]) -> tuple[int, int]:
+    def cost(point: Mapping[str, float]) -> tuple[float, float]:
+        if any(value < 0 for name, value in point.items() if name not in BONUSES):
+            # What a language model finds unlikely would gain by it.
+            return math.inf, math.inf
         tried = _moved(config, point)
         found = report(recognizer, scored, Search(recognizer.tokens, tried))
         if progress is not None:
@@ -118,6 +126,7 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
         TuneError: there is nothing to choose.
         ValueError: the data, the model or the language model cannot be used.
     """
+    require(TO_EVALUATE, what="tuning", extra="train")
     import asr
     from training.manifests import read
 
@@ -152,7 +161,7 @@ def _errors(found: Report) -> str:
 def pattern_search(
     start: Mapping[str, float],
     steps: Mapping[str, float],
-    cost: Callable[[Mapping[str, float]], tuple[int, int] | float],
+    cost: Callable[[Mapping[str, float]], tuple[float, float] | float],
     *,
     halvings: int,
 ) -> dict[str, float]:
@@ -175,6 +184,7 @@ def pattern_search(
         return seen[key]
 
     best = dict(start)
+    of(best)
     for halving in range(halvings + 1):
         better = True
         while better:

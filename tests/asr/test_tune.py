@@ -93,3 +93,21 @@ def test_the_command_prints_options_that_can_be_used(models, tone_model, tones, 
 def test_what_cannot_be_tuned(arguments, message, tone_model, tones, capsys) -> None:
     assert main(["tune", str(tones / "dev"), "--model", str(tone_model), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_weight_does_not_become_negative(models) -> None:
+    """On few utterances it would at times pay to have what a language model finds unlikely gain by it."""
+    recognizer, scored, lm = models
+    for models_given in (lm, {lm: 0.0}):
+        tried = []
+        config = SearchConfig(lm=models_given, lm_weight=0.0, word_bonus=0.0)
+        tune(
+            recognizer,
+            scored,
+            config,
+            settings=("lm_weight", lm),
+            progress=lambda one, _, tried=tried: tried.append(one),
+        )
+        weights = [weight for one in tried for weight in one.language_models().values()]
+        assert min(weights) == 0
+        assert max(weights) > 0
