@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +19,7 @@ from asr.report import Pair, Report, evaluate_pairs
 from asr.search import Search, SearchConfig
 from inference.installed import TO_EVALUATE, require
 from inference.progress import with_bar
+from inference.shell import one_line
 
 if TYPE_CHECKING:
     from asr.recognizer import Recognizer
@@ -46,14 +48,20 @@ class Scored(NamedTuple):
     scores_TV: np.ndarray
 
 
-def score(recognizer: Recognizer, items: Sequence[Item]) -> Iterator[Scored]:
-    """Scores of utterances, in their order.
+def score(recognizer: Recognizer, items: Sequence[Item], failed: list[str] | None = None) -> Iterator[Scored]:
+    """Scores of utterances, in their order; those that cannot be read go to `failed`, each with its reason.
 
     Raises:
-        ValueError: one of them cannot be read.
+        ValueError, OSError: one of them cannot be read, and `failed` is not given.
     """
     for item in items:
-        scores_TV, _ = recognizer.scores(item.path, start=item.start, duration=item.duration)
+        try:
+            scores_TV, _ = recognizer.scores(item.path, start=item.start, duration=item.duration)
+        except (ValueError, OSError) as error:
+            if failed is None:
+                raise
+            failed.append(one_line(error))
+            continue
         yield Scored(item.id, item.speaker or None, item.text, scores_TV)
 
 
@@ -122,6 +130,9 @@ def _moved(config: SearchConfig, point: Mapping[str, float]) -> SearchConfig:
 def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) -> int:
     """Choose the settings of a language model on recordings with known words, and print them as options.
 
+    Returns:
+        0 if every recording could be read, 1 if some could not (they are listed and not used).
+
     Raises:
         TuneError: there is nothing to choose.
         ValueError: the data, the model or the language model cannot be used.
@@ -134,8 +145,11 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
         raise TuneError("nothing to choose: give --lm FILE, whose weight and bonuses are chosen")
     recognizer = asr.load(model, threads=threads)
     Search(recognizer.tokens, search)  # what does not go with the model is found before the work
-    items, console = read(data), Console(stderr=True)
-    scored = list(with_bar(score(recognizer, items), "scores", total=len(items)))
+    failed: list[str] = []
+    items, console = read(data, unreadable=failed), Console(stderr=True)
+    scored = list(with_bar(score(recognizer, items, failed), "scores", total=len(items)))
+    if not scored:
+        raise TuneError(f"{data}: no recording could be read; see asr check {shlex.quote(data)}")
     greedy = report(recognizer, scored, Search(recognizer.tokens))
     console.print(f"greedy: {_errors(greedy)}", highlight=False)
 
@@ -143,7 +157,11 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
         console.print(f"{options(config)}: {_errors(found)}", highlight=False, soft_wrap=True)
 
     print(options(tune(recognizer, scored, search, progress=say)))
-    return 0
+    if failed:
+        print(f"asr: {len(failed)} recordings could not be read and are not used:", file=sys.stderr)
+        for line in failed:
+            print(f"  {line}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def options(config: SearchConfig) -> str:

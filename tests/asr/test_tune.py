@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -81,6 +83,26 @@ def test_the_command_prints_options_that_can_be_used(models, tone_model, tones, 
     assert options[0::2] == ["--lm-weight", "--word-bonus", "--unknown-bonus"]
     assert "greedy" in said.err
     assert main(["evaluate", str(tones / "test"), *common, *options]) == 0
+
+
+def test_recordings_that_cannot_be_read_are_listed_and_not_used(models, tone_model, tones, tmp_path, capsys) -> None:
+    _, _, lm = models
+    command = ["tune", str(tmp_path / "dev"), "--model", str(tone_model), "--lm", lm, "--beam", "4"]
+    shutil.copytree(tones / "dev", tmp_path / "dev")
+    recordings = sorted((tmp_path / "dev").rglob("*.wav"))
+    recordings[0].write_text("no sound")
+    recordings[1].write_bytes(recordings[1].read_bytes()[:-100])
+    for left_out in recordings[4:]:
+        left_out.unlink()
+    capsys.readouterr()
+    assert main(command) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith("--lm-weight ")
+    assert "asr: 2 recordings could not be read and are not used:" in said.err
+    assert all(path.name in said.err for path in recordings[:2])
+    for path in recordings[2:4]:
+        path.write_text("no sound")
+    assert main(command) == 2
 
 
 @pytest.mark.parametrize(
