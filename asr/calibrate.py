@@ -56,6 +56,14 @@ class Fitted:
     calibration: Calibration
     report: str
 
+    def note(self, data: str, beam: int, search: SearchConfig | None = None) -> str:
+        """What the model card says of it: on what recordings it was fitted, and with which search."""
+        config = search or SearchConfig()
+        known = [Path(path).name for path in (*config.language_models(), config.lexicon) if path is not None]
+        known += [f"{len(config.hot_words)} hot words"] if config.hot_words else []
+        how = f"a beam of {beam}" if beam else "the greedy search"
+        return f"Fitted on {data}, with {', '.join([how, *known])}:\n\n```text\n{self.report}\n```"
+
 
 def calibrate_model(model: str, data: str, *, threads: int = 1, search: SearchConfig | None = None) -> int:
     """Fit a calibration on a manifest, folder or table, print what it is worth, and store it with the model.
@@ -71,12 +79,14 @@ def calibrate_model(model: str, data: str, *, threads: int = 1, search: SearchCo
 
     recognizer = asr.load(model, threads=threads)
     failed: list[str] = []
-    found = list(decoded(recognizer, read(data, unreadable=failed), Search(recognizer.tokens, search), failed))
+    searching = Search(recognizer.tokens, search)
+    found = list(decoded(recognizer, read(data, unreadable=failed), searching, failed))
     try:
         fitted = fit(recognizer, found)
     except CalibrationError as error:
         raise CalibrationError(f"{data}: {error}") from None
-    store_calibration(recognizer.model.directory, fitted.calibration.stored())
+    note = fitted.note(Path(data).name, searching.beam, search)
+    store_calibration(recognizer.model.directory, fitted.calibration.stored(), note=note)
     print(fitted.report)
     print(f"stored in {recognizer.model.directory / 'config.yaml'}", file=sys.stderr)
     if failed:
@@ -116,30 +126,32 @@ def fit(recognizer: Recognizer, found: Sequence[Decoded]) -> Fitted:
     if reason := enough(samples):
         raise CalibrationError(f"{reason}; give more recordings")
     lines = [f"{len(found)} recordings, {len(samples)} recognised words"]
-    calibration = Calibration(_confidence(samples, lines))
-    lags = [lag for one, group in zip(found, groups, strict=True) for lag in _lags(recognizer, one, group)]
-    if len(lags) >= LEAST_TIMES and len({lag.group for lag in lags}) > 1:
-        way, errors = choose_times(lags)
-        calibration = replace(calibration, times=TIMES[way](lags))
-        shown = ", ".join(f"{name} {1000 * s:.0f} and {1000 * e:.0f} ms" for name, (s, e) in errors.items())
-        lines.append(f"times: {way}; held-out mean error of starts and ends over {len(lags)} words: {shown}")
-    else:
-        lines.append(
-            f"times: stay as they are; {len(lags)} words have known borders, {LEAST_TIMES} are needed (NAME.ctm or "
-            "NAME.TextGrid beside the sound)"
-        )
-        calibration = replace(calibration, times=recognizer.words.calibration.times)
-    return Fitted(calibration, "\n".join(lines))
-
-
-def _confidence(samples: Sequence[Sample], lines: list[str]) -> Logistic | Isotonic | None:
-    """The map of scores to probabilities, or none; what there is to say of it goes to `lines`."""
+    before = recognizer.words.calibration
     if (fewer := fewest(samples)) < LEAST_OF_EACH:
         # Of right words alone one would learn that every word is right.
         lines.append(
             f"confidence: stays as it is; {fewer} words are wrong, or right, and {LEAST_OF_EACH} of each are needed"
         )
-        return None
+        confidence = before.confidence
+    else:
+        confidence = _confidence(samples, lines)
+    lags = [lag for one, group in zip(found, groups, strict=True) for lag in _lags(recognizer, one, group)]
+    times = before.times
+    if len(lags) >= LEAST_TIMES and len({lag.group for lag in lags}) > 1:
+        way, errors = choose_times(lags)
+        times = TIMES[way](lags)
+        shown = ", ".join(f"{name} {1000 * s:.0f} and {1000 * e:.0f} ms" for name, (s, e) in errors.items())
+        lines.append(f"times: {way}; held-out mean error of starts and ends over {len(lags)} words: {shown}")
+    else:
+        lines.append(
+            f"times: stay as they are; {len(lags)} words have known borders, {LEAST_TIMES} are needed, of two speakers "
+            "or recordings at least (NAME.ctm or NAME.TextGrid beside the sound)"
+        )
+    return Fitted(Calibration(confidence, times), "\n".join(lines))
+
+
+def _confidence(samples: Sequence[Sample], lines: list[str]) -> Logistic | Isotonic | None:
+    """The map of scores to probabilities, or none; what there is to say of it goes to `lines`."""
     chosen, losses = choose(samples)
     before, after = (
         Reliability(tuple(Judged(p, one.right) for p, one in zip(held_out(samples, fit), samples, strict=True)))
@@ -204,5 +216,5 @@ def calibrate_trained(directory: Path, dev: Sequence[Item]) -> None:
         # The model is there and works; `asr calibrate` can make up for it.
         print(f"confidences and times are not calibrated: {error}")
         return
-    store_calibration(directory, fitted.calibration.stored())
+    store_calibration(directory, fitted.calibration.stored(), note=fitted.note("the development set", 0))
     print(fitted.report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from asr.transcript import Transcript, Word
 
@@ -66,17 +67,26 @@ def marked(transcript: Transcript, least: float) -> Transcript:
 
 
 def dropped(transcript: Transcript, least: float) -> Transcript:
-    """The transcript without the words whose confidence is less than `least`, and without their punctuation."""
+    """The transcript without the words whose confidence is less than `least`, and without their punctuation.
+
+    Alternatives stay what was recognised; an utterance of which no word is left is left out with its own.
+    """
     return _rewritten(transcript, lambda word: None if word.confidence < least else word.text)
 
 
 def _rewritten(transcript: Transcript, write: Callable[[Word], str | None]) -> Transcript:
     """Each word written anew, or left out where that is none; white space and punctuation stay as they are."""
-    words, pieces = [], []
+    words, pieces, stays = [], [], []
     for word, (space, piece) in zip(transcript.words, transcript.pieces(), strict=True):
         written = write(word)
+        stays.append(written is not None)
         if written is not None:
             words.append(replace(word, text=written))
             # The first that stays has nothing before it, whatever was left out.
             pieces.append((space if pieces else "") + piece.replace(word.text, written, 1))
-    return replace(transcript, words=tuple(words), text="".join(pieces)) if transcript.words else transcript
+    if not transcript.words:
+        return transcript
+    left = iter(stays)
+    counted = [(sum(islice(left, count)), of) for count, of in transcript.alternatives]
+    alternatives = tuple((count, of) for count, of in counted if count)
+    return replace(transcript, words=tuple(words), text="".join(pieces), alternatives=alternatives)

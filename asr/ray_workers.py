@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from asr.workers import TRIES_ON_RAY, Failure, Outcome, Work, WorkerError, _begun, _check, _done
+from asr.workers import TRIES_ON_RAY, Failure, Outcome, Work, WorkerError, begun, check_answer, done
 from inference.shell import one_line
 
 # Tasks handed out for each slot of the cluster: one that runs and one that waits.
@@ -79,7 +79,7 @@ class RayCluster:
                             waiting.appendleft(number)
                             continue
                         kind, content = "done", _lost(items[number], error)
-                    _check(kind, content)
+                    check_answer(kind, content)
                     yield Outcome(items[number], content)
         finally:
             ray.shutdown()
@@ -107,9 +107,9 @@ _WORK: dict[str, Work] = {}
 def _on_ray(key: str, begin: Callable[[], Work], item: Any) -> tuple[str, Any]:
     """What a worker does with one item."""
     if key not in _WORK:
-        work = _begun(begin)
+        work = begun(begin)
         if isinstance(work, Failure):
             return "unfit", work.line
         _WORK.clear()
         _WORK[key] = work
-    return _done(_WORK[key], item, lambda seconds: None)
+    return done(_WORK[key], item, lambda seconds: None)

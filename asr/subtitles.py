@@ -109,7 +109,8 @@ def cues(transcript: Transcript, rules: SubtitleRules) -> list[Cue]:
 def _units(transcript: Transcript, rules: SubtitleRules) -> list[_Unit]:
     units: list[_Unit] = []
     before, now, cut = None, 0, False
-    divided = set() if transcript.endpoints is None else set(transcript.cuts())
+    # Where segments are not found by a pause, whose length is a rule here, cues end with them.
+    divided = set(transcript.cuts()) if transcript.endpoints is not None or transcript.alternatives else set()
     for number, (word, (space, piece)) in enumerate(zip(transcript.words, transcript.pieces(), strict=True)):
         cut |= number in divided or (before is not None and word.start - before.end >= rules.pause)
         before, text = word, plain(piece)

@@ -182,8 +182,9 @@ def _unfinished(names: dict[str, str], settings: Settings, *, overwrite: bool) -
         )
     if len(left) < len(names):
         print(
-            f"asr: {len(names) - len(left)} of {len(names)} files are passed over: {folder} has their transcripts, "
-            "newer than they and the model; after a change of settings, --overwrite makes them anew",
+            f"asr: {len(names) - len(left)} of {len(names)} files are passed over: {folder} has transcripts of these "
+            "names, newer than they and the model; after other settings, or for other recordings, --overwrite makes "
+            "them anew",
             file=sys.stderr,
         )
     return left

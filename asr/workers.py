@@ -139,7 +139,7 @@ class Processes:
                             heard(items[worker.number], content)
                             continue
                         if kind != "free":
-                            _check(kind, content)
+                            check_answer(kind, content)
                             outcome = Outcome(items[worker.number], content)
                         worker.number = None
                     if outcome is not None:
@@ -200,8 +200,8 @@ def _ending(code: int | None) -> str:
     return f"ended with code {code}"
 
 
-def _check(kind: str, content: Any) -> None:
-    """Raise what keeps the worker from going on."""
+def check_answer(kind: str, content: Any) -> None:
+    """Raise what keeps a worker from going on, if its answer is that."""
     if kind == "unfit":
         raise WorkerError(content)
     if kind == "bug":
@@ -244,14 +244,14 @@ def _serve(channel: Connection, begin: Callable[[], Work]) -> None:
     if not hasattr(signal, "pthread_sigmask"):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        work = _begun(begin)
+        work = begun(begin)
         if isinstance(work, Failure):
             channel.send(("unfit", work.line))
             return
         channel.send(("free", None))
         while True:
             item = channel.recv()
-            channel.send(_done(work, item, _Reporter(channel)))
+            channel.send(done(work, item, _Reporter(channel)))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the one that asked is gone
 
@@ -273,14 +273,16 @@ class _Reporter:
                 os._exit(1)  # the one that asked is gone: nobody would want the result either
 
 
-def _begun(begin: Callable[[], Work]) -> Work | Failure:
+def begun(begin: Callable[[], Work]) -> Work | Failure:
+    """The work, or why it cannot begin."""
     try:
         return begin()
     except (ValueError, OSError) as error:
         return Failure(one_line(error))
 
 
-def _done(work: Work, item: Any, heard: Callable[[float], None]) -> tuple[str, Any]:
+def done(work: Work, item: Any, heard: Callable[[float], None]) -> tuple[str, Any]:
+    """A worker's answer on an item: `done` with its result, or `bug` with the traceback of a mistake of the program."""
     try:
         return "done", attempt(work, item, heard)
     except Exception:

@@ -1,11 +1,11 @@
 """What hot words do to their own words, to the words beside them, and to the time of the search.
 
-    python benchmarks/hot_words.py MODEL --dev DEV --test TEST --words FILE --others FILE [--lm FILE]
+    python benchmarks/hot_words.py MODEL DATA --words FILE --others FILE [--boost NATS] [--lm LM[=W] ...]
 
-DEV and TEST are manifests. The file of --words has a word a line: what a user would expect to be said; --others fills
-the list up to 100 and to 1,000 with words that are not said. The boost is the one with the fewest word errors on DEV,
-with a hundred words; TEST is searched with that one. An error beside them is one of a word that is not hot, or an
-insertion of any word. Times are of whole passes over the scores of TEST, in turns; ratios are medians of pairs.
+DATA is a manifest, table or folder. The file of --words has a word a line: what a user would expect to be said;
+--others fills the list up to 100 and to 1,000 with words that are not said. An error beside them is one of a word that
+is not hot, or an insertion of any word. Times are processor time of whole passes over the scores, in turns; ratios are
+medians of pairs.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import NamedTuple
 
 from asr.recognizer import Recognizer
 from asr.report import Report
-from asr.search import Search, SearchConfig
+from asr.search import BEAM, BOOST, Search
+from asr.search_cli import add_search, search_config
 from asr.text import normalize
 from asr.tune import Scored, report, score
 from inference.progress import with_bar
 from training.manifests import read
 
-BOOSTS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 LISTS = (0, 100, 1000)
 ROUNDS = 5
 
@@ -43,35 +43,33 @@ class Errors(NamedTuple):
 
 
 def main() -> None:
-    """Choose the boost, count the errors, take the times."""
+    """Count the errors, take the times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("--dev", required=True)
-    parser.add_argument("--test", required=True)
-    parser.add_argument("--words", required=True)
-    parser.add_argument("--others", required=True)
-    parser.add_argument("--lm")
-    parser.add_argument("--beam", type=int, default=32)
+    parser.add_argument("data")
+    parser.add_argument("--words", required=True, metavar="FILE")
+    parser.add_argument("--others", required=True, metavar="FILE")
+    add_search(parser)
     options = parser.parse_args()
     recognizer = Recognizer.open(options.model)
     words, others = (lines(recognizer, path) for path in (options.words, options.others))
     lists = {size: [*words, *(word for word in others if word not in words)][:size] for size in LISTS}
     assert all(len(lists[size]) == size for size in LISTS), "--others has too few words"
-    config = SearchConfig(beam=options.beam, lm=options.lm)
-
-    def search(size: int, boost: float) -> Search:
-        return Search(recognizer.tokens, replace(config, hot_words=dict.fromkeys(lists[size], boost)))
-
-    dev, test = (list(with_bar(score(recognizer, read(part)), part)) for part in (options.dev, options.test))
-    wrong = {boost: report(recognizer, dev, search(100, boost)).words.errors for boost in BOOSTS}
-    boost = min(wrong, key=wrong.get)
-    print(f"development: word errors by boost {wrong}; chosen: {boost:g}\n")
-    searches = {size: search(size, boost) for size in LISTS}
-    times = timed(recognizer, test, searches)
+    boost, options.boost = BOOST if options.boost is None else options.boost, None
+    config = search_config(options)
+    # Without hot words it searches with a beam, too.
+    config = replace(config, beam=config.beam or BEAM)
+    searches = {
+        size: Search(recognizer.tokens, replace(config, hot_words=dict.fromkeys(words, boost)))
+        for size, words in lists.items()
+    }
+    items = read(options.data)
+    scored = list(with_bar(score(recognizer, items), "scores", total=len(items)))
+    times = timed(recognizer, scored, searches)
     print(f"{len(words)} words that may be said; boost {boost:g}\n")
     print("| hot words | wrong of the hot | wrong beside them | time, ratio to none |\n| ---: | ---: | ---: | ---: |")
     for size in LISTS:
-        found = counted(report(recognizer, test, searches[size]), set(words))
+        found = counted(report(recognizer, scored, searches[size]), set(words))
         ratios = [one / none for one, none in zip(times[size], times[0], strict=True)]
         print(f"| {size} | {found} | {statistics.median(ratios):.3f} |")
 
@@ -102,12 +100,12 @@ def timed(recognizer: Recognizer, scored: list[Scored], searches: dict[int, Sear
     times: dict[int, list[float]] = {size: [] for size in searches}
     for _ in range(ROUNDS):
         for size, search in searches.items():
-            begun = time.perf_counter()
+            begun = time.process_time()
             for one in scored:
                 decoder = search.decoder()
                 decoder.push(one.scores_TV)
                 decoder.flush()
-            times[size].append(time.perf_counter() - begun)
+            times[size].append(time.process_time() - begun)
     return times
 
 

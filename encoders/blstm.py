@@ -17,7 +17,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from encoders.cells import CELLS, State
+from encoders.cells import CellOptions, State, check
+from encoders.layers import FastLstmLayer, RecurrentLayer, make_layer, run_directions
 from encoders.windows import Latency, cut_windows, fitted, join_chunks
 
 
@@ -33,6 +34,10 @@ class EncoderConfig:
         dropout: Share of each layer's outputs dropped on the way to the next layer and to the head, in training.
         subsampling: Frames stacked into one before the first layer, the second layer, ...; layers not named stack 1.
             `[3]` turns 10 ms frames into 30 ms steps; `[1, 2, 2]` is a pyramid (Chan et al. 2016).
+        layer_norm: Layer normalisation in each step (Ba et al. 2016); not for cell gru.
+        forget_bias: Bias of the forget gate at the start, for cells that have one.
+        projection_size: Size of the outputs of cell lstmp, less than `hidden_size`; 0 is half of it.
+        truncated_gradient: The truncated gradient of the 1997 paper, for cell lstm_1997.
     """
 
     cell: str = "lstm"
@@ -41,12 +46,15 @@ class EncoderConfig:
     bidirectional: bool = True
     dropout: float = 0.1
     subsampling: list[int] | tuple[int, ...] = (3,)
+    layer_norm: bool = False
+    forget_bias: float = 1.0
+    projection_size: int = 0
+    truncated_gradient: bool = False
 
     def __post_init__(self) -> None:
-        if self.cell not in CELLS:
-            raise ValueError(f"encoder.cell is {self.cell!r}; known cells: {', '.join(sorted(CELLS))}")
         if self.layers < 1 or self.hidden_size < 1:
             raise ValueError("encoder.layers and encoder.hidden_size must be at least 1")
+        check(self.cell, self.hidden_size, self.cell_options)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"encoder.dropout is {self.dropout}; it must be at least 0 and less than 1")
         self.subsampling = tuple(self.subsampling)
@@ -55,6 +63,11 @@ class EncoderConfig:
                 f"encoder.subsampling is {list(self.subsampling)}: at most one whole number >= 1 for each of the "
                 f"{self.layers} layers"
             )
+
+    @property
+    def cell_options(self) -> CellOptions:
+        """What is chosen beside the cell."""
+        return CellOptions(self.layer_norm, self.forget_bias, self.projection_size, self.truncated_gradient)
 
     @property
     def stacking(self) -> tuple[int, ...]:
@@ -67,8 +80,20 @@ class EncoderConfig:
         return prod(self.subsampling)
 
 
+class NotFiniteError(ValueError):
+    """Frames or outputs of a layer are NaN or infinite.
+
+    Attributes:
+        item: The first item of the batch of which that is so.
+    """
+
+    def __init__(self, message: str, item: int):
+        super().__init__(message)
+        self.item = item
+
+
 class Blstm(nn.Module):
-    """Stacked bidirectional LSTM (Schuster and Paliwal 1997; Graves et al. 2013) over padded batches.
+    """Stacked bidirectional LSTM (Schuster and Paliwal 1997; Graves et al. 2013), of any cell, over padded batches.
 
     Args:
         input_size: Features of a frame, F.
@@ -79,16 +104,16 @@ class Blstm(nn.Module):
         super().__init__()
         self.config = config
         self.input_size = input_size
-        self.output_size = config.hidden_size * (2 if config.bidirectional else 1)
-        layer = CELLS[config.cell]
         self.forwards = nn.ModuleList()
         self.backwards = nn.ModuleList()
         size = input_size
         for factor in config.stacking:
-            self.forwards.append(layer(size * factor, config.hidden_size))
-            if config.bidirectional:
-                self.backwards.append(layer(size * factor, config.hidden_size))
-            size = self.output_size
+            directions = (self.forwards, self.backwards) if config.bidirectional else (self.forwards,)
+            for layers in directions:
+                layers.append(make_layer(config.cell, size * factor, config.hidden_size, config.cell_options))
+            size = len(directions) * layers[-1].output_size
+        self.output_size = size
+        self._directions = 1 + config.bidirectional
         self.dropout = nn.Dropout(config.dropout)
 
     def output_lengths(self, lengths_B):
@@ -110,7 +135,14 @@ class Blstm(nn.Module):
 
         Returns:
             Encodings (B, ceil(T / subsampling), output_size) and their lengths (B).
+
+        Raises:
+            ValueError: an item has no frames.
+            NotFiniteError: `torch.autograd.detect_anomaly` is on, and the frames or what a layer makes of them are not
+                finite: names the first layer.
         """
+        check_lengths(lengths_B, frames_BTF.shape[1])
+        check_finite(frames_BTF, lengths_B, "the frames")
         steps = self.output_lengths(frames_BTF.shape[1])
         chunk, lookahead = fitted(latency, frames_BTF.shape[1], self.config.total_subsampling)
         x_BWNF, lengths_BW = cut_windows(frames_BTF, lengths_B, chunk, lookahead)
@@ -120,12 +152,19 @@ class Blstm(nn.Module):
             x_MNF, lengths_M = self._stacked(index, x_BWNF.flatten(0, 1), lengths_BW.flatten(), factor)
             x_BWNF, lengths_BW = x_MNF.unflatten(0, (batch, windows)), lengths_M.unflatten(0, (batch, windows))
             chunk //= factor
-            # What the last layer says of the look-ahead nobody hears.
-            y = forward_windows(self.forwards[index], x_BWNF, chunk, ahead=index < last)
-            if self.config.bidirectional:
-                z_MNH = backward_window(self.backwards[index], x_MNF, lengths_M)
-                z = z_MNH.unflatten(0, (batch, windows))
-                y = torch.cat([y, z[:, :, : y.shape[2]]], dim=-1)
+            if self.config.bidirectional and windows == 1 and isinstance(self.forwards[index], FastLstmLayer):
+                y = both_directions(self.forwards[index], self.backwards[index], x_MNF, lengths_M)[:, None]
+            else:
+                # What the last layer says of the look-ahead nobody hears.
+                y = forward_windows(self.forwards[index], x_BWNF, chunk, ahead=index < last)
+                if self.config.bidirectional:
+                    z_MNH = backward_window(self.backwards[index], x_MNF, lengths_M)
+                    z = z_MNH.unflatten(0, (batch, windows))
+                    y = torch.cat([y, z[:, :, : y.shape[2]]], dim=-1)
+            for direction, part in zip(
+                ("forward", "backward"), y.flatten(0, 1).chunk(self._directions, -1), strict=False
+            ):
+                check_finite(part, lengths_M.clamp(max=y.shape[2]), f"the output of layer{index}.{direction}")
             x_BWNF = self.dropout(y)
         return join_chunks(x_BWNF, steps), self.output_lengths(lengths_B)
 
@@ -174,7 +213,7 @@ class Blstm(nn.Module):
         return (mask_frames(x_BTF, lengths_B) if index == 0 else x_BTF), lengths_B
 
 
-def forward_windows(layer: nn.Module, x_BWNF: Tensor, chunk: int, *, ahead: bool) -> Tensor:
+def forward_windows(layer: RecurrentLayer, x_BWNF: Tensor, chunk: int, *, ahead: bool) -> Tensor:
     """Outputs of the forward direction in every window: (B,W,N,H) or, without the look-ahead, (B,W,N_c,H)."""
     windows, frames = x_BWNF.shape[1:3]
     outputs, borders, state = [], [], None
@@ -190,16 +229,58 @@ def forward_windows(layer: nn.Module, x_BWNF: Tensor, chunk: int, *, ahead: bool
     return torch.cat([y_BWCH, y_MRH.unflatten(0, (-1, windows))], dim=2)
 
 
-def backward_window(layer: nn.Module, x_BTF: Tensor, lengths_B: Tensor) -> Tensor:
+def backward_window(layer: RecurrentLayer, x_BTF: Tensor, lengths_B: Tensor) -> Tensor:
     """Outputs (B,T,H) of the backward direction, from zeros at the end of each item's valid frames."""
     order = reversal(lengths_B, x_BTF.shape[1])
     z_BTH, _ = layer(gather_frames(x_BTF, order))
     return gather_frames(z_BTH, order)
 
 
+def both_directions(ahead: FastLstmLayer, back: FastLstmLayer, x_BTF: Tensor, lengths_B: Tensor) -> Tensor:
+    """Outputs (B,T,2P) of both directions from zeros, in one loop; what they give one after the other."""
+    batch, frames = x_BTF.shape[:2]
+    order = torch.stack([torch.arange(frames, device=lengths_B.device).expand(batch, -1), reversal(lengths_B, frames)])
+    first = torch.arange(batch, device=lengths_B.device)[:, None] * frames
+    read_DTB = (first + order).transpose(1, 2)  # rows of x, flat, as both directions read them
+    x_DTBF = Reordered.apply(x_BTF.flatten(0, 1), read_DTB.flatten()).view(*read_DTB.shape, -1)
+    y_DTBP, _ = run_directions([ahead, back], x_DTBF)
+    # Where each row of the output lies in y, flat: reversal is its own inverse.
+    rows_DTB = torch.arange(2 * frames * batch, device=lengths_B.device).view(2, frames, batch)
+    written_BTD = rows_DTB.transpose(1, 2).gather(2, order).permute(1, 2, 0)
+    return Reordered.apply(y_DTBP.flatten(0, 2), written_BTD.flatten()).view(batch, frames, -1)
+
+
 def stacked_length(length, factor: int):
     """Frames left of `length` after stacking `factor` to one; the last may be filled up with zeros."""
     return (length + factor - 1) // factor
+
+
+def check_lengths(lengths_B: Tensor, frames: int) -> None:
+    """Refuse items without frames, and lengths beyond the batch.
+
+    Raises:
+        ValueError: says which item.
+    """
+    wrong = ((lengths_B < 1) | (lengths_B > frames)).nonzero().flatten().tolist()
+    if wrong:
+        raise ValueError(
+            f"item {wrong[0]} of the batch has length {int(lengths_B[wrong[0]])}; lengths are from 1 to {frames}, the "
+            "frames of the batch: leave items without frames out"
+        )
+
+
+def check_finite(values_BTF: Tensor, lengths_B: Tensor, named: str) -> None:
+    """While torch looks for anomalies: refuse values within an item's length that are NaN or infinite.
+
+    Raises:
+        NotFiniteError: says `named`, and the first such item and frame.
+    """
+    if not torch.is_anomaly_enabled():
+        return
+    bad_BT = ~torch.isfinite(mask_frames(values_BTF, lengths_B)).all(-1)
+    if bad_BT.any():
+        item, frame = bad_BT.nonzero()[0].tolist()
+        raise NotFiniteError(f"NaN or infinity in {named}: first in item {item} of the batch, frame {frame}", item)
 
 
 def mask_frames(x_BTF: Tensor, lengths_B: Tensor) -> Tensor:
@@ -223,5 +304,28 @@ def reversal(lengths_B: Tensor, frames: int) -> Tensor:
 
 
 def gather_frames(x_BTF: Tensor, order_BT: Tensor) -> Tensor:
-    """The frames of each item in the order given."""
-    return x_BTF.gather(1, order_BT[..., None].expand(-1, -1, x_BTF.shape[-1]))
+    """The frames of each item in the order given, each frame once."""
+    batch, frames = order_BT.shape
+    rows = torch.arange(batch, device=order_BT.device)[:, None] * frames + order_BT
+    return Reordered.apply(x_BTF.flatten(0, 1), rows.flatten()).view(batch, frames, -1)
+
+
+class Reordered(torch.autograd.Function):
+    """Rows in an order that names each of them equally often, one after the other.
+
+    The way back is such an order, too, so it copies whole rows, where that of `gather` adds up single numbers.
+    """
+
+    @staticmethod
+    def forward(ctx, rows_NF: Tensor, order_M: Tensor) -> Tensor:
+        ctx.save_for_backward(order_M)
+        ctx.rows = len(rows_NF)
+        return rows_NF.index_select(0, order_M)
+
+    @staticmethod
+    def backward(ctx, errors_MF: Tensor) -> tuple[Tensor, None]:
+        (order_M,) = ctx.saved_tensors
+        errors = errors_MF.new_zeros(())
+        for part_M, errors_NF in zip(order_M.split(ctx.rows), errors_MF.split(ctx.rows), strict=True):
+            errors = errors + Reordered.apply(errors_NF, part_M.argsort())
+        return errors, None

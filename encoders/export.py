@@ -2,9 +2,10 @@
 
 One graph serves files and streams:
 
-    frames (B,T,F), lengths (B), chunk (), state_h (L,B,H), state_c (L,B,H)
-        -> scores (B,T',V), score_lengths (B), next_h (L,B,H), next_c (L,B,H)
+    frames (B,T,F), lengths (B), chunk (), state_h (L,B,P), state_c (L,B,H)
+        -> scores (B,T',V), score_lengths (B), next_h (L,B,P), next_c (L,B,H)
 
+P is H, but with a projection. A cell without a state of its own (GRU, RNN) has a `state_c` of no units, (L,B,0).
 Scores are log probabilities of CTC's labels or, of a classification head, evidence and energy (`ClassHead`).
 `chunk` is N_c, counted in input frames and a multiple of the total subsampling. The state that comes out is the
 forward direction's after N_c frames; what the window holds beyond them is look-ahead. Full context is the
@@ -20,13 +21,14 @@ import json
 import struct
 from typing import NamedTuple
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper
 from safetensors.numpy import save as save_safetensors
 
+from encoders.graph import Graph
 from encoders.heads import CtcHead
 from encoders.network import Network
+from encoders.recurrent_nodes import LayerNodes, forward_nodes
 
 OPSET = 17
 WEIGHTS_FILE = "weights.safetensors"
@@ -53,11 +55,13 @@ def export(network: Network) -> Exported:
             lengths = graph.ceil_divide(lengths, factor)
             chunk = graph("Div", chunk, graph.integers(factor))
         x_TBF = graph("Transpose", x, perm=[1, 0, 2])
-        y, h, c = graph.forward_layer(index, x_TBF, lengths, chunk, config.hidden_size)
+        ahead = LayerNodes(graph, network.encoder.forwards[index], f"layer{index}.forward")
+        y, (h, *c) = forward_nodes(ahead, index, x_TBF, lengths, chunk)
         states_h.append(h)
-        states_c.append(c)
+        states_c.extend(c)
         if config.bidirectional:
-            y = graph("Concat", y, graph.backward_layer(index, x_TBF, lengths, config.hidden_size), axis=2)
+            back = LayerNodes(graph, network.encoder.backwards[index], f"layer{index}.backward")
+            y = graph("Concat", y, back(x_TBF, lengths, reverse=True)[0], axis=2)
         x = graph("Transpose", y, perm=[1, 0, 2])
     linear = graph("Add", graph("MatMul", x, "head.weight"), "head.bias")
     if isinstance(network.head, CtcHead):
@@ -66,10 +70,14 @@ def export(network: Network) -> Exported:
         graph("Identity", linear, output="scores")
     graph("Identity", lengths, output="score_lengths")
     graph("Concat", *states_h, axis=0, output="next_h")
-    graph("Concat", *states_c, axis=0, output="next_c")
+    if states_c:
+        graph("Concat", *states_c, axis=0, output="next_c")
+    else:
+        graph("Identity", "state_c", output="next_c")
 
-    layers, hidden, labels = config.layers, config.hidden_size, network.head.linear.out_features
-    state = [layers, "batch", hidden]
+    labels = network.head.linear.out_features
+    sizes = (*network.encoder.forwards[0].state_sizes, 0)[:2]
+    state_h, state_c = ([config.layers, "batch", size] for size in sizes)
     value = helper.make_tensor_value_info
     model = helper.make_model(
         helper.make_graph(
@@ -79,14 +87,14 @@ def export(network: Network) -> Exported:
                 value("frames", TensorProto.FLOAT, ["batch", "frames", network.encoder.input_size]),
                 value("lengths", TensorProto.INT64, ["batch"]),
                 value("chunk", TensorProto.INT64, []),
-                value("state_h", TensorProto.FLOAT, state),
-                value("state_c", TensorProto.FLOAT, state),
+                value("state_h", TensorProto.FLOAT, state_h),
+                value("state_c", TensorProto.FLOAT, state_c),
             ],
             outputs=[
                 value("scores", TensorProto.FLOAT, ["batch", "steps", labels]),
                 value("score_lengths", TensorProto.INT64, ["batch"]),
-                value("next_h", TensorProto.FLOAT, state),
-                value("next_c", TensorProto.FLOAT, state),
+                value("next_h", TensorProto.FLOAT, state_h),
+                value("next_c", TensorProto.FLOAT, state_c),
             ],
             initializer=external(weights) + graph.constants,
         ),
@@ -95,101 +103,6 @@ def export(network: Network) -> Exported:
         producer_name="saywave",
     )
     return Exported(model.SerializeToString(deterministic=True), weights)
-
-
-class Graph:
-    """Collects nodes; each call adds one and returns the name of what it computes."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def __call__(self, operator: str, *inputs: str, output: str | None = None, **attributes: object) -> str:
-        output = output or f"{operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
-        return output
-
-    def integers(self, values: int | list[int]) -> str:
-        return self._constant(np.array(values, dtype=np.int64))
-
-    def zero(self) -> str:
-        return self._constant(np.float32(0.0))
-
-    def _constant(self, array: np.ndarray) -> str:
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(onnx.numpy_helper.from_array(np.asarray(array), name))
-        return name
-
-    def size(self, x: str, axis: int) -> str:
-        """Length of one axis, as a scalar."""
-        return self("Squeeze", self("Shape", x, start=axis, end=axis + 1))
-
-    def row(self, x: str, index: int) -> str:
-        """One row of the first axis, which stays."""
-        return self("Slice", x, self.integers([index]), self.integers([index + 1]), self.integers([0]))
-
-    def ceil_divide(self, x: str, factor: int) -> str:
-        return self("Div", self("Add", x, self.integers(factor - 1)), self.integers(factor))
-
-    def masked(self, x_BTF: str, lengths_B: str) -> str:
-        """Zeros beyond each item's length (Where, since NaN times 0 is NaN)."""
-        frames = self("Range", self.integers(0), self.size(x_BTF, 1), self.integers(1))
-        valid = self(
-            "Less", self("Unsqueeze", frames, self.integers([0])), self("Unsqueeze", lengths_B, self.integers([1]))
-        )
-        return self("Where", self("Unsqueeze", valid, self.integers([2])), x_BTF, self.zero())
-
-    def stacked(self, x_BTF: str, factor: int, stacked_features: int) -> str:
-        """Each `factor` adjacent frames as one, zeros at the end where they run out."""
-        missing = self("Mod", self("Neg", self.size(x_BTF, 1)), self.integers(factor))
-        missing = self("Unsqueeze", missing, self.integers([0]))
-        pads = self("Concat", self.integers([0, 0, 0, 0]), missing, self.integers([0]), axis=0)
-        return self("Reshape", self("Pad", x_BTF, pads), self.integers([0, -1, stacked_features]))
-
-    def recurrent(
-        self, layer: str, x_TBF: str, lengths_B: str, hidden: int, *states: str, reverse: bool = False
-    ) -> list[str]:
-        """ONNX's LSTM in one direction: outputs (T,B,H), and the last h and c as (1,B,H)."""
-        name = f"lstm_{len(self.nodes)}"
-        outputs = [f"{name}_y", f"{name}_h", f"{name}_c"]
-        self.nodes.append(
-            helper.make_node(
-                "LSTM",
-                [
-                    x_TBF,
-                    f"{layer}.W",
-                    f"{layer}.R",
-                    f"{layer}.B",
-                    self("Cast", lengths_B, to=TensorProto.INT32),
-                    *states,
-                ],
-                outputs,
-                hidden_size=hidden,
-                direction="reverse" if reverse else "forward",
-            )
-        )
-        y_TBH = self("Squeeze", outputs[0], self.integers([1]))
-        return [y_TBH, outputs[1], outputs[2]]
-
-    def forward_layer(self, index: int, x_TBF: str, lengths_B: str, chunk: str, hidden: int) -> tuple[str, str, str]:
-        """The forward direction in two pieces, because ONNX's LSTM tells its cell state only at the end of one."""
-        start = [self.row(state, index) for state in ("state_h", "state_c")]
-        border = self("Unsqueeze", chunk, self.integers([0]))
-        chunk_lengths = self("Min", lengths_B, chunk)
-        rest_lengths = self("Sub", lengths_B, chunk_lengths)
-        head_x = self("Slice", x_TBF, self.integers([0]), border, self.integers([0]))
-        rest_x = self("Slice", x_TBF, border, self.integers([np.iinfo(np.int64).max]), self.integers([0]))
-        # The look-ahead may be empty, and an LSTM over no frames is an error: give it one frame more, and drop it.
-        rest_x = self("Pad", rest_x, self.integers([0, 0, 0, 1, 0, 0]))
-        layer = f"layer{index}.forward"
-        y_chunk, h, c = self.recurrent(layer, head_x, chunk_lengths, hidden, *start)
-        y_rest, _, _ = self.recurrent(layer, rest_x, rest_lengths, hidden, h, c)
-        y_rest = self("Slice", y_rest, self.integers([0]), self.integers([-1]), self.integers([0]))
-        return self("Concat", y_chunk, y_rest, axis=0), h, c
-
-    def backward_layer(self, index: int, x_TBF: str, lengths_B: str, hidden: int) -> str:
-        """The backward direction, from zeros at the end of the window."""
-        return self.recurrent(f"layer{index}.backward", x_TBF, lengths_B, hidden, reverse=True)[0]
 
 
 def external(weights: bytes) -> list[onnx.TensorProto]:

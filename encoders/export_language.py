@@ -14,8 +14,10 @@ from __future__ import annotations
 from onnx import TensorProto, helper
 from safetensors.numpy import save as save_safetensors
 
-from encoders.export import OPSET, Exported, Graph, external
+from encoders.export import OPSET, Exported, external
+from encoders.graph import Graph
 from encoders.language import LanguageNetwork
+from encoders.recurrent_nodes import LayerNodes
 
 
 def export(network: LanguageNetwork) -> Exported:
@@ -25,8 +27,8 @@ def export(network: LanguageNetwork) -> Exported:
     x = graph("Gather", "embedding", graph("Transpose", "tokens", perm=[1, 0]))
     states: dict[str, list[str]] = {"h": [], "c": []}
     for index in range(config.layers):
-        start = [graph.row(f"state_{part}", index) for part in states]
-        x, *after = graph.recurrent(f"layer{index}", x, "lengths", config.hidden_size, *start)
+        start = [graph.slice(f"state_{part}", index, index + 1, axis=0) for part in states]
+        x, *after = LayerNodes(graph, network.layers[index], f"layer{index}")(x, "lengths", start)
         for part, state in zip(states.values(), after, strict=True):
             part.append(state)
     x = graph("Transpose", x, perm=[1, 0, 2])

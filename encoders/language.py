@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from encoders.cells import LstmLayer, State
+from encoders.cells import State
+from encoders.layers import make_layer
 from encoders.windows import Latency
 
 
@@ -66,7 +67,7 @@ class LanguageNetwork(nn.Module):
         self.layers = nn.ModuleList()
         size = config.embedding_size
         for _ in range(config.layers):
-            self.layers.append(LstmLayer(size, config.hidden_size))
+            self.layers.append(make_layer("lstm", size, config.hidden_size))
             size = config.hidden_size
         # From the last layer to the size of an embedding, where that is another.
         self.bridge = nn.Linear(size, config.embedding_size, bias=False) if config.tied else None

@@ -51,9 +51,15 @@ class Network(nn.Module):
         """Take the encoder's weights from `arrays` of another network of the same shape.
 
         Raises:
-            ValueError: when a weight is missing or has another shape; says which.
+            ValueError: when a weight is missing, has another shape or has no place here; says which.
         """
         own = self.arrays()
+        for name in arrays:
+            if name not in own and not name.startswith("head."):
+                raise ValueError(
+                    f"cannot train on from these weights: {name} has no place in this encoder; use the same encoder as "
+                    "the model that you start from"
+                )
         for name in own:
             if name.startswith("head."):
                 continue

@@ -77,6 +77,8 @@ def info(source: Source) -> AudioInfo:
 def files_in(folder: Path) -> list[Path]:
     """Sound files in a folder and below it, by their suffix, sorted; hidden ones are none.
 
+    A link to what is not there is one too: whoever opens it says that it cannot be read.
+
     Raises:
         OSError: the folder cannot be read.
     """
@@ -85,7 +87,7 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and (path.is_file() or not path.exists())
     )
 
 

@@ -17,6 +17,7 @@ import ctypes
 import hashlib
 import math
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -38,6 +39,7 @@ LANGUAGE = "language_model"  # the key by which a directory is one, of `inferenc
 BLANK = "<blank>"
 GRAPH, WEIGHTS, CONFIG, LABELS, CARD = "model.onnx", "weights.safetensors", "config.yaml", "labels.txt", "README.md"
 SUMS = "SHA256SUMS"
+CALIBRATED = "## Calibration"  # a heading of the model card
 SUMMED = (GRAPH, WEIGHTS, CONFIG, LABELS)
 
 
@@ -265,8 +267,10 @@ def save(
     return load(directory)
 
 
-def store_calibration(directory: str | Path, calibration: dict) -> Model:
+def store_calibration(directory: str | Path, calibration: dict, *, note: str = "") -> Model:
     """The model at `directory` with another calibration, or without one if it is empty; everything else stays as it is.
+
+    What its model card says of calibration becomes the `note`, in Markdown, or goes if there is none.
 
     A program that is older than calibrations reads such a model and leaves its calibration aside, so the format version
     stays as well. It is written as `save` does it.
@@ -282,8 +286,19 @@ def store_calibration(directory: str | Path, calibration: dict) -> Model:
     if calibration:
         config["calibration"] = calibration
     files = {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()}
+    if CARD in files or note:
+        files[CARD] = _with_note(files.get(CARD, b"").decode("utf-8", "surrogateescape"), note).encode(
+            "utf-8", "surrogateescape"
+        )
     write(directory, {**files, CONFIG: _as_yaml(config)}, check=lambda beside: load(beside).scorer)
     return load(directory)
+
+
+def _with_note(card: str, note: str) -> str:
+    """The model card with another section on calibration: up to the next heading, or to the end."""
+    kept = re.sub(rf"^{re.escape(CALIBRATED)}\n.*?(?=^#|\Z)", "", card, flags=re.DOTALL | re.MULTILINE)
+    parts = [kept.rstrip(), *([CALIBRATED, note.strip()] if note else [])]
+    return card if kept == card and not note else "\n\n".join(parts).lstrip() + "\n"
 
 
 def _as_yaml(config: dict) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 
@@ -40,7 +41,10 @@ def keep_originals(folder: Path, names: Mapping[str, str], *, what: str) -> None
 
 
 def output_names(sources: Sequence[str]) -> dict[str, str]:
-    """A name for each result: the stem of its source or, where stems clash, the whole name or path."""
+    """A name for each result: the stem of its source or, where stems clash, the whole name or path.
+
+    Where paths clash too, as `a_b/c` and `a/b/c` do, the later ones are numbered from 2 on.
+    """
     names = {source: "stdin" if source == "-" else Path(source).stem for source in sources}
     for rename in (
         lambda path: path.name,
@@ -53,4 +57,12 @@ def output_names(sources: Sequence[str]) -> dict[str, str]:
         for clashing in taken.values():
             if len(clashing) > 1:
                 names.update({source: rename(Path(source)) for source in clashing})
+    taken = set(names.values())
+    given: set[str] = set()
+    for source, name in names.items():
+        if name in given:
+            name = next(other for k in count(2) if (other := f"{name}_{k}") not in taken)
+            taken.add(name)
+            names[source] = name
+        given.add(name)
     return names

@@ -19,7 +19,8 @@ import onnxruntime
 # A day: beyond it a window is a mistake.
 LONGEST_SECONDS = 86_400
 
-State = tuple[np.ndarray, np.ndarray]  # h and c of the forward direction, each (L,B,H)
+# h and c of the forward direction, each (L,B,units); a GRU or RNN has a c of no units.
+State = tuple[np.ndarray, np.ndarray]
 
 
 class Scored(NamedTuple):
@@ -51,12 +52,13 @@ class Scorer:
         self.features: int = inputs["frames"][2]
         self.labels: int = outputs["scores"][2]
         self.subsampling = subsampling
-        self._layers, _, self._hidden = inputs["state_h"]
+        self._layers, _, hidden = inputs["state_h"]
+        self._units = (hidden, inputs["state_c"][2])
 
     def start(self, streams: int = 1) -> State:
         """The state before the first frame: zeros."""
-        shape = (self._layers, streams, self._hidden)
-        return np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+        h, c = (np.zeros((self._layers, streams, units), dtype=np.float32) for units in self._units)
+        return h, c
 
     def __call__(self, frames_BTF: np.ndarray, lengths_B: np.ndarray, *, chunk: int, state: State) -> Scored:
         """Score one window of each of B streams.

@@ -44,8 +44,8 @@ def guarded(program: str, run: Callable[[], int]) -> int:
 
 def one_line(error: BaseException) -> str:
     """The message of an error on one line."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split()) or type(error).__name__
 
 

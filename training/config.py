@@ -55,6 +55,7 @@ class LoopConfig:
         patience: Intervals without a better development error after which training stops; 0 never stops early.
         clip_norm: Clip the gradient to this norm; 0 does not.
         clip_value: Clip each component of the gradient to this size; 0 does not. Only one of the two may be set.
+        detect_anomaly: Stop at the first NaN, and name the layer that it comes from; slow, so for finding it alone.
         average: Decay of an exponential moving average of the weights, which is what is evaluated and exported; 0 takes
             the weights as they are (Polyak and Juditsky 1992).
         precision: `auto` is bfloat16 or float16 mixed with float32 on a GPU that has it, float32 elsewhere.
@@ -73,6 +74,7 @@ class LoopConfig:
     patience: int = 10
     clip_norm: float = 5.0
     clip_value: float = 0.0
+    detect_anomaly: bool = False
     average: float = 0.0
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "64-true"] = "auto"
     seed: int = 0

@@ -24,6 +24,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
+from encoders.blstm import NotFiniteError
 from encoders.windows import Latency
 from training.checkpoints import BEST, LAST, Checkpoints, WholeFiles, read
 from training.config import LoopConfig, OptimizerConfig
@@ -121,7 +122,10 @@ class Training(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         latency = self._latencies.draw(self.global_step)
-        scores, lengths = self.network(batch.frames_BTF, batch.lengths_B, latency)
+        try:
+            scores, lengths = self.network(batch.frames_BTF, batch.lengths_B, latency)
+        except NotFiniteError as error:
+            raise DivergedError(f"step {self.global_step}: {error}, which is {batch.ids[error.item]}") from error
         result = self._objective.loss(scores, lengths, batch)
         self.left_out.update(result.left_out)
         if not bool(torch.isfinite(result.loss)):
@@ -271,6 +275,7 @@ def fit(
         max_epochs=-1,
         gradient_clip_val=loop.clip_norm or loop.clip_value or None,
         gradient_clip_algorithm="value" if loop.clip_value else "norm",
+        detect_anomaly=loop.detect_anomaly,
         callbacks=callbacks,
         plugins=[WholeFiles()],
         logger=TensorBoardLogger(out, name="", version="tensorboard"),

@@ -99,8 +99,12 @@ def train_model(
     torch.manual_seed(config.loop.seed)
     network = Network(extractor.num_features, len(labels), config.encoder, head=head["kind"])
     if start_from is not None:
+        check_shape(config.encoder, start_from)
         arrays = _weights(start_from)
-        network.load_encoder(arrays)
+        try:
+            network.load_encoder(arrays)
+        except ValueError as error:
+            raise models.ModelError(f"{start_from.directory}: {error}") from error
         if start_from.head["kind"] == head["kind"]:
             network.load_head(arrays, rows=_shared_rows(labels, start_from.labels, head["kind"]))
     network = fit(
@@ -162,6 +166,18 @@ def as_started(config: AnySettings, start_from: models.Model) -> AnySettings:
     return started
 
 
+def check_shape(encoder: EncoderConfig, start_from: models.Model) -> None:
+    """Refuse an encoder that cannot take the weights of `start_from`: two cells may have weights of the same shapes."""
+    stored = EncoderConfig(**{**start_from.encoder, "dropout": encoder.dropout})
+    for name in ("cell", "layers", "hidden_size", "bidirectional", "subsampling", "layer_norm", "projection_size"):
+        here, there = getattr(encoder, name), getattr(stored, name)
+        if here != there:
+            raise models.ModelError(
+                f"{start_from.directory}: cannot be trained on from: encoder.{name} is {there} there and {here} here; "
+                "use the same encoder, or start afresh"
+            )
+
+
 def _weights(model: models.Model) -> dict[str, np.ndarray]:
     try:
         return load_file(model.directory / models.WEIGHTS)
@@ -198,7 +214,7 @@ def is_finished(out: Path, config: object, data: Sequence[Trainable], more: dict
         digest.update(repr(item.content).encode())
     settings = asdict(config)
     # How the work is done may change between a run and its resumption; what is done may not.
-    for name in ("workers", "cache_mb", "threads", "devices", "strategy"):
+    for name in ("workers", "cache_mb", "threads", "devices", "strategy", "detect_anomaly"):
         del settings["loop"][name]
     settings = yaml.safe_load(yaml.safe_dump(_plain({**settings, "data": digest.hexdigest()}))) | more
     note = out / "settings.yaml"

@@ -11,13 +11,13 @@ import pytest
 import asr
 from asr.borders import Border, BordersError, beside
 from asr.calibrate import calibrate_trained
-from asr.calibration import Calibration
+from asr.calibration import Calibration, Logistic, Times
 from asr.cli import main
 from asr.formats import WRITERS, Options
 from asr.reliability import Reliability, judge
 from asr.transcript import Transcript, Word
 from features import audio
-from inference.model import load
+from inference.model import load, store_calibration
 from training.manifests import read
 
 WORDS = (Word("one", 0.25, 0.5, 1.0), Word("two", 0.5, 1.25, 1.0))
@@ -161,3 +161,25 @@ def test_a_model_that_recognises_nothing_yet_is_told(tone_model: Path, tmp_path:
     out = capsys.readouterr().out
     assert "recognises no word of the development set: it has learnt too little; train it longer" in out
     assert load(model).calibration is None
+
+
+def test_what_cannot_be_fitted_anew_stays_as_it_was(tone_model: Path, tmp_path: Path, speak, capsys) -> None:
+    """No word is wrong here, and no borders are known: neither confidences nor times are taken away."""
+    model = Path(shutil.copytree(tone_model, tmp_path / "model"))
+    before = Calibration(Logistic(-0.4, {"mean": 0.7}), Times(-0.05, 0.11, {"la": -0.02}))
+    store_calibration(model, before.stored())
+    data = with_borders(tmp_path / "dev", 16, speak)
+    for path in data.glob("*.ctm"):
+        path.unlink()
+    assert main(["calibrate", str(model), str(data)]) == 0
+    assert Calibration.of(load(model)) == before
+    said = capsys.readouterr().out
+    assert "confidence: stays as it is" in said
+    card = (model / "README.md").read_text()
+    assert card.startswith((tone_model / "README.md").read_text())
+    assert card.endswith(f"## Calibration\n\nFitted on dev, with the greedy search:\n\n```text\n{said}```\n")
+    assert main(["calibrate", str(model), str(data), "--beam", "4"]) == 0
+    assert (model / "README.md").read_text() == card.replace("the greedy search", "a beam of 4"), "one section"
+    store_calibration(model, {})
+    assert (model / "README.md").read_bytes() == (tone_model / "README.md").read_bytes()
+    assert "times: stay as they are" in said

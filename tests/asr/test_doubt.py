@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from asr.display import Lines
 from asr.doubt import DROP, MARK, Doubt, DoubtError, dropped, marked
 from asr.formats import WRITERS, Options
 from asr.stream import SpeechEvent
-from asr.transcript import Transcript, Word
+from asr.transcript import Alternative, Transcript, Word
 
 SAID = Transcript(
     (
@@ -26,6 +27,7 @@ SAID = Transcript(
     4.0,
     "Well, (known) words: ok!",
 )
+OTHER = Alternative("words ok", -1.0, 0.5)
 
 
 def test_marks_stand_at_the_word_and_leave_punctuation_alone() -> None:
@@ -39,6 +41,20 @@ def test_what_is_dropped_takes_its_punctuation_with_it() -> None:
     assert dropped(SAID, 0.0) == SAID
     assert dropped(SAID, 1.0) == Transcript((), 4.0, "")
     assert dropped(Transcript((), 1.0, ""), 0.5) == Transcript((), 1.0, "")
+
+
+def test_alternatives_stay_with_the_words_that_are_left() -> None:
+    heard = replace(SAID, alternatives=((2, (Alternative("Well known", -1.0, 1.0),)), (2, (OTHER, OTHER))))
+    assert marked(heard, 0.5).alternatives == heard.alternatives
+    left = dropped(heard, 0.5)
+    assert [(segment.text, segment.alternatives[0].text) for segment in left.segments()] == [
+        ("Well,", "Well known"),
+        ("words:", "words ok"),
+    ]
+    assert dropped(heard, 0.7).alternatives == ((1, heard.alternatives[0][1]),)
+    assert dropped(heard, 1.0) == Transcript((), 4.0, "")
+    for format in WRITERS:
+        WRITERS[format](left)
 
 
 @given(st.lists(st.tuples(st.text("abc", min_size=1, max_size=3), st.floats(0, 1)), max_size=8), st.floats(0, 1))

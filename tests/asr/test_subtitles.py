@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import accumulate, pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from asr.columns import width
 from asr.subtitles import SHORTEST_MS, Cue, RulesError, SubtitleRules, cues, plain
-from asr.transcript import Transcript, Word
+from asr.transcript import Alternative, Transcript, Word
 
 RULES = SubtitleRules()
 
@@ -195,3 +196,13 @@ def test_words_of_one_instant_follow_each_other() -> None:
 def test_rules_out_of_range_are_named(name: str, value: float) -> None:
     with pytest.raises(RulesError, match=name.replace("_", " ")):
         SubtitleRules(**{name: value})
+
+
+def test_cues_end_with_the_segments_that_no_pause_divides() -> None:
+    """Those of a recording that was divided, and of one with other texts for each utterance."""
+    said = spoken("one two three four")
+    texts = (Alternative("one two", -1.0, 1.0),)
+    assert [cue.lines for cue in cues(said, RULES)] == [("one two three four",)]
+    for divided in (replace(said, endpoints=(0.6,)), replace(said, alternatives=((2, texts), (2, texts)))):
+        assert [segment.text for segment in divided.segments()] == ["one two", "three four"]
+        assert [cue.lines for cue in cues(divided, RULES)] == [("one two",), ("three four",)]

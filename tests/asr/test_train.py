@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from safetensors.numpy import load_file
 
 import asr.train
@@ -32,6 +33,7 @@ from inference.model import BLANK, ModelError
 from training.config import OptimizerConfig
 from training.loop import Training
 from training.manifests import Item, ManifestError, read
+from training.run import check_shape
 
 AUGMENT = AugmentConfig(
     speed=(0.9, 1.1),
@@ -371,6 +373,21 @@ def test_a_recording_that_cannot_be_read_is_named(workers: int, items, short, tm
 
 
 # --- training on from a model -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("field", "other"), [("hidden_size", 12), ("cell", "gru")])
+def test_a_stored_encoder_of_another_shape_is_refused(field, other, tone_model, items, short, tmp_path: Path) -> None:
+    """Neither a model whose own files disagree, nor settings that are not the model's, are trained on from."""
+    broken = Path(shutil.copytree(tone_model, tmp_path / "broken"))
+    (broken / "SHA256SUMS").unlink()
+    config = yaml.safe_load((broken / "config.yaml").read_text(encoding="utf-8"))
+    config["encoder"][field] = other
+    (broken / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    with pytest.raises(models.ModelError, match=r"broken: cannot train on from these weights: layer0\.forward\.W has"):
+        train(short, **parts(items), out=tmp_path / "out", start_from=models.load(broken))
+    encoder = replace(EncoderConfig(**models.load(tone_model).encoder), **{field: other})
+    with pytest.raises(models.ModelError, match=rf"encoder\.{field} is \w+ there and {other} here"):
+        check_shape(encoder, models.load(tone_model))
 
 
 def test_a_new_alphabet_keeps_what_it_shares_with_the_old_one(tone_model: Path, items, short, tmp_path: Path) -> None:

@@ -224,11 +224,20 @@ def test_an_unreadable_file_among_a_thousand(capsys, tmp_path: Path) -> None:
     assert err[0].startswith("asr: 999 of 1000 files are passed over")
 
 
+def test_a_link_to_a_recording_that_is_gone_is_a_failure(capsys, talks: Path) -> None:
+    (talks / "b.flac").unlink()
+    (talks / "b.flac").symlink_to(talks / "gone.flac")
+    for asked in (talks, talks / "*.flac"):
+        code, out, err = call(capsys, asked, talks / "deep" / "c.flac")
+        assert (code, len(out.splitlines())) == (1, 2)
+        assert err == ["asr: 1 of 3 files failed:", f"  {talks / 'b.flac'}: no such file: check the path"]
+
+
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess:
     """A shell script, to which `$asr` is the command."""
     environment = {**os.environ, "asr": f"{sys.executable} -m asr"}
     command = ["sh", "-c", script, "sh", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -362,7 +371,7 @@ def test_the_bar_is_on_the_terminal_and_the_words_are_where_they_were_sent(talks
         while read := os.read(ours, 4096):
             shown += read
     os.close(ours)
-    assert running.wait(timeout=30) == 0
+    assert running.wait(timeout=120) == 0
     lines = (tmp_path / "words.txt").read_text().splitlines()
     assert lines == [f"{talks / name}: {TEXT}" for name in ("a.flac", "b.flac", "deep/c.flac")]
     assert b"3/3 files" in shown

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from encoders.blstm import Blstm, EncoderConfig, reversal, stack_frames
-from encoders.cells import LstmLayer
+from encoders.layers import RecurrentLayer, make_layer
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 SHAPES = [
@@ -32,9 +32,9 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-x))
 
 
-def lstm_by_hand(layer: LstmLayer, x_TF: np.ndarray) -> np.ndarray:
+def lstm_by_hand(layer: RecurrentLayer, x_TF: np.ndarray) -> np.ndarray:
     """Outputs (T,H) of one LSTM layer, gate by gate from torch's own parameters in float64, from a state of zeros."""
-    parameters = (p.detach().double().numpy() for p in layer.lstm.parameters())
+    parameters = (p.detach().double().numpy() for p in layer.native.parameters())
     w_ih, w_hh, b_ih, b_hh = parameters
     hidden = w_hh.shape[1]
     w = dict(zip("ifgo", np.split(w_ih, 4), strict=True))
@@ -108,7 +108,7 @@ def test_equals_packed_sequences_with_the_same_weights(dtype: torch.dtype) -> No
     with torch.no_grad():
         for index in range(3):
             for layers, suffix in ((network.forwards, ""), (network.backwards, "_reverse")):
-                for name, parameter in layers[index].lstm.named_parameters():
+                for name, parameter in layers[index].native.named_parameters():
                     getattr(other, name.replace("l0", f"l{index}{suffix}")).copy_(parameter)
     frames, lengths = padded(draw([13, 4, 1, 13, 9], features=5), dtype)
     packed = nn.utils.rnn.pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)
@@ -209,7 +209,7 @@ def test_dropout_acts_between_layers_and_before_the_head_in_training_alone() -> 
 
 
 def test_a_layer_goes_on_from_the_state_that_it_gave() -> None:
-    layer = randomised(LstmLayer(3, 4).double())
+    layer = randomised(make_layer("lstm", 3, 4).double())
     x = torch.randn(2, 10, 3, dtype=torch.float64)
     whole, end = layer(x)
     first, state = layer(x[:, :6])
@@ -220,14 +220,14 @@ def test_a_layer_goes_on_from_the_state_that_it_gave() -> None:
 
 
 def test_weights_come_back_from_the_stored_layout() -> None:
-    layer, other = randomised(LstmLayer(3, 4), 1), randomised(LstmLayer(3, 4), 2)
+    layer, other = randomised(make_layer("lstm", 3, 4), 1), randomised(make_layer("lstm", 3, 4), 2)
     other.from_onnx(layer.to_onnx())
     for got, wanted in zip(other.parameters(), layer.parameters(), strict=True):
         assert got.equal(wanted)
 
 
 def test_the_forget_gate_starts_open() -> None:
-    b_w, b_r = np.split(LstmLayer(3, 4).to_onnx()["B"][0], 2)
+    b_w, b_r = np.split(make_layer("lstm", 3, 4).to_onnx()["B"][0], 2)
     i, o, f, c = np.split(b_w + b_r, 4)
     assert (f == 1).all()
     assert not np.any([i, o, c])

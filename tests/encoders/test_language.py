@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from encoders.cells import ONNX_TO_TORCH
 from encoders.export_language import export
 from encoders.language import LanguageConfig, LanguageNetwork
 
+# ONNX stacks the gates as i, o, f, g; torch as i, f, g, o.
+ONNX_TO_TORCH = (0, 2, 3, 1)
 V = 11
 UNIGRAM = np.log(np.arange(1, V + 1) / np.arange(1, V + 1).sum())
 SHAPES = {

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encoders.blstm import Blstm, EncoderConfig
-from encoders.cells import LstmLayer
 from encoders.export import WEIGHTS_FILE, export
+from encoders.layers import RecurrentLayer
 from encoders.network import Network
 from encoders.windows import Latency, cut_windows, fitted
 from inference.scorer import Scorer
@@ -48,9 +48,9 @@ def batch(lengths: list[int], dtype: torch.dtype, seed: int = 0, *, fill: float 
     return padded, torch.tensor(lengths)
 
 
-def run_lstm(layer: LstmLayer, x_TF: np.ndarray, h: np.ndarray, c: np.ndarray):
+def run_lstm(layer: RecurrentLayer, x_TF: np.ndarray, h: np.ndarray, c: np.ndarray):
     """Outputs and last state of a layer, step by step in float64 from torch's parameters."""
-    w, r, b_w, b_r = (p.detach().double().numpy() for p in layer.lstm.parameters())
+    w, r, b_w, b_r = (p.detach().double().numpy() for p in layer.native.parameters())
     outputs = np.zeros((len(x_TF), len(h)))
     for t, x in enumerate(x_TF):
         i, f, g, o = np.split(w @ x + b_w + r @ h + b_r, 4)

@@ -12,7 +12,7 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
-from encoders.cells import LstmLayer
+from encoders.layers import make_layer
 from inference import lstm_lm, model
 from inference.lstm_lm import LstmModel
 from inference.model import ModelError
@@ -41,7 +41,7 @@ def by_torch(directory: Path, text: list[str]) -> np.ndarray:
     numbers = [words.index(word if word in words else "<unk>") for word in ["</s>", *text]]
     x = nn.functional.embedding(torch.tensor([numbers]), arrays["embedding"])
     for k in range(2):
-        layer = LstmLayer(x.shape[-1], arrays[f"layer{k}.R"].shape[-1]).double()
+        layer = make_layer("lstm", x.shape[-1], arrays[f"layer{k}.R"].shape[-1]).double()
         layer.from_onnx({name: arrays[f"layer{k}.{name}"].numpy() for name in "WRB"})
         x = layer(x)[0]
     out = x @ arrays["bridge"] @ arrays["embedding"].T + arrays["head.bias"]

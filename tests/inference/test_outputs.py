@@ -22,6 +22,8 @@ from inference.outputs import OutputError, keep_originals, make_folder, output_n
         ["stdin.wav", "-"],
         ["a.wav", "x/a.wav.wav", "y/a.wav"],
         ["x/a.wav", "y/a.wav", "x_a.wav.wav"],
+        ["p_q/x/a.wav", "p/q/x/a.wav"],
+        ["p_q/x/a.wav", "p/q/x/a.wav", "p/q_x/a.wav", "p_q_x_a.wav_2.wav"],
     ],
 )
 def test_names_of_transcripts_are_as_many_as_the_sources(sources: list[str]) -> None:

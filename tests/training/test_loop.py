@@ -643,6 +643,27 @@ def test_a_loss_that_is_no_number_ends_the_run_and_names_the_utterances(tmp_path
         run(tmp_path, replace(SHORT, batch_frames=18), load=poisoned)
 
 
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
+@pytest.mark.parametrize("at_fault", ["the frames", "the output of layer1.backward"])
+def test_anomaly_checks_say_where_the_first_nan_is(tmp_path: Path, at_fault: str) -> None:
+    start = network()
+    if at_fault == "the frames":
+        broken = np.float32(np.nan)
+    else:
+        broken = np.float32(1)
+        with torch.no_grad():
+            next(start.encoder.backwards[1].parameters())[0, 0] = float("nan")
+
+    def poisoned(item: Item, rng: np.random.Generator | None) -> Example:
+        example = load(item, rng)
+        return Example(example.frames_TF * (broken if item.id == "t5" else 1), example.targets_L)
+
+    with pytest.raises(
+        DivergedError, match=rf"step \d+: NaN or infinity in {at_fault}: first in item \d+ .* which is t"
+    ):
+        run(tmp_path, replace(SHORT, detect_anomaly=True), start=start, load=poisoned)
+
+
 @pytest.mark.slow
 def test_tensorboard_has_the_losses(tmp_path: Path, steps: Steps) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

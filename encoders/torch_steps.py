@@ -1,0 +1,282 @@
+"""Steps of the LSTM family in torch, forward and back, for many steps and both directions at once.
+
+A step forward works in place on slices of the buffer that holds W x of all frames. Going back, everything that does
+not depend on a later step is computed for many steps at once: with the gates o, i, f, g after their squashing,
+m = o * tanh(c) and dm, dc the errors of m and c, the errors of the gates' net inputs are
+
+    of o: dm * K_o, K_o = tanh(c) o (1 - o)         dc += dm * A, A = o (1 - tanh(c)^2)
+    of i: dc * K_i, K_i = g i (1 - i)               (coupled gates: g - c_past in the place of g)
+    of f: dc * K_f, K_f = c_past f (1 - f)          of g: dc * K_g, K_g = i (1 - g^2)
+
+so that a step back is one product and a few multiplications.
+
+Within this file gates are stacked o, i, f, g (o, i, g where f is not a gate of its own): what is squashed alike is
+adjacent, and so is what dc reaches. Both directions of a layer go through time together: what is small is done for both
+at once, since on a CPU most of its cost is that of asking for it.
+
+Shapes besides the usual ones: D directions that run at once, G gates times H, P size of an output (H, but for a
+projection), S = T + 1 states, the first before the first step.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from encoders.cells import NORM_EPSILON
+from encoders.products import AddTo
+
+
+class LstmForm(NamedTuple):
+    """Which member of the family: see `encoders.cells.Cell`. `truncated` is the 1997 paper's gradient."""
+
+    past: str
+    peepholes: bool = False
+    truncated: bool = False
+
+
+class LstmWeights(NamedTuple):
+    """Weights of D directions, gates in the order of this file; none where the member lacks them.
+
+    Attributes:
+        W_DGF: Input weights; none where `x` holds the net inputs already.
+        b_DG: Biases; likewise.
+        R_DGP: Recurrent weights.
+        peepholes_DKH: Of o, i and f (o, i with coupled gates).
+        projection_DPH: Projection of outputs.
+        gain_DG: Layer normalisation of R h.
+        gain_DH: Layer normalisation of the cell, with `bias_DH`.
+    """
+
+    W_DGF: Tensor | None
+    b_DG: Tensor | None
+    R_DGP: Tensor
+    peepholes_DKH: Tensor | None = None
+    projection_DPH: Tensor | None = None
+    gain_DG: Tensor | None = None
+    gain_DH: Tensor | None = None
+    bias_DH: Tensor | None = None
+
+
+class Normal(NamedTuple):
+    """Normalised rows, and one over the standard deviation of each: (..., G or H) and (..., 1)."""
+
+    values: Tensor
+    rates: Tensor
+
+    @staticmethod
+    def empty(like: Tensor) -> Normal:
+        return Normal(torch.empty_like(like), like.new_empty(*like.shape[:-1], 1))
+
+    def fill(self, rows: Tensor) -> Normal:
+        values, _, rates = torch.native_layer_norm(rows, rows.shape[-1:], None, None, NORM_EPSILON)
+        self.values.copy_(values)
+        self.rates.copy_(rates)
+        return self
+
+    def back(self, errors: Tensor) -> Tensor:
+        """Errors of the rows from those of their normalised form."""
+        along = (errors * self.values).mean(-1, keepdim=True)
+        return (errors - errors.mean(-1, keepdim=True) - self.values * along) * self.rates
+
+    def at(self, t: int | slice) -> Normal:
+        return Normal(self.values[:, t], self.rates[:, t])
+
+
+class _Gates:
+    """Named parts of a buffer (D,T,B,G), and of each step of it.
+
+    Views are made once for all steps: in a loop of Python, making one costs as much as using it.
+    """
+
+    def __init__(self, buffer_DTBG: Tensor, form: LstmForm, hidden: int):
+        self._buffer, self._hidden = buffer_DTBG, hidden
+        self.count = buffer_DTBG.shape[-1] // hidden
+        self.squashed = self.count - 1  # those of the sigmoid; the last is tanh's
+        self.o, self.i, self.g = self.part(0), self.part(1), self.part(self.squashed)
+        self.f = self.part(2) if form.past == "forgotten" else None
+
+    def part(self, first: int, count: int = 1) -> Tensor:
+        return self._buffer[..., first * self._hidden : (first + count) * self._hidden]
+
+    def parts(self, first: int, count: int) -> Tensor:
+        """Adjacent gates on an axis of their own: (D,T,B,count,H)."""
+        return self.part(first, count).unflatten(-1, (count, self._hidden))
+
+
+def steps_forward(
+    form: LstmForm,
+    w: LstmWeights,
+    add_past: list[AddTo],
+    gates_DTBG: Tensor,
+    tanh_DTBH: Tensor,
+    y_DSBP: Tensor,
+    c_DSBH: Tensor,
+    normal: Normal | None,
+) -> None:
+    """Fill outputs, cells and their tanh, and turn the net inputs in `gates_DTBG` into gates, in place."""
+    gates = _Gates(gates_DTBG, form, c_DSBH.shape[-1])
+    rows, o, i, g = (part.unbind(1) for part in (gates_DTBG, gates.o, gates.i, gates.g))
+    f = gates.f.unbind(1) if gates.f is not None else None
+    sigmoids, seeing = gates.part(0, gates.squashed).unbind(1), gates.parts(1, gates.squashed - 1).unbind(1)
+    entering = gates.part(1, gates.squashed - 1).unbind(1)
+    y, c = y_DSBP.unbind(1), c_DSBH.unbind(1)
+    past = [direction.unbind(0) for direction in y_DSBP]
+    nets = [direction.unbind(0) for direction in gates_DTBG]
+    directions = list(zip(add_past, nets, past, strict=True))
+    if form.peepholes:
+        p_o, p_seeing = w.peepholes_DKH[:, None, 0], w.peepholes_DKH[:, None, 1:]
+    tanhs = tanh_DTBH.unbind(1)
+    for t, row in enumerate(rows):
+        c_next = c[t + 1]
+        if normal is None:
+            for add, net, h in directions:
+                add(net[t], net[t], h[t])
+        else:
+            seen = normal.at(t).fill(torch.bmm(y[t], w.R_DGP.transpose(1, 2)))
+            row.addcmul_(seen.values, w.gain_DG[:, None])
+        if form.peepholes:
+            seeing[t].addcmul_(c[t].unsqueeze(2), p_seeing)
+            entering[t].sigmoid_()
+        else:
+            sigmoids[t].sigmoid_()
+        g[t].tanh_()
+        if form.past == "coupled":
+            torch.lerp(c[t], g[t], i[t], out=c_next)
+        elif form.past == "kept":
+            torch.addcmul(c[t], i[t], g[t], out=c_next)
+        else:
+            torch.mul(c[t], f[t], out=c_next)
+            c_next.addcmul_(i[t], g[t])
+        if form.peepholes:
+            o[t].addcmul_(c_next, p_o).sigmoid_()
+        torch.tanh(_shown(c_next, w), out=tanhs[t])
+        if w.projection_DPH is None:
+            torch.mul(o[t], tanhs[t], out=y[t + 1])
+        else:
+            y[t + 1].copy_(torch.bmm(o[t] * tanhs[t], w.projection_DPH.transpose(1, 2)))
+
+
+def _shown(c_DBH: Tensor, w: LstmWeights) -> Tensor:
+    """The cell as the output gate lets it out: itself, or normalised."""
+    if w.gain_DH is None:
+        return c_DBH
+    normal = nn.functional.layer_norm(c_DBH, c_DBH.shape[-1:], eps=NORM_EPSILON)
+    return torch.addcmul(w.bias_DH[:, None], normal, w.gain_DH[:, None])
+
+
+class Factors(NamedTuple):
+    """What a step back multiplies by.
+
+    Attributes:
+        K_DTBG: K of the gates.
+        A_DTBH: What dc gets of dm.
+        keep_DTBH: What the cell keeps of its past; none is everything.
+        m_DTBH: The outputs before their projection.
+        cell: The normalised cell, with layer normalisation.
+    """
+
+    K_DTBG: Tensor
+    A_DTBH: Tensor
+    keep_DTBH: Tensor | None
+    m_DTBH: Tensor
+    cell: Normal | None
+
+
+def make_factors(
+    form: LstmForm, w: LstmWeights, gates_DTBG: Tensor, tanh_DTBH: Tensor, y_DSBP: Tensor, c_DSBH: Tensor
+) -> Factors:
+    """Everything that no later step has a say in, for all steps at once."""
+    hidden = c_DSBH.shape[-1]
+    c_past, c = c_DSBH[:, :-1], c_DSBH[:, 1:]
+    cell = None if w.gain_DH is None else Normal.empty(c).fill(c)
+    K_DTBG = torch.empty_like(gates_DTBG)
+    gates, K = _Gates(gates_DTBG, form, hidden), _Gates(K_DTBG, form, hidden)
+    sigmoids = gates.part(0, gates.squashed)
+    torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1, out=K.part(0, gates.squashed))
+    K.o.mul_(tanh_DTBH)
+    if form.past == "coupled":
+        torch.sub(gates.g, c_past, out=K.g)  # a place to work in
+        K.i.mul_(K.g)
+        keep = 1 - gates.i
+    else:
+        K.i.mul_(gates.g)
+        keep = gates.f
+        if gates.f is not None:
+            K.f.mul_(c_past)
+    torch.mul(gates.i, gates.g, out=K.g)
+    torch.addcmul(gates.i, K.g, gates.g, value=-1, out=K.g)
+    m_DTBH = y_DSBP[:, 1:] if w.projection_DPH is None else gates.o * tanh_DTBH
+    A_DTBH = torch.addcmul(gates.o, m_DTBH, tanh_DTBH, value=-1)
+    return Factors(K_DTBG, A_DTBH, keep, m_DTBH, cell)
+
+
+class Errors(NamedTuple):
+    """Errors of net inputs, of R h before its normalisation, of outputs (if projected), and of the first h."""
+
+    net_DTBG: Tensor
+    past_DTBG: Tensor
+    y_DTBP: Tensor | None
+    h_DBP: Tensor
+
+
+def steps_back(
+    form: LstmForm,
+    w: LstmWeights,
+    add_errors: list[AddTo],
+    factors: Factors,
+    dy_DTBP: Tensor,
+    dh_last: Tensor,
+    dc: Tensor,
+    normal: Normal | None,
+) -> Errors:
+    """Turn K into the errors of the gates' net inputs, in place, from the last step to the first.
+
+    `dh_last` and `dc` are what comes from later steps; `dc` is changed in place.
+    """
+    net_DTBG = factors.K_DTBG
+    K = _Gates(net_DTBG, form, dc.shape[-1])
+    rows, A, dys = (buffer.unbind(1) for buffer in (net_DTBG, factors.A_DTBH, dy_DTBP))
+    o, i, inner = (part.unbind(1) for part in (K.o, K.i, K.parts(1, K.count - 1)))
+    f = K.f.unbind(1) if K.f is not None else None
+    keep = None if factors.keep_DTBH is None else factors.keep_DTBH.unbind(1)
+    past_DTBG = net_DTBG if normal is None else torch.empty_like(net_DTBG)
+    later = [direction.unbind(0) for direction in past_DTBG]
+    given = [direction.unbind(0) for direction in dy_DTBP]
+    p = None if w.peepholes_DKH is None else w.peepholes_DKH.unsqueeze(2).unbind(1)
+    dh_DBP = torch.empty_like(dys[0], memory_format=torch.contiguous_format)
+    kept_DTBP, dm = None, dh_DBP
+    if w.projection_DPH is not None:
+        kept_DTBP, dm = torch.empty_like(dy_DTBP, memory_format=torch.contiguous_format), torch.empty_like(dc)
+    dc_DB1H = dc.unsqueeze(2)
+    directions = list(zip(add_errors, dh_DBP, given, later, strict=True))
+    last = len(rows) - 1
+    for t in range(last, -1, -1):
+        if t == last or form.truncated:
+            torch.add(dys[t], dh_last, out=dh_DBP)
+        else:
+            for add, dh, dy, net in directions:
+                add(dh, dy[t], net[t + 1])
+        if kept_DTBP is not None:
+            kept_DTBP[:, t] = dh_DBP
+            torch.bmm(dh_DBP, w.projection_DPH, out=dm)
+        o[t].mul_(dm)
+        if factors.cell is None:
+            dc.addcmul_(dm, A[t])
+        else:
+            dc.add_(factors.cell.at(t).back(A[t].mul_(dm) * w.gain_DH[:, None]))
+        if p is not None:
+            dc.addcmul_(o[t], p[0])
+        inner[t].mul_(dc_DB1H)
+        if keep is not None:
+            dc.mul_(keep[t])
+        if p is not None:
+            dc.addcmul_(i[t], p[1])
+            if f is not None:
+                dc.addcmul_(f[t], p[2])
+        if normal is not None:
+            past_DTBG[:, t] = normal.at(t).back(rows[t] * w.gain_DG[:, None])
+    first = torch.zeros_like(dh_DBP) if form.truncated else torch.bmm(past_DTBG[:, 0], w.R_DGP)
+    return Errors(net_DTBG, past_DTBG, kept_DTBP, first)
