@@ -14,7 +14,7 @@ from asr.formats import WRITERS, Options, write
 from asr.lexicon import Lexicon
 from asr.recognizer import Recognizer
 from asr.tokens import TokenError, Tokens
-from asr.transcript import Transcript
+from asr.transcript import Missing, Transcript
 from features import audio
 from inference.ctc import Emission
 from inference.forced import align_words, log_likelihood
@@ -30,14 +30,6 @@ LARGEST = 2_000_000_000
 
 class AlignError(ValueError):
     """The text and the recording do not go together; the message says what to do."""
-
-
-class Missing(NamedTuple):
-    """A word of the text that was not said: its place among the words, counted from 0, and in time, in seconds."""
-
-    text: str
-    number: int
-    time: float
 
 
 class Aligned(NamedTuple):
@@ -114,7 +106,7 @@ def align_file(
     text: str,
     *,
     model: str,
-    format: str = "ctm",
+    format: str | None = None,
     output: str | None = None,
     threads: int = 1,
     lexicon: str | None = None,
@@ -125,7 +117,7 @@ def align_file(
         recording: Sound file, or - for standard input.
         text: Text file in UTF-8.
         model: Shipped model or model directory.
-        format: One of `asr.formats.WRITERS`.
+        format: One of `asr.formats.WRITERS`; if not given, the one that `output` ends in, and else ctm.
         output: File to write; none prints.
         threads: Threads for scoring.
         lexicon: File with the phones of the words; see `asr.lexicon`.
@@ -146,7 +138,12 @@ def align_file(
         transcript, missing = align_text(recognizer, recording, words, lexicon=phones)
     except AlignError as error:
         raise AlignError(f"{text}: {error}") from None
-    options = Options(recording=Path(recording).stem, parts="letters" if recognizer.tokens.unit == "char" else "phones")
+    options = Options(
+        recording=Path(recording).stem,
+        parts="letters" if recognizer.tokens.unit == "char" else "phones",
+        missing=missing,
+    )
+    format = format or _format_of(output)
     if output is None:
         print(WRITERS[format](transcript, options), end="")
     else:
@@ -157,6 +154,11 @@ def align_file(
             file=sys.stderr,
         )
     return 0
+
+
+def _format_of(output: str | None) -> str:
+    ending = Path(output or "").suffix.lower().removeprefix(".")
+    return ending if ending in WRITERS else "ctm"
 
 
 def _ways(tokens: Tokens, lexicon: Lexicon | None, written: str) -> list[list[int]]:

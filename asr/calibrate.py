@@ -204,6 +204,12 @@ def calibrate_trained(directory: Path, dev: Sequence[Item]) -> None:
     found = list(decoded(recognizer, dev, Search(recognizer.tokens), failed))
     for line in failed:
         print(f"not calibrated on: {line}")
+    if found and not any(one.words for one in found):
+        print(
+            "the model recognises no word of the development set: it has learnt too little; train it longer "
+            "(--loop.epochs), in smaller batches (--loop.batch_frames) or on more recordings, into another --out"
+        )
+        return
     try:
         fitted = fit(recognizer, found)
     except (CalibrationError, BordersError) as error:

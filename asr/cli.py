@@ -33,6 +33,7 @@ examples:
   asr evaluate my_test/ --model my_model/model    word and character error rates, with a report
   asr calibrate my_model/model my_dev/            confidences that are probabilities
   asr lm make books.txt --output en.arpa          a language model of words or letters
+  asr tune my_dev/ --lm en.arpa                   how much it should count, by recordings with known words
   asr lm train books.txt --out en_lstm            one that is an LSTM
   asr doctor                                      what is installed, what is missing for what
 """
@@ -119,8 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     align.add_argument(
         "--format",
         choices=[name for name in WRITERS if name != "txt"],
-        default="ctm",
-        help="json, srt, vtt, tsv, ctm or textgrid, as of asr transcribe (default: ctm)",
+        help="json, srt, vtt, tsv, ctm or textgrid, as of asr transcribe (default: what --output ends in, or ctm)",
     )
     align.add_argument("--output", metavar="FILE", help="write FILE instead of printing")
     align.add_argument(
@@ -173,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     tune = commands.add_parser(
         "tune", help="choose weight and bonuses of a language model on recordings", description=_tune.__doc__
     )
-    tune.add_argument("data", help="recordings that nothing is tested on, as of asr evaluate")
+    tune.add_argument("data", metavar="DATA", help="recordings that nothing is tested on, as of asr evaluate")
     _add_model(tune)
     add_search(tune)
     tune.set_defaults(run=_tune)

@@ -36,6 +36,7 @@ def add_calibrate(
     parser.add_argument("model", metavar="NAME|DIR", help="shipped model or model directory, which will be changed")
     parser.add_argument(
         "data",
+        metavar="DATA",
         help="recordings that are not tested on, as of asr evaluate; with NAME.ctm or NAME.TextGrid beside the sound, "
         "times of words are corrected too",
     )

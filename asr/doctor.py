@@ -24,7 +24,8 @@ NEEDS: Needs = {
     "tell silence by silero-vad": ([("silero_vad", "silero-vad")], "saywave[vad]"),
     "search with --decoder flashlight": ([("flashlight", "flashlight-text")], "saywave[lm]"),
     "transcribe on a Ray cluster": ([("ray", "ray")], "saywave[ray]"),
-    "evaluate": ([("jiwer", "jiwer"), ("lhotse", "lhotse")], "saywave[train]"),
+    "evaluate, calibrate, tune": ([("jiwer", "jiwer"), ("lhotse", "lhotse")], "saywave[train]"),
+    "check a corpus": ([("lhotse", "lhotse"), ("torch", "torch")], "saywave[train]"),
     "train": (TRAINING, "saywave[train]"),
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from asr.doubt import marked
 from asr.subtitles import SubtitleRules, cues, plain
 from asr.textgrid import to_text as textgrid
-from asr.transcript import Part, Segment, Transcript, Word
+from asr.transcript import Missing, Part, Segment, Transcript, Word
 from inference.files import write_text
 from inference.times import clock
 
@@ -29,12 +29,14 @@ class Options:
         rules: What subtitles must be like, for srt and vtt.
         doubtful_below: Words of less confidence are marked: `[word?]` where people read it, `"doubtful": true` in json.
         parts: What the parts of words are, `letters` or `phones`: their name in json, and their tier in a TextGrid.
+        missing: Words of a given text that were not said, for json; none where no text was given.
     """
 
     recording: str = "recording"
     rules: SubtitleRules = field(default_factory=SubtitleRules)
     doubtful_below: float = 0.0
     parts: str = "letters"
+    missing: tuple[Missing, ...] | None = None
 
 
 PLAIN = Options()
@@ -55,7 +57,8 @@ def to_json(transcript: Transcript, options: Options = PLAIN) -> str:
     the text when joined, which is how its readers make lines of them; unlike whisper's, the first one and the texts of
     segments do not. Text and segments have a confidence, the mean of their words', and segments the
     alternatives that were asked for. Words of an alignment have their
-    letters or phones besides, and words are doubtful where `options` ask for it.
+    letters or phones besides, and words are doubtful where `options` ask for it. The words of a given text that were
+    not said are `missing`, with their place in the text, counted from 1, and the time after which they would have come.
     """
     return json.dumps(_content(transcript, options), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
@@ -140,7 +143,7 @@ def _content(transcript: Transcript, options: Options) -> dict:
     pieces = iter(transcript.pieces())
     segments = [_segment(number, segment, pieces, options) for number, segment in enumerate(transcript.segments())]
     sure = {} if transcript.confidence is None else {"confidence": round(transcript.confidence, 4)}
-    return {"text": transcript.text, **sure, "segments": segments}
+    return {"text": transcript.text, **sure, "segments": segments, **_missing(options)}
 
 
 def _segment(number: int, segment: Segment, pieces: Iterator[tuple[str, str]], options: Options) -> dict:
@@ -165,6 +168,17 @@ def _word(word: Word, written: str, options: Options) -> dict:
             {"text": part.text, **_times(part), "probability": round(part.confidence, 4)} for part in word.parts
         ]
     return content
+
+
+def _missing(options: Options) -> dict:
+    """The words that were not said. They stand in those beside them too, since these make the text when joined."""
+    if options.missing is None:
+        return {}
+    return {
+        "missing": [
+            {"word": one.text, "number": one.number + 1, "start": round(one.time, 3)} for one in options.missing
+        ]
+    }
 
 
 def _times(of: Word | Part) -> dict[str, float]:

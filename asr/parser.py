@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+
+from inference.shell import CommandParser
 
 ALL = "all"  # formats
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(CommandParser):
     """Takes several formats after one `--format`, up to the first word that is none, and no command without files.
 
     `nargs="+"` would take the files too in `--format json a.wav`, and not do without where a list names them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +83,9 @@ def main(arguments: Sequence[str]) -> int:
         start_from=models.load(find(options["from"])) if options["from"] else None,
         command=shell_command(["asr", "train", *arguments]),
     )
-    print(f"model: {model.directory}\ntry it: asr transcribe FILE --model {model.directory}", file=sys.stderr)
+    print(
+        f"model: {model.directory}\ntry it: asr transcribe FILE --model {shlex.quote(str(model.directory))}",
+        file=sys.stderr,
+    )
     print(Path(model.directory))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -66,6 +67,6 @@ def main(arguments: Sequence[str]) -> int:
         out=options.out,
         command=shell_command(["asr", "lm", "train", *arguments]),
     )
-    print(f"model: {model.directory}\ntry it: asr lm generate {model.directory}", file=sys.stderr)
+    print(f"model: {model.directory}\ntry it: asr lm generate {shlex.quote(str(model.directory))}", file=sys.stderr)
     print(model.directory)
     return 0

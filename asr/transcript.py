@@ -36,6 +36,14 @@ class Word:
         assert 0 <= self.confidence <= 1, f"confidence of {self}"
 
 
+class Missing(NamedTuple):
+    """A word of a given text that was not said: its place among the words, counted from 0, and in time, in seconds."""
+
+    text: str
+    number: int
+    time: float
+
+
 @dataclass(frozen=True, slots=True)
 class Alternative:
     """One of the texts that an utterance may be.

@@ -5,7 +5,9 @@ The scores of a model do not depend on them, so they are made once and searched 
 
 from __future__ import annotations
 
+import math
 import shlex
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,7 +17,9 @@ from rich.console import Console
 
 from asr.report import Pair, Report, evaluate_pairs
 from asr.search import Models, Search, SearchConfig, read_models
+from inference.installed import TO_EVALUATE, require
 from inference.progress import with_bar
+from inference.shell import one_line
 
 if TYPE_CHECKING:
     from asr.recognizer import Recognizer
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
 
 STEPS = {"lm_weight": 0.4, "word_bonus": 1.0, "unknown_bonus": 4.0}
 """How far the first looks to either side go."""
+
+BONUSES = ("word_bonus", "unknown_bonus")
+"""Settings that may be negative; weights of language models may not."""
 
 HALVINGS = 2
 """How often a step is halved: settings nearer to each other than a quarter of it differ by chance."""
@@ -41,14 +48,20 @@ class Scored(NamedTuple):
     scores_TV: np.ndarray
 
 
-def score(recognizer: Recognizer, items: Sequence[Item]) -> Iterator[Scored]:
-    """Scores of utterances, in their order.
+def score(recognizer: Recognizer, items: Sequence[Item], failed: list[str] | None = None) -> Iterator[Scored]:
+    """Scores of utterances, in their order; those that cannot be read go to `failed`, each with its reason.
 
     Raises:
-        ValueError: one of them cannot be read.
+        ValueError, OSError: one of them cannot be read, and `failed` is not given.
     """
     for item in items:
-        scores_TV, _ = recognizer.scores(item.path, start=item.start, duration=item.duration)
+        try:
+            scores_TV, _ = recognizer.scores(item.path, start=item.start, duration=item.duration)
+        except (ValueError, OSError) as error:
+            if failed is None:
+                raise
+            failed.append(one_line(error))
+            continue
         yield Scored(item.id, item.speaker or None, item.text, scores_TV)
 
 
@@ -84,7 +97,10 @@ def tune(
     """
     models = read_models(config) if models is None else models
 
-    def cost(point: Mapping[str, float]) -> tuple[int, int]:
+    def cost(point: Mapping[str, float]) -> tuple[float, float]:
+        if any(value < 0 for name, value in point.items() if name not in BONUSES):
+            # What a language model finds unlikely would gain by it.
+            return math.inf, math.inf
         tried = _moved(config, point)
         found = report(recognizer, scored, Search(recognizer.tokens, tried, models=models))
         if progress is not None:
@@ -129,10 +145,14 @@ def _moved(config: SearchConfig, point: Mapping[str, float]) -> SearchConfig:
 def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) -> int:
     """Choose the settings of a language model on recordings with known words, and print them as options.
 
+    Returns:
+        0 if every recording could be read, 1 if some could not (they are listed and not used).
+
     Raises:
         TuneError: there is nothing to choose.
         ValueError: the data, the model or the language model cannot be used.
     """
+    require(TO_EVALUATE, what="tuning", extra="train")
     import asr
     from training.manifests import read
 
@@ -140,8 +160,11 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
         raise TuneError("nothing to choose: give --lm FILE, whose weight and bonuses are chosen")
     recognizer, models = asr.load(model, threads=threads), read_models(search)
     Search(recognizer.tokens, search, models=models)  # what does not go with the model is found before the work
-    items, console = read(data), Console(stderr=True)
-    scored = list(with_bar(score(recognizer, items), "scores", total=len(items)))
+    failed: list[str] = []
+    items, console = read(data, unreadable=failed), Console(stderr=True)
+    scored = list(with_bar(score(recognizer, items, failed), "scores", total=len(items)))
+    if not scored:
+        raise TuneError(f"{data}: no recording could be read; see asr check {shlex.quote(data)}")
     greedy = report(recognizer, scored, Search(recognizer.tokens))
     console.print(f"greedy: {_errors(greedy)}", highlight=False)
 
@@ -149,7 +172,11 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
         console.print(f"{options(config)}: {_errors(found)}", highlight=False, soft_wrap=True)
 
     print(options(tune(recognizer, scored, search, models=models, progress=say)))
-    return 0
+    if failed:
+        print(f"asr: {len(failed)} recordings could not be read and are not used:", file=sys.stderr)
+        for line in failed:
+            print(f"  {line}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def options(config: SearchConfig) -> str:
@@ -167,7 +194,7 @@ def _errors(found: Report) -> str:
 def pattern_search(
     start: Mapping[str, float],
     moves: Sequence[Mapping[str, float]],
-    cost: Callable[[Mapping[str, float]], tuple[int, int] | float],
+    cost: Callable[[Mapping[str, float]], tuple[float, float] | float],
     *,
     halvings: int,
 ) -> dict[str, float]:
@@ -190,6 +217,7 @@ def pattern_search(
         return seen[key]
 
     best = dict(start)
+    of(best)
     for halving in range(halvings + 1):
         better = True
         while better:

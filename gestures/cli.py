@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gestures.options import add_landmarker, add_model, add_spotting, share, spot_rules
-from inference.shell import count, guarded
+from inference.shell import CommandParser, count, guarded
 
 if TYPE_CHECKING:
     from gestures.recognize import Watching
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="gestures",
         description="Recognise gestures and signs in videos, live or not, and train models that do.",
         epilog=EXAMPLES,

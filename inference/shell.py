@@ -8,6 +8,19 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Says what is wrong with a command on one line, as of every other mistake, with no screenful of options."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, mistyped(self.prog, message))
+
+
+def mistyped(program: str, message: str) -> str:
+    """The line about a command that cannot be, and where to read how it can."""
+    return f"{program}: {' '.join(message.split())}; see {program} --help\n"
 
 
 def guarded(program: str, run: Callable[[], int]) -> int:

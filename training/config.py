@@ -6,12 +6,15 @@ A dataclass's fields and its docstring become the keys of `config.yaml`, the opt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
+
+from inference.shell import mistyped
 
 
 @dataclass
@@ -99,6 +102,30 @@ class LoopConfig:
             raise ValueError(f"loop.average is {self.average}; it must be at least 0 and less than 1")
 
 
+class _Parser(ArgumentParser):
+    """Says on one line what is wrong."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:
+            super().error(message, ex)  # of a setting within one, which raises
+        self.exit(2, mistyped(self.prog, _in_words(message)))
+
+
+def _in_words(message: str) -> str:
+    """What jsonargparse says of a value of the wrong type, without its names for types; any other message as it is."""
+    key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
+    wrong = re.search(r"Expected an? (?P<kind>.+)\. Got value: (?P<value>.*)", message) or re.search(
+        r"Subtypes: \[(?P<kind>.*)\]\n.*Given value: (?P<value>.*)", message, re.DOTALL
+    )
+    if not wrong or not key:
+        return message
+    kind = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", wrong["kind"]).replace("NoneType", "null")
+    kind = re.sub(r"(?:typing\.)?Literal\[(.*?)\]", r"one of \1", kind)
+    kind = kind.replace(", null", " or null")
+    hint = ", in brackets as [1,2] is" if re.match("tuple|list", kind) else ""
+    return f"{key} is {wrong['value']}; it must be {kind}{hint}"
+
+
 def parse(
     kind: type,
     *,
@@ -121,7 +148,7 @@ def parse(
     Returns:
         The dataclass, and a namespace with the extras and the functions' options.
     """
-    parser = ArgumentParser(allow_abbrev=False, **settings)
+    parser = _Parser(allow_abbrev=False, **settings)
     for name, options in (extras or {}).items():
         parser.add_argument(name, **options)
     for prefix, (function, skip) in (functions or {}).items():

@@ -22,8 +22,8 @@ class LatencyConfig:
     """Latencies to train at.
 
     Args:
-        chunk_ms: Shortest and longest chunk in milliseconds, drawn evenly on a logarithmic scale; none trains with full
-            context alone, for a model that is to hear whole recordings and no streams.
+        chunk_ms: Shortest and longest chunk in milliseconds, such as [200,1000], drawn evenly on a logarithmic scale;
+            none trains with full context alone, for a model that is to hear whole recordings and no streams.
         lookahead_share: Least and greatest look-ahead as a share of the chunk, drawn evenly.
         full_context: Share of the batches that see full context all the same.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,19 @@ def test_too_much_at_once_is_told(tone_recognizer: Recognizer, monkeypatch) -> N
         align_text(tone_recognizer, (np.zeros(RATE, np.float32), RATE), "la mi so")
 
 
+@pytest.mark.parametrize(
+    ("name", "begin"),
+    [("a.TextGrid", "File type"), ("a.JSON", "{"), ("a.srt", "1\n"), ("a.ctm", "digits 1 "), ("a", "digits")],
+)
+def test_a_file_is_of_the_format_that_it_ends_in(tmp_path: Path, name: str, begin: str) -> None:
+    (tmp_path / "said.txt").write_text("three one four one five nine two six")
+    arguments = ["align", str(DEMO), str(tmp_path / "said.txt"), "--output", str(tmp_path / name)]
+    assert main(arguments) == 0
+    assert (tmp_path / name).read_text().startswith(begin)
+    assert main([*arguments, "--format", "vtt"]) == 0
+    assert (tmp_path / name).read_text().startswith("WEBVTT")
+
+
 def test_the_command(capsys, tmp_path: Path) -> None:
     text = tmp_path / "said.txt"
     text.write_text("\ufeffThree, one, four.\nOne seven five nine two six\n", encoding="utf-8")
@@ -97,6 +111,10 @@ def test_the_command(capsys, tmp_path: Path) -> None:
     output = tmp_path / "a.TextGrid"
     assert main(["align", str(DEMO), str(text), "--format", "textgrid", "--output", str(output)]) == 0
     assert '"nine"' in output.read_text()
+    assert main(["align", str(DEMO), str(text), "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["missing"] == [{"word": "seven", "number": 5, "start": pytest.approx(heard.words[3].end, abs=1e-3)}]
+    assert "".join(word["word"] for segment in told["segments"] for word in segment["words"]) == told["text"]
     text.write_bytes(b"\xff\xfe\xfa")
     assert main(["align", str(DEMO), str(text)]) == 2
     assert "said.txt: is not text in UTF-8: save it so" in capsys.readouterr().err

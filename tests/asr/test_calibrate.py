@@ -152,6 +152,17 @@ def test_training_calibrates_at_its_end_or_says_why_not(tone_model: Path, tmp_pa
     assert "not a ctm" in capsys.readouterr().out
 
 
+def test_a_model_that_recognises_nothing_yet_is_told(tone_model: Path, tmp_path: Path, speak, capsys) -> None:
+    model = Path(shutil.copytree(tone_model, tmp_path / "model"))
+    items = read(with_borders(tmp_path / "dev", 3, speak))
+    for item in items:
+        audio.write(item.path, np.zeros(8000, np.float32), 8000)
+    calibrate_trained(model, items)
+    out = capsys.readouterr().out
+    assert "recognises no word of the development set: it has learnt too little; train it longer" in out
+    assert load(model).calibration is None
+
+
 def test_what_cannot_be_fitted_anew_stays_as_it_was(tone_model: Path, tmp_path: Path, speak, capsys) -> None:
     """No word is wrong here, and no borders are known: neither confidences nor times are taken away."""
     model = Path(shutil.copytree(tone_model, tmp_path / "model"))

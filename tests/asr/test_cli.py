@@ -117,6 +117,29 @@ def test_no_command_and_a_wrong_one(capsys) -> None:
     assert "transcrive" in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["transcribe", "a.wav", "--format", "doc"], "asr transcribe: argument --format: invalid choice: 'doc'"),
+        (["transcribe"], "asr transcribe: name sound files or folders as FILE, or a list of them"),
+        (["train", "data"], "asr train: the following arguments are required: out"),
+        (["train", "data", "--out", "o", "--bogus", "3"], "asr train: unrecognized arguments: --bogus 3"),
+        (["train", "data", "--out", "o", "--loop.epochs", "x"], "asr train: loop.epochs is x; it must be int"),
+        (["train", "data", "--out", "o", "--features.fbank.bins", "x"], "asr train: features.fbank.bins is x; it must"),
+        (
+            ["train", "data", "--out", "o", "--latency.chunk_ms", "400"],
+            "asr train: latency.chunk_ms is 400; it must be tuple[float, float] or null, in brackets as [1,2] is",
+        ),
+    ],
+)
+def test_a_mistyped_command_is_told_on_one_line(capsys, arguments: list[str], said: str) -> None:
+    code, out, err = call(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(said)
+    assert err.endswith(f"; see asr {arguments[0]} --help\n")
+    assert err.count("\n") == 1
+
+
 # --- transcribe -------------------------------------------------------------------------------------------------------
 
 
@@ -561,7 +584,12 @@ def test_doctor_says_what_is_there(capsys) -> None:
     code, out, err = call(capsys, "doctor")
     assert (code, err) == (0, "")
     assert out.startswith("saywave ")
-    for line in ("ok       transcribe wav", "ok       evaluate: jiwer", "ok       train: torch", "training runs on"):
+    for line in (
+        "ok       transcribe wav",
+        "ok       evaluate, calibrate, tune: jiwer",
+        "ok       train: torch",
+        "training runs on",
+    ):
         assert line in out
     for name in shipped.names():
         assert f"ok       model {name}: " in out
@@ -577,7 +605,7 @@ def test_doctor_says_what_is_missing(capsys, monkeypatch) -> None:
     assert code == 0
     assert "missing  transcribe m4a, mp4, webm: av; pip install 'saywave[video]'" in out
     assert "missing  listen to a microphone: sounddevice; pip install 'saywave[mic]'" in out
-    assert "missing  evaluate: lhotse; pip install 'saywave[train]'" in out
+    assert "missing  evaluate, calibrate, tune: lhotse; pip install 'saywave[train]'" in out
     assert "missing  train: torch, lhotse; pip install 'saywave[train]'" in out
     assert "ok       transcribe wav" in out
 
@@ -604,6 +632,8 @@ def test_what_an_extra_brings_is_named_where_it_is_missing(capsys, tones: Path, 
     assert (code, err) == (2, "asr: training needs torch, jiwer: pip install 'saywave[train]'\n")
     code, _, err = call(capsys, "evaluate", tones / "test", "--model", tone_model)
     assert (code, err) == (2, "asr: evaluating needs jiwer: pip install 'saywave[train]'\n")
+    code, _, err = call(capsys, "tune", tones / "test", "--model", tone_model, "--lm", "none.arpa")
+    assert (code, err) == (2, "asr: tuning needs jiwer: pip install 'saywave[train]'\n")
 
 
 def test_models_are_found_by_name_and_by_path(tone_model: Path, tmp_path: Path, monkeypatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -122,6 +124,26 @@ def test_the_command_prints_options_that_can_be_used(models, tone_model, tones, 
     assert main(["evaluate", str(tones / "test"), *common, *options]) == 0
 
 
+def test_recordings_that_cannot_be_read_are_listed_and_not_used(models, tone_model, tones, tmp_path, capsys) -> None:
+    _, _, lm = models
+    command = ["tune", str(tmp_path / "dev"), "--model", str(tone_model), "--lm", lm, "--beam", "4"]
+    shutil.copytree(tones / "dev", tmp_path / "dev")
+    recordings = sorted((tmp_path / "dev").rglob("*.wav"))
+    recordings[0].write_text("no sound")
+    recordings[1].write_bytes(recordings[1].read_bytes()[:-100])
+    for left_out in recordings[4:]:
+        left_out.unlink()
+    capsys.readouterr()
+    assert main(command) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith("--lm-weight ")
+    assert "asr: 2 recordings could not be read and are not used:" in said.err
+    assert all(path.name in said.err for path in recordings[:2])
+    for path in recordings[2:4]:
+        path.write_text("no sound")
+    assert main(command) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -132,3 +154,21 @@ def test_the_command_prints_options_that_can_be_used(models, tone_model, tones, 
 def test_what_cannot_be_tuned(arguments, message, tone_model, tones, capsys) -> None:
     assert main(["tune", str(tones / "dev"), "--model", str(tone_model), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_weight_does_not_become_negative(models) -> None:
+    """On few utterances it would at times pay to have what a language model finds unlikely gain by it."""
+    recognizer, scored, lm = models
+    for models_given in (lm, {lm: 0.0}):
+        tried = []
+        config = SearchConfig(lm=models_given, lm_weight=0.0, word_bonus=0.0)
+        tune(
+            recognizer,
+            scored,
+            config,
+            settings=("lm_weight", lm),
+            progress=lambda one, _, tried=tried: tried.append(one),
+        )
+        weights = [weight for one in tried for weight in one.language_models().values()]
+        assert min(weights) == 0
+        assert max(weights) > 0
