@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from features import audio
+from features import audio, given
 from inference.shell import one_line
 
 
@@ -48,7 +48,7 @@ def _inside(name: str) -> list[str]:
 def _sounds(match: str) -> list[str]:
     if Path(match).is_dir():
         return [str(path) for path in audio.files_in(Path(match))]
-    return [match] if Path(match).suffix.lower() in audio.SUFFIXES else []
+    return [match] if Path(match).suffix.lower() in (*audio.SUFFIXES, *given.SUFFIXES) else []
 
 
 def listed(path: str) -> list[str]:

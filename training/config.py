@@ -47,7 +47,7 @@ class LoopConfig:
     Args:
         epochs: Passes over the training data at most.
         batch_frames: Frames in a batch at most, padding included, before augmentation changes the speed; a longer item
-            is a batch of its own.
+            is a batch of its own. None is 12,000 or, of a small corpus, so few that a pass has 30 batches.
         interval_batches: Batches between two looks at the development set, with a checkpoint each; none is a whole
             pass.
         keep: Which weights become the model: those of the interval with the least development error, or the last ones;
@@ -68,7 +68,7 @@ class LoopConfig:
     """
 
     epochs: int = 40
-    batch_frames: int = 12000
+    batch_frames: int | None = None
     interval_batches: int | None = None
     keep: Literal["best", "last"] = "best"
     patience: int = 10
@@ -85,7 +85,7 @@ class LoopConfig:
     strategy: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_frames < 1:
+        if self.epochs < 1 or (self.batch_frames is not None and self.batch_frames < 1):
             raise ValueError("loop.epochs and loop.batch_frames must be at least 1")
         for name in ("patience", "clip_norm", "clip_value", "workers", "cache_mb", "threads"):
             if getattr(self, name) < 0:

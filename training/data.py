@@ -175,6 +175,18 @@ class Buckets:
         return cuts
 
 
+LARGEST_BATCH = 12_000
+BATCHES_A_PASS = 30
+
+
+def fitting_batch(durations: Sequence[float], frame_seconds: float) -> int:
+    """Frames in a batch for a corpus of these durations in seconds: 12,000, or fewer for 30 batches a pass.
+
+    With a few large batches a pass, a small corpus gives too few steps to learn anything before the passes are over.
+    """
+    return max(1, min(LARGEST_BATCH, round(sum(durations) / frame_seconds / BATCHES_A_PASS)))
+
+
 def collate(named: list[tuple[str, Example] | ValueError]) -> Batch | ValueError:
     """Pad examples to a batch; where one could not be made, the first error takes the place of the batch."""
     for one in named:

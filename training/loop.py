@@ -28,7 +28,7 @@ from encoders.blstm import NotFiniteError
 from encoders.windows import Latency
 from training.checkpoints import BEST, LAST, Checkpoints, WholeFiles, read
 from training.config import LoopConfig, OptimizerConfig
-from training.data import Batch, Buckets, Load, Trainable, loader
+from training.data import Batch, Buckets, Load, Trainable, fitting_batch, loader
 from training.latency import Latencies, LatencyConfig
 from training.metrics import ErrorCounts
 from training.objectives import Objective
@@ -89,6 +89,8 @@ class Training(lightning.LightningModule):
         self._latencies = latencies
         self._dev_errors = ErrorCounts.zero()
         self.left_out: dict[str, str] = {}
+        # Whether nothing at all was recognised at the last look at the development set.
+        self.says_nothing = False
 
     @property
     def evaluated(self) -> nn.Module:
@@ -162,8 +164,10 @@ class Training(lightning.LightningModule):
             self._dev_errors += self._objective.errors(scores, lengths, batch)
 
     def on_validation_epoch_end(self) -> None:
-        counts = torch.tensor([self._dev_errors.errors, self._dev_errors.reference], device=self.device)
-        errors, reference = self.all_gather(counts).reshape(-1, 2).sum(0).tolist()
+        found = self._dev_errors
+        counts = torch.tensor([found.errors, found.reference, found.deletions], device=self.device)
+        errors, reference, deletions = self.all_gather(counts).reshape(-1, 3).sum(0).tolist()
+        self.says_nothing = errors == deletions == reference > 0
         error = errors / max(reference, 1)
         self.log("dev_error", error, prog_bar=True)
         # Small development sets tie often, at no errors above all: then the lower loss decides. Where no item can be
@@ -176,7 +180,14 @@ class Training(lightning.LightningModule):
 
 
 class Patience(EarlyStopping):
-    """Stops the run when the development error no longer falls; a run that had stopped stays so when it is resumed."""
+    """Stops the run when the development error no longer falls; a run that had stopped stays so when it is resumed.
+
+    It begins when something is recognised: CTC says nothing but blanks at first, and on little data for many passes.
+    """
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Training) -> None:
+        if not pl_module.says_nothing:
+            super().on_train_epoch_end(trainer, pl_module)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
@@ -286,10 +297,12 @@ def fit(
         enable_progress_bar=interactive,
     )
 
+    batch_frames = loop.batch_frames or fitting_batch([item.duration for item in train], frame_seconds)
+
     def buckets(items: Sequence[Trainable], **settings: object) -> Buckets:
         durations = [item.duration for item in items]
         rank, ranks = trainer.global_rank, trainer.world_size
-        return Buckets(durations, loop.batch_frames * frame_seconds, seed=loop.seed, rank=rank, ranks=ranks, **settings)
+        return Buckets(durations, batch_frames * frame_seconds, seed=loop.seed, rank=rank, ranks=ranks, **settings)
 
     plan = buckets(train, interval=loop.interval_batches)
     steps = loop.epochs * plan.batches_a_pass

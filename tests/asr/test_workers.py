@@ -51,6 +51,12 @@ def kill_all() -> None:
 BEGIN = partial(Transcriber, Settings(model="digits"))
 
 
+@pytest.fixture
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worker processes find the functions of this file, too; the installed package comes first all the same."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[2])])
+
+
 @pytest.mark.parametrize("pool", [Here(), Processes(2)], ids=["here", "processes"])
 def test_each_item_has_one_outcome_and_its_seconds_are_reported(pool, long: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.wav").write_text("no sound")
@@ -128,6 +134,7 @@ def test_workers_that_cannot_begin(tmp_path: Path) -> None:
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.usefixtures("importable")
 def test_a_worker_that_dies_while_it_loads_is_not_missed(tmp_path: Path, capsys) -> None:
     """The first to begin makes a file and dies of it; the others find it and go on."""
     begin = partial(_dies_once, str(tmp_path / "died"))
@@ -156,6 +163,7 @@ def test_a_mistake_of_the_program_is_no_failure_of_an_item() -> None:
         list(Processes(2).run(partial(partial, int), recordings(DEMO, DEMO), ignore))
 
 
+@pytest.mark.usefixtures("importable")
 def test_workers_compute_on_one_thread_and_the_rest_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.data import CLASS_RATIO, Buckets, Example, Items, collate, loader
+from training.data import CLASS_RATIO, Buckets, Example, Items, collate, fitting_batch, loader
 from training.manifests import Item, ManifestError
 
 DURATIONS = st.lists(st.floats(0.05, 30.0) | st.just(0.0), min_size=1, max_size=80)
@@ -155,6 +155,16 @@ def test_draws_come_from_the_seed_the_pass_and_the_item() -> None:
     assert not np.array_equal(drawn[0, 9] - 9, drawn[0, 4] - 4)
     assert not np.array_equal(Items(ITEMS, load, seed=4)[0, 4][1].frames_TF, drawn[0, 4])
     assert (drawn[None, 4] == 4).all()
+
+
+@given(st.lists(st.floats(0.5, 20), min_size=60, max_size=400))
+def test_a_small_corpus_gives_many_batches_and_a_large_one_large_ones(durations: list[float]) -> None:
+    size = fitting_batch(durations, 0.01)
+    assert 1 <= size <= 12_000
+    if size < 12_000:
+        assert Buckets(durations, size * 0.01).batches_a_pass >= 30
+    assert fitting_batch([10.0] * 4000, 0.01) == 12_000
+    assert fitting_batch([0.001], 0.01) == 1
 
 
 def test_a_batch_is_padded_and_names_its_items() -> None:

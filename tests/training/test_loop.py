@@ -362,6 +362,15 @@ def test_it_stops_when_the_development_error_no_longer_falls_and_stays_stopped(t
     assert logged(tmp_path) == lines
 
 
+def test_patience_begins_when_something_is_recognised(tmp_path: Path) -> None:
+    """A network that does not learn says nothing but blanks, as every CTC network does at first."""
+    mute = network()
+    with torch.no_grad():
+        mute.head.linear.bias[0] = 50.0
+    run(tmp_path, replace(SHORT, epochs=6, patience=2), start=mute, optimizer=replace(FAST, learning_rate=1e-9))
+    assert [line["dev_error"] for line in logged(tmp_path)] == [100.0] * 6
+
+
 def test_patience_counts_on_over_an_interruption(tmp_path: Path, monkeypatch) -> None:
     loop = replace(SHORT, epochs=60, patience=3)
     settings = {"dev": contrary(DEV), "load": load_contrary}
@@ -558,7 +567,7 @@ def has_bfloat16() -> bool:
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
 def test_it_learns_in_other_precisions(precision: str, tmp_path: Path) -> None:
-    settings = replace(SHORT, epochs=20, precision=precision)
+    settings = replace(SHORT, epochs=40, precision=precision)
     if precision == "bf16-mixed" and not has_bfloat16():
         with pytest.raises(ValueError, match="this processor cannot do: choose 32-true"):
             run(tmp_path, settings, start=network(dropout=0.0))
