@@ -79,13 +79,15 @@ class NativeLayer(RecurrentLayer):
         self._to_stored = [order.index(gate) for gate in self.cell.gates]
         self._to_torch = [self.cell.gates.index(gate) for gate in order]
         with torch.no_grad():
-            for name_, parameter in self.native.named_parameters():
+            # Drawn in this order ever since the first models, so that a seed gives the network that it gave then.
+            parameters = dict(self.native.named_parameters())
+            inputs = parameters.pop("weight_ih_l0")
+            for name_, parameter in parameters.items():
                 if name_.startswith("bias"):
                     parameter.zero_()
-                elif name_ == "weight_ih_l0":
-                    nn.init.xavier_uniform_(parameter)
                 else:
                     nn.init.orthogonal_(parameter)
+            nn.init.xavier_uniform_(inputs)
             if self.cell.past == "forgotten":
                 self.native.bias_ih_l0[hidden_size : 2 * hidden_size] = options.forget_bias
 

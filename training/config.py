@@ -47,7 +47,7 @@ class LoopConfig:
     Args:
         epochs: Passes over the training data at most.
         batch_frames: Frames in a batch at most, padding included, before augmentation changes the speed; a longer item
-            is a batch of its own. None is 12,000 or, of a small corpus, so few that a pass has 30 batches.
+            is a batch of its own. None is 12,000 or, of a small corpus, so few that a pass has about 30 batches.
         interval_batches: Batches between two looks at the development set, with a checkpoint each; none is a whole
             pass.
         keep: Which weights become the model: those of the interval with the least development error, or the last ones;

@@ -180,7 +180,7 @@ BATCHES_A_PASS = 30
 
 
 def fitting_batch(durations: Sequence[float], frame_seconds: float) -> int:
-    """Frames in a batch for a corpus of these durations in seconds: 12,000, or fewer for 30 batches a pass.
+    """Frames in a batch for a corpus of these durations in seconds: 12,000, or fewer for about 30 batches a pass.
 
     With a few large batches a pass, a small corpus gives too few steps to learn anything before the passes are over.
     """

@@ -58,7 +58,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Model]:
     def make(labels: Sequence[str], unit: str) -> Model:
         fbank = FbankConfig(rate=RATE, bins=20)
         network = Network(fbank.bins, 4, EncoderConfig(layers=1, hidden_size=3, subsampling=[3]))
-        lstm, head = network.encoder.forwards[0].lstm, network.head.linear
+        lstm, head = network.encoder.forwards[0].native, network.head.linear
         with torch.no_grad():
             for parameter in (*lstm.parameters(), *head.parameters()):
                 parameter.zero_()
