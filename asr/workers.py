@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple, Protocol
 
@@ -225,6 +226,9 @@ def _quiet_start() -> Iterator[None]:
     """A process that is started within computes on one thread, and leaves Ctrl-C to the one that started it."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    if sys.platform != "win32":
+        # The first process brings multiprocessing's tracker with it, which would lift the block while it starts.
+        resource_tracker.ensure_running()
     blocks = hasattr(signal, "pthread_sigmask")
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else None
     try:

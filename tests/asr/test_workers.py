@@ -174,6 +174,28 @@ def test_workers_compute_on_one_thread_and_the_rest_stays_as_it_was(monkeypatch:
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no /proc to read the signals from")
+@pytest.mark.usefixtures("importable")
+def test_no_worker_hears_ctrl_c(tmp_path: Path) -> None:
+    """In a program of its own, where multiprocessing has not begun anything yet."""
+    (tmp_path / "program.py").write_text(
+        "from functools import partial\n"
+        "from asr.workers import Processes\n"
+        "from tests.asr.test_workers import _blocked, ignore\n"
+        "if __name__ == '__main__':\n"
+        "    outcomes = Processes(2).run(partial(partial, _blocked), list('abcdef'), ignore)\n"
+        "    print(*{outcome.result for outcome in outcomes})\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(tmp_path / "program.py")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert ran.stdout == "True\n", ran.stderr
+
+
+def _blocked(item: str, heard: object) -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def _threads(item: str, heard: object) -> str:
     return f"{os.environ['OMP_NUM_THREADS']} {os.environ['MKL_NUM_THREADS']}"
 
