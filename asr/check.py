@@ -22,6 +22,7 @@ from inference import model as models
 from inference.files import write_text
 from inference.installed import require
 from inference.model import BLANK
+from inference.shell import unread
 
 if TYPE_CHECKING:
     from training.manifests import Item
@@ -74,11 +75,7 @@ def check_data(
     if output is not None:
         write_text(output, _file(data, tokens))
         print(f"alphabet: {output}", file=sys.stderr)
-    if unreadable:
-        print(f"asr: {len(unreadable)} recordings could not be read:", file=sys.stderr)
-        for line in unreadable:
-            print(f"  {line}", file=sys.stderr)
-    return 1 if unusable or unreadable else 0
+    return unread("asr", unreadable, "recordings could not be read") or (1 if unusable else 0)
 
 
 def _summary(items: Sequence[Item], found: Sequence[Seen], tokens: Tokens) -> list[str]:

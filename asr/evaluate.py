@@ -16,7 +16,7 @@ from features import audio
 from inference.files import write_text
 from inference.installed import TO_EVALUATE, require
 from inference.progress import with_bar
-from inference.shell import one_line
+from inference.shell import one_line, unread
 
 if TYPE_CHECKING:
     from training.manifests import Item
@@ -59,11 +59,7 @@ def evaluate_data(
     if reliability is not None:
         Reliability(report.judged).plot(reliability)
         print(f"plot: {reliability}", file=sys.stderr)
-    if failed:
-        print(f"asr: {len(failed)} recordings could not be read and are not counted:", file=sys.stderr)
-        for line in failed:
-            print(f"  {line}", file=sys.stderr)
-    return 1 if failed else 0
+    return unread("asr", failed, "recordings could not be read and are not counted")
 
 
 def evaluate(

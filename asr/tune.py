@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import shlex
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +18,7 @@ from asr.report import Pair, Report, evaluate_pairs
 from asr.search import Models, Search, SearchConfig, read_models
 from inference.installed import TO_EVALUATE, require
 from inference.progress import with_bar
-from inference.shell import one_line
+from inference.shell import one_line, unread
 
 if TYPE_CHECKING:
     from asr.recognizer import Recognizer
@@ -172,11 +171,7 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
         console.print(f"{options(config)}: {_errors(found)}", highlight=False, soft_wrap=True)
 
     print(options(tune(recognizer, scored, search, models=models, progress=say)))
-    if failed:
-        print(f"asr: {len(failed)} recordings could not be read and are not used:", file=sys.stderr)
-        for line in failed:
-            print(f"  {line}", file=sys.stderr)
-    return 1 if failed else 0
+    return unread("asr", failed, "recordings could not be read and are not used")
 
 
 def options(config: SearchConfig) -> str:

@@ -13,6 +13,7 @@ from gestures.recognize import Watching
 from inference.files import write_text
 from inference.installed import TO_EVALUATE, require
 from inference.outputs import make_folder
+from inference.shell import unread
 
 
 class EvaluationError(ValueError):
@@ -64,11 +65,7 @@ def evaluate_data(
         print(f"report: {page}" + (f" and {picture}" if drawn else ""), file=sys.stderr)
         if not drawable:
             print("gestures: the confusion matrix is not drawn: pip install matplotlib", file=sys.stderr)
-    if clips.failed:
-        print(f"gestures: {len(clips.failed)} clips could not be read and are not counted:", file=sys.stderr)
-        for line in clips.failed:
-            print(f"  {line}", file=sys.stderr)
-    return 1 if clips.failed else 0
+    return unread("gestures", clips.failed, "clips could not be read and are not counted")
 
 
 def _page(output: Path) -> Path:

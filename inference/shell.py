@@ -66,6 +66,19 @@ def ended(program: str, failed: Sequence[str], *, asked: int) -> int:
     return 1 if failed else 0
 
 
+def unread(program: str, failed: Sequence[str], what: str) -> int:
+    """Say what could not be read, on standard error: a line with their number and `what` they are, then one each.
+
+    Returns:
+        The exit code: 0 if there are none, else 1.
+    """
+    if failed:
+        print(f"{program}: {len(failed)} {what}:", file=sys.stderr)
+        for line in failed:
+            print(f"  {line}", file=sys.stderr)
+    return 1 if failed else 0
+
+
 def count(text: str) -> int:
     """The value of an option: a whole number that is not negative."""
     if not text.isdecimal():
