@@ -17,6 +17,7 @@ from asr.tokens import TokenError, Tokens
 from asr.transcript import Missing, Transcript
 from features import audio
 from inference.ctc import Emission
+from inference.files import read_text
 from inference.forced import align_words, log_likelihood
 
 # Leaving a word out costs so many nats, and so many more for each of its labels: a word whose labels are less likely to
@@ -128,10 +129,7 @@ def align_file(
     Raises:
         AlignError: the text cannot be read, or does not go with the recording.
     """
-    try:
-        words = Path(text).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise AlignError(f"{text}: is not text in UTF-8: save it so") from None
+    words = read_text(text, error=AlignError)
     try:
         recognizer = asr.load(model, threads=threads)
         phones = None if lexicon is None else Lexicon.read(lexicon, recognizer.tokens)

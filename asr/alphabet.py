@@ -18,6 +18,7 @@ from pathlib import Path
 
 from asr.text import normalize
 from asr.tokens import SPACE, TokenConfig, TokenError, Tokens
+from inference.files import read_text
 from inference.model import BLANK
 
 # A letter on which no mark composes with it, and that no rule of normalisation knows: what stands beside it stays.
@@ -31,10 +32,7 @@ def read_alphabet(path: str | Path) -> list[str]:
         TokenError: it is not text in UTF-8.
         OSError: it cannot be read.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError:
-        raise TokenError(f"{path}: is not text in UTF-8: save it so") from None
+    lines = read_text(path, error=TokenError).split("\n")
     stripped = [line.strip() for line in lines]
     return [line for line in stripped if line and not line.startswith("# ")]
 

@@ -25,7 +25,7 @@ from inference.ctc import Emission
 from inference.installed import TO_EVALUATE, require
 from inference.model import store_calibration
 from inference.progress import with_bar
-from inference.shell import one_line, unread
+from inference.shell import listed, one_line
 from training.metrics import align_tokens
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def calibrate_model(model: str, data: str, *, threads: int = 1, search: SearchCo
     store_calibration(recognizer.model.directory, fitted.calibration.stored(), note=note)
     print(fitted.report)
     print(f"stored in {recognizer.model.directory / 'config.yaml'}", file=sys.stderr)
-    return unread("asr", failed, "recordings could not be read and are not used")
+    return listed("asr", failed, "recordings could not be read and are not used")
 
 
 def decoded(recognizer: Recognizer, items: Sequence[Item], search: Search, failed: list[str]) -> Iterator[Decoded]:

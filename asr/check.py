@@ -22,7 +22,7 @@ from inference import model as models
 from inference.files import write_text
 from inference.installed import require
 from inference.model import BLANK
-from inference.shell import unread
+from inference.shell import listed
 
 if TYPE_CHECKING:
     from training.manifests import Item
@@ -75,7 +75,7 @@ def check_data(
     if output is not None:
         write_text(output, _file(data, tokens))
         print(f"alphabet: {output}", file=sys.stderr)
-    return unread("asr", unreadable, "recordings could not be read") or (1 if unusable else 0)
+    return listed("asr", unreadable, "recordings could not be read") or (1 if unusable else 0)
 
 
 def _summary(items: Sequence[Item], found: Sequence[Seen], tokens: Tokens) -> list[str]:
@@ -85,10 +85,10 @@ def _summary(items: Sequence[Item], found: Sequence[Seen], tokens: Tokens) -> li
         f"{len(items):,} utterances of {seconds[0]:.1f} to {seconds[-1]:.1f} s, {sum(seconds) / 3600:.2f} h, "
         f"{f'{speakers:,}' if speakers else 'unknown'} speakers"
     ]
-    listed = ", ".join(f"{shown(seen.piece)} {seen.times:,}" for seen in found[:LISTED])
+    counted = ", ".join(f"{shown(seen.piece)} {seen.times:,}" for seen in found[:LISTED])
     more = f", and {len(found) - LISTED:,} more" if len(found) > LISTED else ""
     unit = "letters" if tokens.unit == "char" else "words"
-    lines.append(f"{len(found):,} different {unit}, {tokens.form}: {listed}{more}")
+    lines.append(f"{len(found):,} different {unit}, {tokens.form}: {counted}{more}")
     lines += ["the rarest of them:", table(found[::-1][:RAREST], tokens)]
     heard = {seen.piece for seen in found}
     if unheard := [label for label in tokens.labels[1:] if label not in heard]:

@@ -16,7 +16,7 @@ from features import audio
 from inference.files import write_text
 from inference.installed import TO_EVALUATE, require
 from inference.progress import with_bar
-from inference.shell import one_line, unread
+from inference.shell import listed, one_line
 
 if TYPE_CHECKING:
     from training.manifests import Item
@@ -59,7 +59,7 @@ def evaluate_data(
     if reliability is not None:
         Reliability(report.judged).plot(reliability)
         print(f"plot: {reliability}", file=sys.stderr)
-    return unread("asr", failed, "recordings could not be read and are not counted")
+    return listed("asr", failed, "recordings could not be read and are not counted")
 
 
 def evaluate(

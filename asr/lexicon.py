@@ -13,6 +13,7 @@ from pathlib import Path
 
 from asr.tokens import SPACE, TokenError, Tokens
 from inference.ctc import Emission
+from inference.files import read_text
 from inference.lexicon import Spellings
 
 
@@ -44,10 +45,7 @@ class Lexicon:
             LexiconError: it is not text, has no words, or a word has labels that the model does not have.
             OSError: it cannot be read.
         """
-        try:
-            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError:
-            raise LexiconError(f"{path}: is not text in UTF-8: save it so") from None
+        lines = read_text(path, error=LexiconError).splitlines()
         numbers: dict[str, int] = {}
         spellings: dict[tuple[int, tuple[int, ...]], None] = {}
         for number, line in enumerate(lines, start=1):

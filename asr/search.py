@@ -20,6 +20,7 @@ from asr.lexicon import Lexicon, LexiconTokens
 from asr.tokens import SPACE, TokenError, Tokens
 from inference.beam import BeamDecoder, Fusion
 from inference.ctc import GreedyDecoder
+from inference.files import read_text
 from inference.fusion import LabelModel, LanguageModel, Together, WithHotWords, WordModel
 from inference.hotwords import HotWords
 from inference.in_a_row import InARow
@@ -324,10 +325,7 @@ def read_hot_words(path: str | Path, *, boost: float = BOOST) -> dict[str, float
         SearchError: it is not text, or has no words, or a boost is no number; the message names the line.
         OSError: it cannot be read.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise SearchError(f"{path}: is not text in UTF-8: save it so") from None
+    lines = read_text(path, error=SearchError).splitlines()
     found: dict[str, float] = {}
     for number, line in enumerate(lines, start=1):
         text, tab, given = line.partition("\t")

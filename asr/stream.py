@@ -70,30 +70,25 @@ class SpeechSession:
         search: Search | None = None,
     ):
         extractor = model.extractor
-        check_streams(model)
-        chunk_frames = model.scorer.frames(chunk, extractor.shift_seconds)
-        lookahead_frames = model.scorer.frames(lookahead, extractor.shift_seconds)
         self._words = WordMaker.of(model, None if search is None else search.tokens)
         self._tokens = self._words.tokens
         self._model_rate = extractor.rate
         self.rate = extractor.rate if rate is None else rate
         self._model_name = model.name
         self._alternatives = 0 if search is None else search.alternatives
-        self.chunk = chunk_frames * extractor.shift_seconds
-        self.lookahead = lookahead_frames * extractor.shift_seconds
-        self._session = LabelSession(
-            model.scorer,
-            extractor.stream,
-            shift=round(extractor.shift_seconds * extractor.rate),
-            input_seconds=1 / extractor.rate,
-            chunk=chunk_frames,
-            lookahead=lookahead_frames,
-            rules=rules or EndpointRules(),
-            complete=self._tokens.whole,
+        self._session = label_session(
+            model,
+            chunk=chunk,
+            lookahead=lookahead,
+            rules=rules,
             activity=activity,
-            quietest=partial(quietest, rate=extractor.rate),
+            complete=self._tokens.whole,
             decoder=GreedyDecoder if search is None else search.decoder,
             hypotheses=search.beam if self._alternatives else 0,
+        )
+        self.chunk, self.lookahead = (
+            model.scorer.frames(seconds, extractor.shift_seconds) * extractor.shift_seconds
+            for seconds in (chunk, lookahead)
         )
         self.reset()
 
@@ -172,6 +167,43 @@ class SpeechSession:
         confidence = sum(word.confidence for word in words) / len(words) if words else 0.0
         others = alternatives(update.hypotheses, self._tokens, count=self._alternatives)
         return SpeechEvent(start, end, text, confidence, update.final, stable, words, others)
+
+
+def label_session(
+    model: Model,
+    *,
+    chunk: float = CHUNK_SECONDS,
+    lookahead: float = LOOKAHEAD_SECONDS,
+    rules: EndpointRules | None = None,
+    activity: Activity | None = None,
+    **settings,
+) -> LabelSession:
+    """A session that hears samples at the model's rate, for labels, and is cut where it is quietest.
+
+    Args:
+        model: A model that hears.
+        chunk, lookahead: In seconds, rounded up to whole steps.
+        rules: When an utterance has ended.
+        activity: What else tells silence.
+        settings: Others of `inference.session.LabelSession`.
+
+    Raises:
+        ModelError: it reads frames that are given, or normalises by the whole utterance.
+    """
+    extractor = model.extractor
+    check_streams(model)
+    return LabelSession(
+        model.scorer,
+        extractor.stream,
+        shift=round(extractor.shift_seconds * extractor.rate),
+        input_seconds=1 / extractor.rate,
+        chunk=model.scorer.frames(chunk, extractor.shift_seconds),
+        lookahead=model.scorer.frames(lookahead, extractor.shift_seconds),
+        rules=rules or EndpointRules(),
+        activity=activity,
+        quietest=partial(quietest, rate=extractor.rate),
+        **settings,
+    )
 
 
 def check_streams(model: Model) -> None:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import groupby
 from operator import itemgetter
 
 import numpy as np
 
-from asr.stream import CHUNK_SECONDS, LOOKAHEAD_SECONDS, check_streams, quietest
+from asr.stream import check_streams, label_session
 from asr.vad import SileroVad
 from inference.endpoint import EndpointRules
 from inference.model import Model
@@ -55,24 +54,11 @@ def stretches(
         ModelError: the model normalises by the whole utterance, which is then not known.
         asr.vad.VadError: silero-vad is not installed.
     """
-    for first, pieces in groupby(_pieces(blocks, _finder(model, segments)), key=itemgetter(0)):
+    check_streams(model)  # before silero-vad is asked to hear what the model cannot
+    activity = SileroVad(model.extractor.rate) if segments.by == "silero" else None
+    finder = label_session(model, rules=segments.rules, activity=activity)
+    for first, pieces in groupby(_pieces(blocks, finder), key=itemgetter(0)):
         yield first, (samples_S for _, samples_S in pieces)
-
-
-def _finder(model: Model, segments: Segments) -> LabelSession:
-    check_streams(model)
-    extractor = model.extractor
-    return LabelSession(
-        model.scorer,
-        extractor.stream,
-        shift=round(extractor.shift_seconds * extractor.rate),
-        input_seconds=1 / extractor.rate,
-        chunk=model.scorer.frames(CHUNK_SECONDS, extractor.shift_seconds),
-        lookahead=model.scorer.frames(LOOKAHEAD_SECONDS, extractor.shift_seconds),
-        rules=segments.rules,
-        activity=SileroVad(extractor.rate) if segments.by == "silero" else None,
-        quietest=partial(quietest, rate=extractor.rate),
-    )
 
 
 def _pieces(blocks: Iterable[np.ndarray], finder: LabelSession) -> Iterator[tuple[int, np.ndarray]]:

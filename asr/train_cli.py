@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     """Parse the command line and train. Returns the exit code."""
     require(TO_TRAIN, what="training", extra="train")
     from asr.train import TrainConfig, train
-    from training.config import parse
+    from training.config import OUT_OPTION, parse
     from training.manifests import read, split_by_speaker
     from training.run import shell_command
 
@@ -35,12 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments=list(arguments),
         extras={
             "data": {"type": str, "metavar": "DATA", "help": "what to train on"},
-            "--out": {
-                "type": str,
-                "required": True,
-                "metavar": "DIR",
-                "help": "folder for checkpoints, logs and, in DIR/model, the model",
-            },
+            "--out": OUT_OPTION,
             "--dev": {
                 "type": str,
                 "metavar": "DATA",

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     from asr.tokens import Tokens
     from asr.train_lm import DEV_MOST, DEV_SHARE, TrainLanguageConfig, train
     from inference import model as models
-    from training.config import parse
+    from training.config import OUT_OPTION, parse
     from training.run import shell_command
 
     config, options = parse(
@@ -36,12 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments=list(arguments),
         extras={
             "texts": {"type": str, "nargs": "+", "metavar": "TEXT", "help": "what to train on"},
-            "--out": {
-                "type": str,
-                "required": True,
-                "metavar": "DIR",
-                "help": "folder for checkpoints, logs and, in DIR/model, the model",
-            },
+            "--out": OUT_OPTION,
             "--dev": {
                 "type": str,
                 "metavar": "TEXT",

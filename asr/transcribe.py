@@ -125,7 +125,8 @@ class _Run:
 
     def _show(self, progress: AudioProgress, *, gaps: bool = False) -> None:
         """Print what comes next in the order of the recordings; also what comes after one that is not done."""
-        for recording in self._recordings[self._shown :]:
+        while self._shown < len(self._recordings):
+            recording = self._recordings[self._shown]
             heard = self._outcomes.get(recording)
             if heard is None and not gaps:
                 return

@@ -18,7 +18,7 @@ from asr.report import Pair, Report, evaluate_pairs
 from asr.search import Models, Search, SearchConfig, read_models
 from inference.installed import TO_EVALUATE, require
 from inference.progress import with_bar
-from inference.shell import one_line, unread
+from inference.shell import listed, one_line
 
 if TYPE_CHECKING:
     from asr.recognizer import Recognizer
@@ -171,7 +171,7 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
         console.print(f"{options(config)}: {_errors(found)}", highlight=False, soft_wrap=True)
 
     print(options(tune(recognizer, scored, search, models=models, progress=say)))
-    return unread("asr", failed, "recordings could not be read and are not used")
+    return listed("asr", failed, "recordings could not be read and are not used")
 
 
 def options(config: SearchConfig) -> str:

@@ -8,6 +8,8 @@ a tape, for what neither has: GRU and RNN with layer normalisation.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -18,7 +20,7 @@ from encoders.recurrence import run_lstm
 from encoders.torch_steps import LstmForm, LstmWeights
 
 
-class RecurrentLayer(nn.Module):
+class RecurrentLayer(nn.Module, ABC):
     """What an encoder asks of a layer.
 
     Attributes:
@@ -43,17 +45,17 @@ class RecurrentLayer(nn.Module):
         """The state before the first frame: zeros, (B,P) and, of an LSTM, (B,H)."""
         return tuple(x_BTF.new_zeros(len(x_BTF), size) for size in self.state_sizes)
 
+    @abstractmethod
     def forward(self, x_BTF: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Outputs (B,T,P) and the state after the last frame; no state means zeros."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stored(self) -> dict[str, Tensor]:
         """Weights as `encoders.cells` describes them, with their tape."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self, weights: dict[str, Tensor]) -> None:
         """Copy weights that `stored` may have given, of the shapes that it gives."""
-        raise NotImplementedError
 
     def to_onnx(self) -> dict[str, np.ndarray]:
         """Weights as ONNX's operators take them, an axis of length 1 before those of `encoders.cells`."""

@@ -114,16 +114,13 @@ class FeatureExtractor:
         """
         if self.config.given is None:
             return audio.blocks(source, rate=self.rate, start=start, duration=duration)
-        if not isinstance(source, str | PathLike):
-            raise given.FramesError("the model reads frames that are given, not sound; give a file of them")
-        return given.blocks(source, self.config.given, start=start, duration=duration)
+        return given.blocks(_file(source), self.config.given, start=start, duration=duration)
 
     def read(self, source: audio.Source, *, start: float = 0.0, duration: float | None = None) -> Array:
         """The same in one piece, (S,) or (T, F)."""
         if self.config.given is None:
             return audio.read(source, rate=self.rate, start=start, duration=duration)[0]
-        empty = np.empty((0, self.config.given.num_features), dtype=np.float32)
-        return np.concatenate([empty, *self.blocks(source, start=start, duration=duration)])
+        return given.read(_file(source), self.config.given, start=start, duration=duration)
 
     def num_frames(self, samples: int) -> int:
         """Exact number of frames for a signal of this many samples."""
@@ -177,6 +174,13 @@ class FeatureExtractor:
                 "normalization=global has no statistics yet: add raw() of the training data to a CmvnAccumulator "
                 "and pass its mean and std"
             )
+
+
+def _file(source: audio.Source) -> str | PathLike:
+    """The file of frames that are given, which come in no other way."""
+    if not isinstance(source, str | PathLike):
+        raise given.FramesError("the model reads frames that are given, not sound; give a file of them")
+    return source
 
 
 def _spectral(config: FeatureConfig) -> Fbank | Mfcc | Given:

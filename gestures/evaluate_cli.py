@@ -13,7 +13,7 @@ from gestures.recognize import Watching
 from inference.files import write_text
 from inference.installed import TO_EVALUATE, require
 from inference.outputs import make_folder
-from inference.shell import unread
+from inference.shell import listed
 
 
 class EvaluationError(ValueError):
@@ -65,7 +65,7 @@ def evaluate_data(
         print(f"report: {page}" + (f" and {picture}" if drawn else ""), file=sys.stderr)
         if not drawable:
             print("gestures: the confusion matrix is not drawn: pip install matplotlib", file=sys.stderr)
-    return unread("gestures", clips.failed, "clips could not be read and are not counted")
+    return listed("gestures", clips.failed, "clips could not be read and are not counted")
 
 
 def _page(output: Path) -> Path:

@@ -1,4 +1,7 @@
-"""Files that are whole or not there: reports and their pictures, transcripts, model cards, notes, language models."""
+"""Files that are whole or not there: reports and their pictures, transcripts, model cards, notes, language models.
+
+And texts of users, which may not be text.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+
+def read_text(path: str | Path, *, error: type[ValueError]) -> str:
+    """A user's text in UTF-8, without the mark that some editors put before it.
+
+    Raises:
+        ValueError: of the kind `error`: it is no such text.
+        OSError: it cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise error(f"{path}: is not text in UTF-8: save it so") from None
 
 
 def write_text(path: str | Path, text: str, *, mark: str | None = None) -> None:

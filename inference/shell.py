@@ -59,15 +59,11 @@ def ended(program: str, failed: Sequence[str], *, asked: int) -> int:
         for line in failed:
             print(f"{program}: {line}", file=sys.stderr)
         return 2 if failed else 0
-    if failed:
-        print(f"{program}: {len(failed)} of {asked} files failed:", file=sys.stderr)
-        for line in failed:
-            print(f"  {line}", file=sys.stderr)
-    return 1 if failed else 0
+    return listed(program, failed, f"of {asked} files failed")
 
 
-def unread(program: str, failed: Sequence[str], what: str) -> int:
-    """Say what could not be read, on standard error: a line with their number and `what` they are, then one each.
+def listed(program: str, failed: Sequence[str], what: str) -> int:
+    """Say what failed, on standard error: a line with how many and `what` they are, then a line for each.
 
     Returns:
         The exit code: 0 if there are none, else 1.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -57,3 +60,24 @@ def lstm_directory(tmp_path_factory: pytest.TempPathFactory):
         return directory
 
     return make
+
+
+@pytest.fixture(scope="session")
+def on_terminal() -> Callable[[Sequence[str], Path], tuple[int, bytes]]:
+    """Run a command whose standard error is a terminal: (command, file of its output) -> exit code, what it showed."""
+
+    def run(command: Sequence[str], output: Path) -> tuple[int, bytes]:
+        import pty  # there are none on Windows
+
+        ours, theirs = pty.openpty()
+        with open(output, "wb") as file:
+            running = subprocess.Popen(command, stdout=file, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal is gone when nobody holds it any more
+            while read := os.read(ours, 4096):
+                shown += read
+        os.close(ours)
+        return running.wait(timeout=120), shown
+
+    return run

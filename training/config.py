@@ -40,6 +40,15 @@ class OptimizerConfig:
             raise ValueError("optimizer.warmup_steps must not be negative, and optimizer.final_rate lies in [0, 1]")
 
 
+OUT_OPTION = {
+    "type": str,
+    "required": True,
+    "metavar": "DIR",
+    "help": "folder for checkpoints, logs and, in DIR/model, the model",
+}
+"""`--out` of a command that trains, among the extras of `parse`."""
+
+
 @dataclass
 class LoopConfig:
     """The run.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -358,20 +357,12 @@ def test_hours() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no terminals of this kind there")
-def test_the_bar_is_on_the_terminal_and_the_words_are_where_they_were_sent(talks: Path, tmp_path: Path) -> None:
-    import pty
-
-    ours, theirs = pty.openpty()
+def test_the_bar_is_on_the_terminal_and_the_words_are_where_they_were_sent(
+    talks: Path, tmp_path: Path, on_terminal
+) -> None:
     command = [sys.executable, "-m", "asr", "transcribe", str(talks), "--jobs", "2"]
-    with open(tmp_path / "words.txt", "wb") as words:
-        running = subprocess.Popen(command, stdout=words, stderr=theirs, env={**os.environ, "TERM": "xterm"})
-    os.close(theirs)
-    shown = b""
-    with contextlib.suppress(OSError):  # the terminal is gone when nobody holds it any more
-        while read := os.read(ours, 4096):
-            shown += read
-    os.close(ours)
-    assert running.wait(timeout=120) == 0
+    code, shown = on_terminal(command, tmp_path / "words.txt")
+    assert code == 0
     lines = (tmp_path / "words.txt").read_text().splitlines()
     assert lines == [f"{talks / name}: {TEXT}" for name in ("a.flac", "b.flac", "deep/c.flac")]
     assert b"3/3 files" in shown

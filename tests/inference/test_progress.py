@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,21 +17,9 @@ for number in with_bar(iter(range(3)), "counting", total=3):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
-def test_the_bar_is_on_the_terminal_and_the_output_where_it_was_sent(tmp_path: Path) -> None:
-    import pty
-
-    ours, theirs = pty.openpty()
-    with open(tmp_path / "out.txt", "wb") as out:
-        running = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM], stdout=out, stderr=theirs, env={**os.environ, "TERM": "xterm"}
-        )
-    os.close(theirs)
-    shown = b""
-    with contextlib.suppress(OSError):  # the terminal is gone when nobody holds it any more
-        while read := os.read(ours, 4096):
-            shown += read
-    os.close(ours)
-    assert running.wait(timeout=30) == 0
+def test_the_bar_is_on_the_terminal_and_the_output_where_it_was_sent(tmp_path: Path, on_terminal) -> None:
+    code, shown = on_terminal([sys.executable, "-c", PROGRAM], tmp_path / "out.txt")
+    assert code == 0
     assert (tmp_path / "out.txt").read_text() == "0\n1\n2\n"
     assert b"counting" in shown
     assert b"3/3" in shown
