@@ -7,6 +7,7 @@ Networks have the same hidden size, as theirs, so numbers of parameters differ a
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from training.manifests import ManifestError
 from training.run import Settings, shell_command
 
 SEEDS = (0, 1, 2)
-# Of one cell and seed: why there is no model, and how long its training took, in seconds.
+# Of one cell and seed: why there is no model, and the seconds of processor time that its training took.
 DIVERGED, SECONDS = "diverged.txt", "seconds.txt"
 # Of one cell, where several are trained side by side: what its process says.
 OUTPUT = "training.txt"
@@ -107,6 +108,7 @@ def train(recipe: ModuleType, name: str, plan: Plan, out: Path, arguments: Seque
         folder = plan.folder(out, cell, seed)
         stages.say(f"train {number} of {len(plan.seeds) * len(plan.configs)}: {cell}, seed {seed} -> {folder}")
         config = replace(plan.configs[cell], loop=replace(plan.configs[cell].loop, seed=seed))
+        (folder / DIVERGED).unlink(missing_ok=True)
         try:
             with nullcontext() if (folder / "model").is_dir() else _timed(folder / SECONDS):
                 stages.train(recipe, config, manifests, folder, start_from=start_from[cell], command=command)
@@ -215,13 +217,19 @@ def _begun(name: str, cell: str, plan: Plan, out: Path, arguments: Sequence[str]
 
 @contextmanager
 def _timed(path: Path) -> Iterator[None]:
-    """Add the seconds that the block takes to those in the file, also where it is interrupted."""
-    before, started = _seconds(path) or 0.0, time.monotonic()
+    """Add the processor time that the block takes to the seconds in the file, also where it is interrupted."""
+    before, started = _seconds(path) or 0.0, _processor_seconds()
     try:
         yield
     finally:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, f"{before + time.monotonic() - started:.1f}\n")
+        write_text(path, f"{before + _processor_seconds() - started:.1f}\n")
+
+
+def _processor_seconds() -> float:
+    """Of this process and those it has seen end, all their threads: other work on the machine changes it little."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def _seconds(path: Path) -> float | None:

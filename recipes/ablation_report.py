@@ -30,7 +30,7 @@ class Runs:
 
     Attributes:
         parameters: Numbers that are trained; none if every training diverged.
-        seconds: How long each took that has a model; none if it is not known.
+        seconds: Processor time of each that has a model; none if it is not known.
         diverged: Seeds whose training diverged, and what was said.
     """
 
@@ -77,9 +77,11 @@ def significance(values: Sequence[float], reference: Sequence[float], *, tests: 
     """
     if min(len(values), len(reference)) < 2 or len(set(values)) == len(set(reference)) == 1:
         return None
-    from scipy.stats import ttest_ind
+    from scipy.stats import ttest_ind_from_stats
 
-    return min(1.0, tests * float(ttest_ind(values, reference, equal_var=False).pvalue))
+    # From means and deviations: from the values themselves scipy warns where those of one side are all alike.
+    sides = [(statistics.mean(side), statistics.stdev(side), len(side)) for side in (values, reference)]
+    return min(1.0, tests * float(ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False).pvalue))
 
 
 def to_markdown(
@@ -106,9 +108,10 @@ def to_markdown(
         f"    {command}",
         f"Same settings and budget for every cell, seeds {', '.join(map(str, seeds))}. Figures are means with the "
         f"standard deviation of a sample; p is of Welch's t-test against `{reference}`, times the number of cells "
-        "compared with it (Bonferroni). Time is the shortest of a cell's trainings, also as a share of that of the "
-        "reference. The second column is what Greff et al. 2017 call the cell: V is their vanilla LSTM, N says what is "
-        "not there (P peepholes, FG forget gate), CIFG that input and forget gates are coupled.",
+        "compared with it (Bonferroni). CPU time is the least of a cell's trainings, of all its threads and processes "
+        "together, and in brackets its ratio to that of the reference. The second column is what Greff et al. 2017 call "
+        "the cell: V is their vanilla LSTM, N says what is not there (P peepholes, FG forget gate), CIFG that input and "
+        "forget gates are coupled.",
     ]
     for comparison in comparisons:
         blocks += [f"## {comparison.part} {comparison.figure}", _table(comparison, runs, reference)]
@@ -120,13 +123,13 @@ def to_markdown(
 
 def _table(comparison: Comparison, runs: Mapping[str, Runs], reference: str) -> str:
     figure, base = comparison.figure, comparison.test.get(reference, [])
-    shortest = _shortest(runs[reference])
+    least = _least_seconds(runs[reference])
     rows = []
     for cell, run in runs.items():
-        values, seconds = comparison.test.get(cell, []), _shortest(run)
+        values, seconds = comparison.test.get(cell, []), _least_seconds(run)
         difference = statistics.mean(values) - statistics.mean(base) if values and base and cell != reference else None
         chance = None if difference is None else significance(values, base, tests=len(runs) - 1)
-        share = f" ({seconds / shortest:.2f})" if seconds and shortest else ""
+        share = f" ({seconds / least:.2f})" if seconds and least else ""
         rows.append(
             [
                 f"`{cell}`",
@@ -141,7 +144,7 @@ def _table(comparison: Comparison, runs: Mapping[str, Runs], reference: str) -> 
             ]
         )
     header = ["cell", "Greff et al.", "parameters", f"dev {figure}", f"{comparison.part} {figure}", "each seed"]
-    return table([*header, f"less `{reference}`", "p", "training"], rows, text_columns=2)
+    return table([*header, f"less `{reference}`", "p", "CPU time"], rows, text_columns=2)
 
 
 def _spread(figure: str, values: Sequence[float]) -> str:
@@ -151,7 +154,7 @@ def _spread(figure: str, values: Sequence[float]) -> str:
     return f"{mean} ± {shown(figure, statistics.stdev(values))}" if len(values) > 1 else mean
 
 
-def _shortest(run: Runs) -> float | None:
+def _least_seconds(run: Runs) -> float | None:
     return min((seconds for seconds in run.seconds if seconds is not None), default=None)
 
 
