@@ -108,10 +108,10 @@ def to_markdown(
         f"    {command}",
         f"Same settings and budget for every cell, seeds {', '.join(map(str, seeds))}. Figures are means with the "
         f"standard deviation of a sample; p is of Welch's t-test against `{reference}`, times the number of cells "
-        "compared with it (Bonferroni). CPU time is the least of a cell's trainings, of all its threads and processes "
-        "together, and in brackets its ratio to that of the reference. The second column is what Greff et al. 2017 call "
-        "the cell: V is their vanilla LSTM, N says what is not there (P peepholes, FG forget gate), CIFG that input and "
-        "forget gates are coupled.",
+        "compared with it (Bonferroni). CPU time is the least of a cell's trainings, of all threads and processes "
+        "together, and in brackets its ratio to that of the reference. The second column is what Greff et al. 2017 "
+        "call the cell: V is their vanilla LSTM, N says what is not there (P peepholes, FG forget gate), CIFG that "
+        "input and forget gates are coupled.",
     ]
     for comparison in comparisons:
         blocks += [f"## {comparison.part} {comparison.figure}", _table(comparison, runs, reference)]

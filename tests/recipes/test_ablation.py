@@ -38,7 +38,7 @@ def arguments(corpus: Path, out: Path, *more: str, epochs: int = 1) -> list[str]
 
 
 def rows(report: str) -> dict[str, list[str]]:
-    """The cells of the one table of a report by its first column."""
+    """The cells of one table of a report by its first column."""
     lines = [line.strip("| ").split(" | ") for line in report.splitlines() if line.startswith("| `")]
     return {name.strip("`"): rest for name, *rest in lines}
 
@@ -137,6 +137,17 @@ def test_unknown_cell(small_natops: Path, tmp_path: Path, capsys: pytest.Capture
     assert "gur" in said
     assert "gru_cudnn" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_a_table_for_each_figure_on_each_test_set(small_natops: Path, tmp_path: Path) -> None:
+    _, *rest = arguments(small_natops, tmp_path, "--cells", "cifg", "gru", "--seeds", "0")
+    assert main(["signs_joined", *rest]) == 0
+    report = (tmp_path / "ablation.md").read_text()
+    headings = re.findall(r"^## (.*)$", report, re.MULTILINE)
+    assert {"test streams label error rate", "test streams event F", "test none false events"} <= set(headings)
+    assert report.count("less `cifg`") == len(headings)
+    assert report.count("| `gru` |") == len(headings)
 
 
 @pytest.mark.slow
