@@ -183,7 +183,7 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(tmp_path) -> None
     """As in a container whose file system is for reading alone."""
     code = (
         "import numba.core.caching as c\n"
-        "c._CacheImpl._locator_classes = []\n"
+        "c.CacheImpl._locator_classes = []\n"
         "from encoders.compiled_steps import squash\n"
         "import numpy as np\n"
         "x = np.zeros(1, np.float32); squash(x); print(x[0])"
