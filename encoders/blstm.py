@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from encoders.cells import CellOptions, State, check
-from encoders.layers import FastLstmLayer, RecurrentLayer, make_layer, run_directions
+from encoders.layers import RecurrentLayer, make_layer, run_directions
 from encoders.windows import Latency, cut_windows, fitted, join_chunks
 
 
@@ -152,7 +152,7 @@ class Blstm(nn.Module):
             x_MNF, lengths_M = self._stacked(index, x_BWNF.flatten(0, 1), lengths_BW.flatten(), factor)
             x_BWNF, lengths_BW = x_MNF.unflatten(0, (batch, windows)), lengths_M.unflatten(0, (batch, windows))
             chunk //= factor
-            if self.config.bidirectional and windows == 1 and isinstance(self.forwards[index], FastLstmLayer):
+            if self.config.bidirectional and windows == 1 and self.forwards[index].recurs(x_MNF):
                 y = both_directions(self.forwards[index], self.backwards[index], x_MNF, lengths_M)[:, None]
             else:
                 # What the last layer says of the look-ahead nobody hears.
@@ -236,7 +236,7 @@ def backward_window(layer: RecurrentLayer, x_BTF: Tensor, lengths_B: Tensor) -> 
     return gather_frames(z_BTH, order)
 
 
-def both_directions(ahead: FastLstmLayer, back: FastLstmLayer, x_BTF: Tensor, lengths_B: Tensor) -> Tensor:
+def both_directions(ahead: RecurrentLayer, back: RecurrentLayer, x_BTF: Tensor, lengths_B: Tensor) -> Tensor:
     """Outputs (B,T,2P) of both directions from zeros, in one loop; what they give one after the other."""
     batch, frames = x_BTF.shape[:2]
     order = torch.stack([torch.arange(frames, device=lengths_B.device).expand(batch, -1), reversal(lengths_B, frames)])

@@ -49,6 +49,14 @@ class RecurrentLayer(nn.Module, ABC):
     def forward(self, x_BTF: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Outputs (B,T,P) and the state after the last frame; no state means zeros."""
 
+    def recurs(self, x_BTF: Tensor) -> bool:
+        """Whether such frames go through `run_directions`, which takes several layers at once."""
+        return False
+
+    def own_weights(self) -> dict[str, Tensor]:
+        """Weights as `run_directions` takes them, gates as in OWN_GATES, with their tape."""
+        raise NotImplementedError(f"{self.name} does not go through run_directions")
+
     @abstractmethod
     def stored(self) -> dict[str, Tensor]:
         """Weights as `encoders.cells` describes them, with their tape."""
@@ -70,7 +78,8 @@ class RecurrentLayer(nn.Module, ABC):
 class NativeLayer(RecurrentLayer):
     """torch's own kernel: RNN, LSTM with forget gate, with projection or without, and cuDNN's GRU.
 
-    Projections torch has a kernel for on a GPU alone; on a CPU `encoders.recurrence` is faster than its loop.
+    On a CPU `encoders.recurrence` is faster for an LSTM in single precision, and with a projection in any, for which
+    torch has a kernel on a GPU alone. The parameters are torch's all the same.
     """
 
     def __init__(self, name: str, input_size: int, hidden_size: int, options: CellOptions):
@@ -94,8 +103,8 @@ class NativeLayer(RecurrentLayer):
                 self.native.bias_ih_l0[hidden_size : 2 * hidden_size] = options.forget_bias
 
     def forward(self, x_BTF: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        if self.cell.projected and not x_BTF.is_cuda:
-            return self._projected(x_BTF, self.start(x_BTF) if state is None else state)
+        if self.recurs(x_BTF):
+            return run_direction(self, x_BTF, state)
         start = None if state is None else tuple(part.unsqueeze(0).contiguous() for part in state)
         if self.cell.operator == "LSTM":
             y_BTP, (h, c) = self.native(x_BTF, start)
@@ -103,15 +112,16 @@ class NativeLayer(RecurrentLayer):
         y_BTP, h = self.native(x_BTF, None if start is None else start[0])
         return y_BTP, (h[0],)
 
-    def _projected(self, x_BTF: Tensor, state: State) -> tuple[Tensor, State]:
+    def recurs(self, x_BTF: Tensor) -> bool:
+        kernel_is_slower = x_BTF.dtype == torch.float32 or self.cell.projected
+        return self.cell.operator == "LSTM" and x_BTF.device.type == "cpu" and kernel_is_slower
+
+    def own_weights(self) -> dict[str, Tensor]:
         native = self.native
         order = [TORCH_GATES["LSTM"].index(gate) for gate in OWN_GATES["LSTM"]]
-        bias = native.bias_ih_l0 + native.bias_hh_l0
-        W, b, R = (_reorder(part, order)[None] for part in (native.weight_ih_l0, bias, native.weight_hh_l0))
-        weights = LstmWeights(W, b, R, projection_DPH=native.weight_hr_l0[None])
-        h, c = (part[None] for part in state)
-        y_DTBP, c_DBH = run_lstm(LstmForm(self.cell.past), x_BTF.transpose(0, 1)[None], h, c, weights)
-        return y_DTBP[0].transpose(0, 1), (y_DTBP[0, -1], c_DBH[0])
+        parts = (native.weight_ih_l0, native.bias_ih_l0 + native.bias_hh_l0, native.weight_hh_l0)
+        weights = dict(zip(("W", "b", "R"), (_reorder(part, order) for part in parts), strict=True))
+        return weights | ({"projection": native.weight_hr_l0} if self.cell.projected else {})
 
     def stored(self) -> dict[str, Tensor]:
         native = self.native
@@ -216,23 +226,35 @@ class FastLstmLayer(OwnLayer):
     """Any LSTM of the family by `encoders.recurrence.run_lstm`."""
 
     def forward(self, x_BTF: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        h, c = self.start(x_BTF) if state is None else state
-        y_DTBP, c_DBH = run_directions([self], x_BTF.transpose(0, 1)[None], h[None], c[None])
-        return y_DTBP[0].transpose(0, 1), (y_DTBP[0, -1], c_DBH[0])
+        return run_direction(self, x_BTF, state)
+
+    def recurs(self, x_BTF: Tensor) -> bool:
+        return True
+
+    def own_weights(self) -> dict[str, Tensor]:
+        return dict(self.named_parameters())
+
+
+def run_direction(layer: RecurrentLayer, x_BTF: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    """What a layer that `recurs` says of frames: as `RecurrentLayer.forward`."""
+    h, c = layer.start(x_BTF) if state is None else state
+    y_DTBP, c_DBH = run_directions([layer], x_BTF.transpose(0, 1)[None], h[None], c[None])
+    return y_DTBP[0].transpose(0, 1), (y_DTBP[0, -1], c_DBH[0])
 
 
 def run_directions(
-    layers: list[FastLstmLayer], x_DTBF: Tensor, h_DBP: Tensor | None = None, c_DBH: Tensor | None = None
+    layers: list[RecurrentLayer], x_DTBF: Tensor, h_DBP: Tensor | None = None, c_DBH: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Several layers of one shape at once, each over frames of its own: outputs (D,T,B,P) and last cells (D,B,H)."""
     own, batch = layers[0], x_DTBF.shape[2]
     h_DBP = x_DTBF.new_zeros(len(layers), batch, own.output_size) if h_DBP is None else h_DBP
     c_DBH = x_DTBF.new_zeros(len(layers), batch, own.hidden_size) if c_DBH is None else c_DBH
+    weights = [layer.own_weights() for layer in layers]
 
     def together(name: str) -> Tensor | None:
-        if not hasattr(own, name):
+        if name not in weights[0]:
             return None
-        parts = [getattr(layer, name) for layer in layers]
+        parts = [of_layer[name] for of_layer in weights]
         return torch.stack(parts) if len(parts) > 1 else parts[0][None]
 
     W, b, R = (together(name) for name in ("W", "b", "R"))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from encoders import compiled_steps as kernels
+from encoders import compiled_kernels as kernels
 from encoders.cells import CellOptions
 from encoders.compiled_steps import CompiledSteps, divided
 from encoders.layers import FastLstmLayer, run_directions, run_steps
@@ -157,9 +157,9 @@ def test_products_add_to_the_rows_asked_for(rows: int, terms: int, columns: int)
 def test_every_item_is_in_one_part(directions: int, batch: int, threads: int) -> None:
     counted = np.zeros((directions, batch), int)
     parts = divided(directions, batch)
-    for d, first, last in parts:
-        assert first < last
-        counted[d, first:last] += 1
+    for part in parts:
+        assert part.first < part.last
+        counted[part.direction, part.first : part.last] += 1
     assert (counted == 1).all()
     assert len(parts) <= max(directions, threads + directions - 1)
 
@@ -184,7 +184,7 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(tmp_path) -> None
     code = (
         "import numba.core.caching as c\n"
         "c.CacheImpl._locator_classes = []\n"
-        "from encoders.compiled_steps import squash\n"
+        "from encoders.compiled_kernels import squash\n"
         "import numpy as np\n"
         "x = np.zeros(1, np.float32); squash(x); print(x[0])"
     )
