@@ -137,6 +137,21 @@ def train_model(
     return models.load(out / "model")
 
 
+def check_truncation(config: Settings) -> None:
+    """Refuse `loop.truncate_ms` where a direction would read recordings from their ends.
+
+    Raises:
+        ValueError: says what to set.
+    """
+    streams_alone = config.latency.chunk_ms is not None and not config.latency.full_context
+    if config.loop.truncate_ms and config.encoder.bidirectional and not streams_alone:
+        raise ValueError(
+            f"loop.truncate_ms is {config.loop.truncate_ms:g}, but an encoder of both directions cannot be truncated "
+            "at full context: set encoder.bidirectional to false; or give latency.chunk_ms, and set "
+            "latency.full_context to 0"
+        )
+
+
 def _shared_rows(here: Sequence[str], there: Sequence[str], kind: str) -> dict[int, int]:
     """Columns of the head that both models have: each label in common and, last, the energy of attention."""
     rows = {number: there.index(label) for number, label in enumerate(here) if label in there}
@@ -275,7 +290,8 @@ def _card(
         lines.append("- Latency: trained with full context alone; on a stream it will make more errors")
     else:
         shortest, longest = config.latency.chunk_ms
-        lines.append(f"- Latency: any; trained with full context and chunks of {shortest:g} to {longest:g} ms")
+        whole = "full context and " if config.latency.full_context else ""
+        lines.append(f"- Latency: any; trained with {whole}chunks of {shortest:g} to {longest:g} ms")
     if start_from is not None:
         lines.append(f"- Trained on from: {start_from.directory.parent.name}/{start_from.name}")
     if card.data_note:
