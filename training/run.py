@@ -193,6 +193,25 @@ def check_shape(encoder: EncoderConfig, start_from: models.Model) -> None:
             )
 
 
+def network_of(model: models.Model, *, fresh: bool = False) -> Network:
+    """The network of a model directory with its weights or, if `fresh`, one of its shape before any training.
+
+    Raises:
+        ModelError: the weights are damaged, or the encoder is none that this program knows.
+    """
+    try:
+        encoder = EncoderConfig(**model.encoder)
+        network = Network(model.extractor.num_features, len(model.labels), encoder, head=model.head["kind"])
+        if not fresh:
+            arrays = _weights(model)
+            network.load_encoder(arrays)
+            rows = range(arrays["head.bias"].size)
+            network.load_head(arrays, rows={row: row for row in rows})
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        raise models.ModelError(f"{model.directory}: its network cannot be made ({error}); fetch it anew") from error
+    return network.eval()
+
+
 def _weights(model: models.Model) -> dict[str, np.ndarray]:
     try:
         return load_file(model.directory / models.WEIGHTS)
