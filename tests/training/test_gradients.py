@@ -13,6 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from asr.train import TrainConfig as TrainSpeech
+from asr.train_lm import TrainLanguageConfig
 from encoders.blstm import EncoderConfig
 from encoders.language import LanguageConfig, LanguageNetwork
 from encoders.network import Network
@@ -201,10 +203,13 @@ def test_pieces_longer_than_every_item_change_nothing(tmp_path: Path) -> None:
 def test_settings_that_cannot_be_cut_are_refused_by_name() -> None:
     both = {"loop": LoopConfig(truncate_ms=500)}
     for latency in (LatencyConfig(), LatencyConfig(chunk_ms=(100, 400)), LatencyConfig(full_context=0.0)):
-        with pytest.raises(ValueError, match=r"truncate_ms is 500, but .* set encoder.bidirectional to false"):
-            TrainGestures(**both, latency=latency)
+        for settings in (TrainGestures, TrainSpeech):
+            with pytest.raises(ValueError, match=r"truncate_ms is 500, but .* set encoder.bidirectional to false"):
+                settings(**both, latency=latency)
     TrainGestures(**both, latency=LatencyConfig(chunk_ms=(100, 400), full_context=0.0))
     TrainGestures(**both, encoder=EncoderConfig(bidirectional=False))
+    with pytest.raises(ValueError, match=r"text\.longest says"):
+        TrainLanguageConfig(**both)
     for wrong in (-1.0, float("inf"), float("nan")):
         with pytest.raises(ValueError, match=r"loop.truncate_ms is"):
             LoopConfig(truncate_ms=wrong)
