@@ -7,6 +7,9 @@ the transposed Jacobian of the step, and it fades or explodes exponentially. The
 for its size: a network that is sure of a label sends back next to nothing. So the error is a vector of length 1 and
 random direction.
 
+The outputs h of an LSTM reach their own future through its gates alone. What its cells carry shows at what enters them:
+at the layer below, and at the frames.
+
 Everything is computed by the steps that define the cells (`encoders.cells`), with a tape of each.
 """
 

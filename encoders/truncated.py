@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from encoders.blstm import Blstm, NotFiniteError, check_finite, check_lengths
 from encoders.cells import State
-from encoders.windows import Latency
+from encoders.windows import Latency, fitted
 
 
 def scores_in_pieces(
@@ -81,6 +81,7 @@ def _piece_size(encoder: Blstm, frames: int, latency: Latency | None, truncate: 
     subsampling = encoder.config.total_subsampling
     if truncate < 1 or truncate % subsampling:
         raise ValueError(f"the piece is {truncate} frames; it must be a multiple of {subsampling} and >= {subsampling}")
+    fitted(latency, frames, subsampling)  # refuses chunks that cannot be
     if latency is not None:
         return -(-truncate // latency.chunk) * latency.chunk, latency.lookahead
     if encoder.config.bidirectional and truncate < frames:

@@ -199,16 +199,17 @@ def network_of(model: models.Model, *, fresh: bool = False) -> Network:
     Raises:
         ModelError: the weights are damaged, or the encoder is none that this program knows.
     """
+    arrays = _weights(model)
     try:
         encoder = EncoderConfig(**model.encoder)
         network = Network(model.extractor.num_features, len(model.labels), encoder, head=model.head["kind"])
         if not fresh:
-            arrays = _weights(model)
             network.load_encoder(arrays)
-            rows = range(arrays["head.bias"].size)
-            network.load_head(arrays, rows={row: row for row in rows})
-    except (TypeError, ValueError, KeyError, IndexError) as error:
-        raise models.ModelError(f"{model.directory}: its network cannot be made ({error}); fetch it anew") from error
+            network.load_head(arrays, rows={row: row for row in range(len(arrays["head.bias"]))})
+    except (TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
+        raise models.ModelError(
+            f"{model.directory}: its network cannot be made of {models.CONFIG} and {models.WEIGHTS} ({error})"
+        ) from error
     return network.eval()
 
 

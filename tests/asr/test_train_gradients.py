@@ -82,6 +82,16 @@ def test_a_stored_network_is_the_one_that_runs(cell: str, head: str, tmp_path: P
     assert (scores - other).abs().max() > 1e-3
 
 
+def test_weights_of_another_shape_are_one_line_that_names_the_model(tmp_path: Path) -> None:
+    directory = stored(tmp_path / "model").directory
+    (directory / models.SUMS).unlink()
+    config = (directory / models.CONFIG).read_text().replace("hidden_size: 6", "hidden_size: 7")
+    (directory / models.CONFIG).write_text(config)
+    with pytest.raises(models.ModelError, match=r"its network cannot be made of config\.yaml and") as caught:
+        network_of(models.load(directory))
+    assert str(caught.value).startswith(f"{directory}: ")
+
+
 def test_models_are_compared_and_plotted(recording: Path, tmp_path: Path, capsys) -> None:
     one, other = (stored(tmp_path / cell, cell=cell, bidirectional=cell == "lstm") for cell in ("rnn", "lstm"))
     command = ["gradients", str(tmp_path), "--fresh", "--plot", str(tmp_path / "plot.svg")]

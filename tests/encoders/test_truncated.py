@@ -255,6 +255,8 @@ def test_what_cannot_be_cut_is_refused() -> None:
     for truncate in (0, 3, -2):
         with pytest.raises(ValueError, match=f"the piece is {truncate} frames; it must be a multiple of 2 and >= 2"):
             made()(frames, lengths, truncate=truncate)
+    with pytest.raises(ValueError, match="the chunk is 0 frames"):
+        made(bidirectional=True)(frames, lengths, Latency(0, 2), truncate=6)
     with pytest.raises(ValueError, match="item 1 of the batch has length 0"):
         made()(frames, torch.tensor([23, 0, 14]), truncate=6)
 
