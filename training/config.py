@@ -67,7 +67,7 @@ class LoopConfig:
         clip_value: Clip each component of the gradient to this size; 0 does not. Only one of the two may be set.
         truncate_ms: Truncated backpropagation through time: errors flow back within pieces of so many milliseconds,
             rounded up to whole steps or chunks, and the state goes on from piece to piece; 0 does not cut. For long
-            recordings: a step keeps one piece of what the encoder computes, and takes 1.3 to 2 times as long. The
+            recordings: a step keeps one piece of what the encoder computes, and takes 1.2 to 2.1 times as long. The
             encoder must have one direction, or chunks in all batches (`latency.chunk_ms`, and `latency.full_context`
             0).
         detect_anomaly: Stop at the first NaN, and name the layer that it comes from; slow, so for finding it alone.
