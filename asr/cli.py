@@ -35,6 +35,7 @@ examples:
   asr lm make books.txt --output en.arpa          a language model of words or letters
   asr tune my_dev/ --lm en.arpa                   how much it should count, by recordings with known words
   asr lm train books.txt --out en_lstm            one that is an LSTM
+  asr gradients talk.flac --plot gradients.png    how far back errors reach: the vanishing gradient
   asr doctor                                      what is installed, what is missing for what
 """
 
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     from asr.check_cli import add_parser as add_check
     from asr.confidence_cli import add_calibrate, add_doubt
     from asr.formats import WRITERS
+    from asr.gradients_cli import add_parser as add_gradients
     from asr.lm_cli import add_parser as add_language_models
     from asr.text import FORMS
     from asr.transcribe_cli import add_many, add_subtitles
@@ -183,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     add_language_models(commands)
+    add_gradients(commands)
 
     doctor = commands.add_parser(
         "doctor", help="say what is installed and what is missing for what", description=_doctor.__doc__

@@ -30,7 +30,7 @@ from training.loop import first_process, wait_for_all
 from training.manifests import Item, ManifestError
 from training.metrics import ErrorCounts, align_tokens
 from training.objectives import CtcObjective
-from training.run import Card, as_started, finished_or_noted, train_model
+from training.run import Card, as_started, check_truncation, finished_or_noted, train_model
 
 # Utterances that the global mean and deviation of the features are taken from.
 STATISTICS_ITEMS = 2000
@@ -61,6 +61,9 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     latency: LatencyConfig = field(default_factory=LatencyConfig)
+
+    def __post_init__(self) -> None:
+        check_truncation(self)
 
 
 class LoadSpeech:

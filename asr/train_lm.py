@@ -75,6 +75,12 @@ class TrainLanguageConfig:
         default_factory=lambda: LoopConfig(epochs=60, batch_frames=500, patience=5, workers=0, average=0.99)
     )
 
+    def __post_init__(self) -> None:
+        if self.loop.truncate_ms:
+            raise ValueError(
+                "loop.truncate_ms is for recordings; text.longest says after how many tokens a sentence is cut"
+            )
+
 
 @dataclass(frozen=True, eq=False)
 class Line:

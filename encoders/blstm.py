@@ -143,20 +143,47 @@ class Blstm(nn.Module):
         """
         check_lengths(lengths_B, frames_BTF.shape[1])
         check_finite(frames_BTF, lengths_B, "the frames")
+        return self.piece(frames_BTF, lengths_B, latency)[0], self.output_lengths(lengths_B)
+
+    def piece(
+        self,
+        frames_BTF: Tensor,
+        lengths_B: Tensor,
+        latency: Latency | None = None,
+        *,
+        states: list[State] | None = None,
+        chunks: int | None = None,
+    ) -> tuple[Tensor, list[State]]:
+        """Encode a stretch of each item, in the form of `forward`.
+
+        Args:
+            frames_BTF: Frames of the stretch and, if it has all its `chunks`, the look-ahead beyond them.
+            lengths_B: Valid frames of each item in them; 0 where the item is over.
+            latency: Chunk and look-ahead; none is one window of all frames.
+            states: Forward state of each layer before the stretch; none is zeros.
+            chunks: At most so many are encoded; none encodes all frames.
+
+        Returns:
+            Encodings (B,T',output_size), and the forward state of each layer after the last chunk.
+        """
         steps = self.output_lengths(frames_BTF.shape[1])
         chunk, lookahead = fitted(latency, frames_BTF.shape[1], self.config.total_subsampling)
         x_BWNF, lengths_BW = cut_windows(frames_BTF, lengths_B, chunk, lookahead)
+        x_BWNF, lengths_BW = x_BWNF[:, :chunks], lengths_BW[:, :chunks]
         batch, windows = lengths_BW.shape
-        last = self.config.layers - 1
+        last, after = self.config.layers - 1, []
         for index, factor in enumerate(self.config.stacking):
             x_MNF, lengths_M = self._stacked(index, x_BWNF.flatten(0, 1), lengths_BW.flatten(), factor)
             x_BWNF, lengths_BW = x_MNF.unflatten(0, (batch, windows)), lengths_M.unflatten(0, (batch, windows))
             chunk //= factor
-            if self.config.bidirectional and windows == 1 and self.forwards[index].recurs(x_MNF):
-                y = both_directions(self.forwards[index], self.backwards[index], x_MNF, lengths_M)[:, None]
+            state = None if states is None else states[index]
+            together = self.config.bidirectional and state is None and x_BWNF.shape[1:3] == (1, chunk)
+            if together and self.forwards[index].recurs(x_MNF):
+                y, state = both_directions(self.forwards[index], self.backwards[index], x_MNF, lengths_M)
+                y = y[:, None]
             else:
                 # What the last layer says of the look-ahead nobody hears.
-                y = forward_windows(self.forwards[index], x_BWNF, chunk, ahead=index < last)
+                y, state = forward_windows(self.forwards[index], x_BWNF, chunk, state, ahead=index < last)
                 if self.config.bidirectional:
                     z_MNH = backward_window(self.backwards[index], x_MNF, lengths_M)
                     z = z_MNH.unflatten(0, (batch, windows))
@@ -164,9 +191,11 @@ class Blstm(nn.Module):
             for direction, part in zip(
                 ("forward", "backward"), y.flatten(0, 1).chunk(self._directions, -1), strict=False
             ):
-                check_finite(part, lengths_M.clamp(max=y.shape[2]), f"the output of layer{index}.{direction}")
+                named = f"the output of layer{index}.{direction}"
+                check_finite(part, lengths_M.clamp(max=y.shape[2]), named, windows)
             x_BWNF = self.dropout(y)
-        return join_chunks(x_BWNF, steps), self.output_lengths(lengths_B)
+            after.append(state)
+        return join_chunks(x_BWNF, steps), after
 
     def window(
         self, frames_BTF: Tensor, lengths_B: Tensor, chunk: int, states: list[State] | None = None
@@ -213,20 +242,25 @@ class Blstm(nn.Module):
         return (mask_frames(x_BTF, lengths_B) if index == 0 else x_BTF), lengths_B
 
 
-def forward_windows(layer: RecurrentLayer, x_BWNF: Tensor, chunk: int, *, ahead: bool) -> Tensor:
-    """Outputs of the forward direction in every window: (B,W,N,H) or, without the look-ahead, (B,W,N_c,H)."""
+def forward_windows(
+    layer: RecurrentLayer, x_BWNF: Tensor, chunk: int, state: State | None = None, *, ahead: bool
+) -> tuple[Tensor, State]:
+    """Outputs of the forward direction in every window: (B,W,N,H) or, without the look-ahead, (B,W,N_c,H).
+
+    And the state after the last chunk; `state` is the one before the first.
+    """
     windows, frames = x_BWNF.shape[1:3]
-    outputs, borders, state = [], [], None
+    outputs, borders = [], []
     for w in range(windows):
         y_BCH, state = layer(x_BWNF[:, w, :chunk], state)
         outputs.append(y_BCH)
         borders.append(state)
     y_BWCH = torch.stack(outputs, dim=1)
     if not ahead or frames == chunk:
-        return y_BWCH
+        return y_BWCH, state
     starts = tuple(torch.stack(parts, dim=1).flatten(0, 1) for parts in zip(*borders, strict=True))
     y_MRH, _ = layer(x_BWNF[:, :, chunk:].flatten(0, 1), starts)
-    return torch.cat([y_BWCH, y_MRH.unflatten(0, (-1, windows))], dim=2)
+    return torch.cat([y_BWCH, y_MRH.unflatten(0, (-1, windows))], dim=2), state
 
 
 def backward_window(layer: RecurrentLayer, x_BTF: Tensor, lengths_B: Tensor) -> Tensor:
@@ -236,18 +270,24 @@ def backward_window(layer: RecurrentLayer, x_BTF: Tensor, lengths_B: Tensor) -> 
     return gather_frames(z_BTH, order)
 
 
-def both_directions(ahead: RecurrentLayer, back: RecurrentLayer, x_BTF: Tensor, lengths_B: Tensor) -> Tensor:
-    """Outputs (B,T,2P) of both directions from zeros, in one loop; what they give one after the other."""
+def both_directions(
+    ahead: RecurrentLayer, back: RecurrentLayer, x_BTF: Tensor, lengths_B: Tensor
+) -> tuple[Tensor, State]:
+    """Outputs (B,T,2P) of both directions from zeros, in one loop; what they give one after the other.
+
+    And the state of the forward direction after the last frame.
+    """
     batch, frames = x_BTF.shape[:2]
     order = torch.stack([torch.arange(frames, device=lengths_B.device).expand(batch, -1), reversal(lengths_B, frames)])
     first = torch.arange(batch, device=lengths_B.device)[:, None] * frames
     read_DTB = (first + order).transpose(1, 2)  # rows of x, flat, as both directions read them
     x_DTBF = Reordered.apply(x_BTF.flatten(0, 1), read_DTB.flatten()).view(*read_DTB.shape, -1)
-    y_DTBP, _ = run_directions([ahead, back], x_DTBF)
+    y_DTBP, c_DBH = run_directions([ahead, back], x_DTBF)
     # Where each row of the output lies in y, flat: reversal is its own inverse.
     rows_DTB = torch.arange(2 * frames * batch, device=lengths_B.device).view(2, frames, batch)
     written_BTD = rows_DTB.transpose(1, 2).gather(2, order).permute(1, 2, 0)
-    return Reordered.apply(y_DTBP.flatten(0, 2), written_BTD.flatten()).view(batch, frames, -1)
+    y_BTP = Reordered.apply(y_DTBP.flatten(0, 2), written_BTD.flatten()).view(batch, frames, -1)
+    return y_BTP, (y_DTBP[0, -1], c_DBH[0])
 
 
 def stacked_length(length, factor: int):
@@ -269,18 +309,26 @@ def check_lengths(lengths_B: Tensor, frames: int) -> None:
         )
 
 
-def check_finite(values_BTF: Tensor, lengths_B: Tensor, named: str) -> None:
+def check_finite(values_BTF: Tensor, lengths_B: Tensor, named: str, windows: int = 1) -> None:
     """While torch looks for anomalies: refuse values within an item's length that are NaN or infinite.
 
+    Args:
+        values_BTF: Values of items or, of each item, of `windows` in a row.
+        lengths_B: Valid frames of each.
+        named: What they are.
+        windows: Rows that an item has.
+
     Raises:
-        NotFiniteError: says `named`, and the first such item and frame.
+        NotFiniteError: says `named`, and the first such item, window and frame.
     """
     if not torch.is_anomaly_enabled():
         return
     bad_BT = ~torch.isfinite(mask_frames(values_BTF, lengths_B)).all(-1)
     if bad_BT.any():
-        item, frame = bad_BT.nonzero()[0].tolist()
-        raise NotFiniteError(f"NaN or infinity in {named}: first in item {item} of the batch, frame {frame}", item)
+        row, frame = bad_BT.nonzero()[0].tolist()
+        item, window = divmod(row, windows)
+        where = f"frame {frame}" + (f" of window {window}" if windows > 1 else "")
+        raise NotFiniteError(f"NaN or infinity in {named}: first in item {item} of the batch, {where}", item)
 
 
 def mask_frames(x_BTF: Tensor, lengths_B: Tensor) -> Tensor:

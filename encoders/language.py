@@ -97,6 +97,12 @@ class LanguageNetwork(nn.Module):
             x_BTE = self.bridge(x_BTE)
         return torch.log_softmax(self.head(x_BTE).float(), dim=-1), after
 
+    def parts(self) -> dict[str, nn.Module]:
+        """All that has weights, by name; the `head` has the embedding's, too, where they are tied."""
+        layers = {f"layer{index}": layer for index, layer in enumerate(self.layers)}
+        bridge = {} if self.bridge is None else {"bridge": self.bridge}
+        return {"embedding": self.embedding, **layers, **bridge, "head": self.head}
+
     def _dropped(self, x_BTE: Tensor) -> Tensor:
         """Without some of the units of each item, the same ones at each step."""
         if not self.training or not self.config.dropout:

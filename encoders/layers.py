@@ -284,14 +284,20 @@ class SteppedLayer(OwnLayer):
 
 def run_steps(layer: RecurrentLayer, x_BTF: Tensor, state: State | None = None) -> tuple[Tensor, State]:
     """What `layer` computes, by the step that defines its cell."""
+    states = states_by_step(layer, x_BTF, state)
+    return torch.stack([h_BP for h_BP, *_ in states], dim=1), states[-1]
+
+
+def states_by_step(layer: RecurrentLayer, x_BTF: Tensor, state: State | None = None) -> list[State]:
+    """The state after each frame, by the step that defines the cell of `layer`; its first part is the output."""
     weights = layer.stored()
     step = lstm_1997_truncated_step if layer.options.truncated_gradient else layer.cell.step
     state = layer.start(x_BTF) if state is None else state
-    outputs = []
+    states = []
     for x_BF in x_BTF.unbind(1):
-        y_BP, state = step(x_BF, state, weights)
-        outputs.append(y_BP)
-    return torch.stack(outputs, dim=1), state
+        _, state = step(x_BF, state, weights)
+        states.append(state)
+    return states
 
 
 def make_layer(

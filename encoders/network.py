@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from encoders.blstm import Blstm, EncoderConfig
 from encoders.heads import HEADS
+from encoders.layers import RecurrentLayer
+from encoders.truncated import scores_in_pieces
 from encoders.windows import Latency
 
 
@@ -31,18 +33,36 @@ class Network(nn.Module):
         """Input frames for each step of scores."""
         return self.encoder.config.total_subsampling
 
-    def forward(self, frames_BTF: Tensor, lengths_B: Tensor, latency: Latency | None = None) -> tuple[Tensor, Tensor]:
-        """What the head says of each step (B,T',V), and lengths (B); see `Blstm.forward` for the arguments."""
+    def forward(
+        self, frames_BTF: Tensor, lengths_B: Tensor, latency: Latency | None = None, *, truncate: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What the head says of each step (B,T',V), and lengths (B); see `Blstm.forward` for the arguments.
+
+        With `truncate` errors flow back within pieces of so many frames alone (`encoders.truncated`).
+        """
+        if truncate is not None:
+            return scores_in_pieces(self.encoder, self.head, frames_BTF, lengths_B, latency, truncate)
         encoded, lengths_B = self.encoder(frames_BTF, lengths_B, latency)
         return self.head(encoded), lengths_B
 
+    def layers(self) -> dict[str, RecurrentLayer]:
+        """Each direction of each layer by name: `layer0.forward`, ..., `layer0.backward`, ..."""
+        directions = (("forward", self.encoder.forwards), ("backward", self.encoder.backwards))
+        return {
+            f"layer{index}.{direction}": layer for direction, layers in directions for index, layer in enumerate(layers)
+        }
+
+    def parts(self) -> dict[str, nn.Module]:
+        """All that has weights, by name: the layers and the `head`."""
+        return {**self.layers(), "head": self.head}
+
     def arrays(self) -> dict[str, np.ndarray]:
         """All weights by name in ONNX's layout: `layer0.forward.W`, ..., `head.weight` (H,E), `head.bias` (E)."""
-        named = {}
-        for direction, layers in (("forward", self.encoder.forwards), ("backward", self.encoder.backwards)):
-            for index, layer in enumerate(layers):
-                for name, array in layer.to_onnx().items():
-                    named[f"layer{index}.{direction}.{name}"] = array
+        named = {
+            f"{prefix}.{name}": array
+            for prefix, layer in self.layers().items()
+            for name, array in layer.to_onnx().items()
+        }
         named["head.weight"] = self.head.linear.weight.detach().cpu().numpy().T
         named["head.bias"] = self.head.linear.bias.detach().cpu().numpy()
         return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in named.items()}
@@ -69,10 +89,8 @@ class Network(nn.Module):
                     f"cannot train on from these weights: {name} has shape {own[name].shape} here and {there} there; "
                     "use the same encoder and features as the model that you start from"
                 )
-        for direction, layers in (("forward", self.encoder.forwards), ("backward", self.encoder.backwards)):
-            for index, layer in enumerate(layers):
-                prefix = f"layer{index}.{direction}."
-                layer.from_onnx({n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)})
+        for prefix, layer in self.layers().items():
+            layer.from_onnx({name: arrays[f"{prefix}.{name}"] for name in layer.to_onnx()})
 
     def load_head(self, arrays: dict[str, np.ndarray], *, rows: dict[int, int]) -> None:
         """Take the head's rows for labels that both models have: `rows` maps a label here to its number there."""

@@ -25,7 +25,7 @@ from training.latency import LatencyConfig
 from training.manifests import Item, ManifestError
 from training.metrics import ErrorCounts, align_tokens
 from training.objectives import ClassObjective, CtcObjective, Objective
-from training.run import Card, as_started, finished_or_noted, train_model
+from training.run import Card, as_started, check_truncation, finished_or_noted, train_model
 
 
 @dataclass
@@ -51,6 +51,9 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     latency: LatencyConfig = field(default_factory=LatencyConfig)
+
+    def __post_init__(self) -> None:
+        check_truncation(self)
 
 
 def train(

@@ -6,6 +6,7 @@ A dataclass's fields and its docstring become the keys of `config.yaml`, the opt
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -64,6 +65,11 @@ class LoopConfig:
         patience: Intervals without a better development error after which training stops; 0 never stops early.
         clip_norm: Clip the gradient to this norm; 0 does not.
         clip_value: Clip each component of the gradient to this size; 0 does not. Only one of the two may be set.
+        truncate_ms: Truncated backpropagation through time: errors flow back within pieces of so many milliseconds,
+            rounded up to whole steps or chunks, and the state goes on from piece to piece; 0 does not cut. For long
+            recordings: a step keeps one piece of what the encoder computes, and takes 1.2 to 2.1 times as long. The
+            encoder must have one direction, or chunks in all batches (`latency.chunk_ms`, and `latency.full_context`
+            0).
         detect_anomaly: Stop at the first NaN, and name the layer that it comes from; slow, so for finding it alone.
         average: Decay of an exponential moving average of the weights, which is what is evaluated and exported; 0 takes
             the weights as they are (Polyak and Juditsky 1992).
@@ -83,6 +89,7 @@ class LoopConfig:
     patience: int = 10
     clip_norm: float = 5.0
     clip_value: float = 0.0
+    truncate_ms: float = 0.0
     detect_anomaly: bool = False
     average: float = 0.0
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "64-true"] = "auto"
@@ -96,9 +103,9 @@ class LoopConfig:
     def __post_init__(self) -> None:
         if self.epochs < 1 or (self.batch_frames is not None and self.batch_frames < 1):
             raise ValueError("loop.epochs and loop.batch_frames must be at least 1")
-        for name in ("patience", "clip_norm", "clip_value", "workers", "cache_mb", "threads"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"loop.{name} is {getattr(self, name)}; it must not be negative")
+        for name in ("patience", "clip_norm", "clip_value", "truncate_ms", "workers", "cache_mb", "threads"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"loop.{name} is {getattr(self, name)}; it must be a number that is not negative")
         if not 0 <= self.seed < 1 << 31:
             raise ValueError(f"loop.seed is {self.seed}; it must be at least 0 and less than {1 << 31}")
         if self.interval_batches is not None and self.interval_batches < 1:

@@ -25,7 +25,7 @@ class LatencyConfig:
         chunk_ms: Shortest and longest chunk in milliseconds, such as [200,1000], drawn evenly on a logarithmic scale;
             none trains with full context alone, for a model that is to hear whole recordings and no streams.
         lookahead_share: Least and greatest look-ahead as a share of the chunk, drawn evenly.
-        full_context: Share of the batches that see full context all the same.
+        full_context: Share of the batches that see full context all the same; 0 for streams alone.
     """
 
     chunk_ms: tuple[float, float] | None = None
@@ -75,14 +75,29 @@ class Latencies:
         return self._frames(chunk_ms, chunk_ms * rng.uniform(*config.lookahead_share))
 
     def measured(self) -> tuple[Latency | None, ...]:
-        """The latencies that the development error is the mean over: full context and the middle of what is drawn."""
+        """The latencies that the development error is the mean over: full context and the middle of what is drawn.
+
+        Without full context where no batch sees it.
+        """
         config = self._config
         if config.chunk_ms is None:
             return (None,)
         chunk_ms = math.sqrt(math.prod(config.chunk_ms))
-        return None, self._frames(chunk_ms, chunk_ms * sum(config.lookahead_share) / 2)
+        middle = self._frames(chunk_ms, chunk_ms * sum(config.lookahead_share) / 2)
+        return (None, middle) if config.full_context else (middle,)
 
     def _frames(self, chunk_ms: float, lookahead_ms: float) -> Latency:
-        """In frames, rounded up to whole steps; a millionth of a step above a whole one is a rounding error."""
-        steps = (max(1, math.ceil(chunk_ms / self._step_ms - 1e-6)), math.ceil(lookahead_ms / self._step_ms - 1e-6))
-        return Latency(*(self._subsampling * count for count in steps))
+        chunk, lookahead = (whole_steps(ms, self._step_ms) for ms in (chunk_ms, lookahead_ms))
+        return Latency(self._subsampling * max(1, chunk), self._subsampling * lookahead)
+
+
+def whole_steps(ms: float, step_ms: float) -> int:
+    """Steps, rounded up; a millionth of a step above a whole one is a rounding error."""
+    return math.ceil(ms / step_ms - 1e-6)
+
+
+def piece_frames(truncate_ms: float, *, frame_seconds: float, subsampling: int) -> int | None:
+    """Frames of a piece of truncated backpropagation through time, whole steps; none where nothing is cut."""
+    if not truncate_ms:
+        return None
+    return subsampling * max(1, whole_steps(truncate_ms, 1000 * frame_seconds * subsampling))

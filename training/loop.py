@@ -29,7 +29,8 @@ from encoders.windows import Latency
 from training.checkpoints import BEST, LAST, Checkpoints, WholeFiles, read
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Batch, Buckets, Load, Trainable, fitting_batch, loader
-from training.latency import Latencies, LatencyConfig
+from training.gradients import CLIPPED, NORM, GradientNorms
+from training.latency import Latencies, LatencyConfig, piece_frames
 from training.metrics import ErrorCounts
 from training.objectives import Objective
 
@@ -40,7 +41,8 @@ TIE_BREAK = 1e-6
 class Network(Protocol):
     """What is trained: a module of torch from frames (or tokens) and lengths to scores and theirs.
 
-    `subsampling` is how many frames make a step of scores. The networks are `encoders.network.Network` and
+    `subsampling` is how many frames make a step of scores, and `parts` names its layers, to measure their gradients.
+    Networks of recordings can be truncated, too. The networks are `encoders.network.Network` and
     `encoders.language.LanguageNetwork`.
     """
 
@@ -49,6 +51,8 @@ class Network(Protocol):
     def __call__(
         self, frames_BTF: Tensor, lengths_B: Tensor, latency: Latency | None = None
     ) -> tuple[Tensor, Tensor]: ...
+
+    def parts(self) -> Mapping[str, nn.Module]: ...
 
 
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
@@ -68,6 +72,7 @@ class Training(lightning.LightningModule):
         loop: Settings of the run.
         steps: Optimizer steps of the whole run, over which the learning rate rises and falls.
         latencies: How much of the future each batch sees.
+        truncate: Frames within which errors flow back; none does not cut.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class Training(lightning.LightningModule):
         loop: LoopConfig,
         steps: int,
         latencies: Latencies,
+        truncate: int | None = None,
     ):
         super().__init__()
         self.network = network
@@ -87,6 +93,7 @@ class Training(lightning.LightningModule):
         self._loop = loop
         self._steps = steps
         self._latencies = latencies
+        self._truncation = {} if truncate is None else {"truncate": truncate}
         self._dev_errors = ErrorCounts.zero()
         self.left_out: dict[str, str] = {}
         # Whether nothing at all was recognised at the last look at the development set.
@@ -125,7 +132,7 @@ class Training(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         latency = self._latencies.draw(self.global_step)
         try:
-            scores, lengths = self.network(batch.frames_BTF, batch.lengths_B, latency)
+            scores, lengths = self.network(batch.frames_BTF, batch.lengths_B, latency, **self._truncation)
         except NotFiniteError as error:
             raise DivergedError(f"step {self.global_step}: {error}, which is {batch.ids[error.item]}") from error
         result = self._objective.loss(scores, lengths, batch)
@@ -213,11 +220,12 @@ class TextLog(Callback):
             return
         metrics = trainer.callback_metrics
         rate = trainer.optimizers[0].param_groups[0]["lr"]
+        gradient = f"gradient {float(metrics[NORM]):.3g}, {100 * float(metrics[CLIPPED]):.0f} % of steps clipped"
         self.say(
             f"interval {trainer.current_epoch + 1:3d}  step {trainer.global_step:6d}  "
             f"loss {float(metrics['loss_epoch']):.4f}  "
             f"dev loss {float(metrics['dev_loss']):.4f}  {module.shown(metrics)}  "
-            f"rate {rate:.2e}  {time.monotonic() - self._started:.0f} s"
+            f"rate {rate:.2e}  {gradient}  {time.monotonic() - self._started:.0f} s"
         )
         fresh = [text for name, text in module.left_out.items() if name not in self._named]
         self._named.update(module.left_out)
@@ -273,7 +281,7 @@ def fit(
         torch.set_num_threads(loop.threads)
     interactive = sys.stdout.isatty()
     log = TextLog(out / "train.log", echo=not interactive)
-    callbacks: list[Callback] = [log, Checkpoints(out, "dev_choice")]
+    callbacks: list[Callback] = [GradientNorms(loop), log, Checkpoints(out, "dev_choice")]
     if loop.patience:
         callbacks.append(Patience("dev_choice", patience=loop.patience, mode="min", check_on_train_epoch_end=True))
     if interactive:
@@ -320,7 +328,8 @@ def fit(
         subsampling=network.subsampling,
         seed=loop.seed,
     )
-    module = Training(network, objective, optimizer, loop, steps, latencies)
+    truncate = piece_frames(loop.truncate_ms, frame_seconds=frame_seconds, subsampling=network.subsampling)
+    module = Training(network, objective, optimizer, loop, steps, latencies, truncate)
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(

@@ -137,6 +137,21 @@ def train_model(
     return models.load(out / "model")
 
 
+def check_truncation(config: Settings) -> None:
+    """Refuse `loop.truncate_ms` where a direction would read recordings from their ends.
+
+    Raises:
+        ValueError: says what to set.
+    """
+    streams_alone = config.latency.chunk_ms is not None and not config.latency.full_context
+    if config.loop.truncate_ms and config.encoder.bidirectional and not streams_alone:
+        raise ValueError(
+            f"loop.truncate_ms is {config.loop.truncate_ms:g}, but an encoder of both directions cannot be truncated "
+            "at full context: set encoder.bidirectional to false; or give latency.chunk_ms, and set "
+            "latency.full_context to 0"
+        )
+
+
 def _shared_rows(here: Sequence[str], there: Sequence[str], kind: str) -> dict[int, int]:
     """Columns of the head that both models have: each label in common and, last, the energy of attention."""
     rows = {number: there.index(label) for number, label in enumerate(here) if label in there}
@@ -176,6 +191,26 @@ def check_shape(encoder: EncoderConfig, start_from: models.Model) -> None:
                 f"{start_from.directory}: cannot be trained on from: encoder.{name} is {there} there and {here} here; "
                 "use the same encoder, or start afresh"
             )
+
+
+def network_of(model: models.Model, *, fresh: bool = False) -> Network:
+    """The network of a model directory with its weights or, if `fresh`, one of its shape before any training.
+
+    Raises:
+        ModelError: the weights are damaged, or the encoder is none that this program knows.
+    """
+    arrays = _weights(model)
+    try:
+        encoder = EncoderConfig(**model.encoder)
+        network = Network(model.extractor.num_features, len(model.labels), encoder, head=model.head["kind"])
+        if not fresh:
+            network.load_encoder(arrays)
+            network.load_head(arrays, rows={row: row for row in range(len(arrays["head.bias"]))})
+    except (TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
+        raise models.ModelError(
+            f"{model.directory}: its network cannot be made of {models.CONFIG} and {models.WEIGHTS} ({error})"
+        ) from error
+    return network.eval()
 
 
 def _weights(model: models.Model) -> dict[str, np.ndarray]:
@@ -275,7 +310,8 @@ def _card(
         lines.append("- Latency: trained with full context alone; on a stream it will make more errors")
     else:
         shortest, longest = config.latency.chunk_ms
-        lines.append(f"- Latency: any; trained with full context and chunks of {shortest:g} to {longest:g} ms")
+        whole = "full context and " if config.latency.full_context else ""
+        lines.append(f"- Latency: any; trained with {whole}chunks of {shortest:g} to {longest:g} ms")
     if start_from is not None:
         lines.append(f"- Trained on from: {start_from.directory.parent.name}/{start_from.name}")
     if card.data_note:

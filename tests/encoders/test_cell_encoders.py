@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 
-from encoders.blstm import Blstm, EncoderConfig
+from encoders.blstm import Blstm, EncoderConfig, NotFiniteError, check_finite
 from encoders.cells import CELLS
 from encoders.export import WEIGHTS_FILE, export
 from encoders.network import Network
@@ -217,6 +217,17 @@ def test_anomaly_checks_name_the_frames_or_the_first_bad_layer(member: str) -> N
         with pytest.raises(ValueError, match=r"NaN or infinity in the output of layer1\.backward"):
             network(frames, lengths)
     assert network(broken, lengths)[0].isnan().any(), "without the checks nothing is said"
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
+def test_of_windows_the_item_is_named() -> None:
+    """What the loop looks up the utterance by."""
+    values = torch.zeros(6, 4, 2)  # three windows of two items
+    values[4, 3, 1] = float("nan")
+    with torch.autograd.detect_anomaly(check_nan=False), pytest.raises(NotFiniteError) as caught:
+        check_finite(values, torch.tensor([4, 4, 4, 4, 4, 0]), "it", 3)
+    assert str(caught.value) == "NaN or infinity in it: first in item 1 of the batch, frame 3 of window 1"
+    assert caught.value.item == 1
 
 
 @pytest.mark.parametrize(("here", "there"), [("lstm", "peephole"), ("peephole", "lstm"), ("cifg", "lstm"),

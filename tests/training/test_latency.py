@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from encoders.windows import Latency
-from training.latency import Latencies, LatencyConfig
+from training.latency import Latencies, LatencyConfig, piece_frames
 
 STREAMED = LatencyConfig(chunk_ms=(100, 1600), lookahead_share=(0.25, 1.0), full_context=0.3)
 
@@ -52,6 +54,17 @@ def test_milliseconds_round_up_to_whole_steps() -> None:
 
 def test_the_development_error_is_of_full_context_and_of_the_middle() -> None:
     assert latencies().measured() == (None, Latency(42, 27))
+
+
+def test_full_context_that_no_batch_sees_is_not_measured() -> None:
+    streams = latencies(replace(STREAMED, full_context=0.0))
+    assert None not in {streams.draw(step) for step in range(50)}
+    assert streams.measured() == (Latency(42, 27),)
+
+
+def test_pieces_are_whole_steps() -> None:
+    for ms, frames in ((0, None), (1, 3), (30, 3), (30.00000001, 3), (31, 6), (900, 90)):
+        assert piece_frames(ms, frame_seconds=0.01, subsampling=3) == frames
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,8 @@ def logged(out: Path) -> list[dict[str, float]]:
     """The numbers of each interval's line in `train.log`."""
     pattern = (
         r"interval +(?P<interval>\d+)  step +(?P<step>\d+)  loss (?P<loss>\S+)  dev loss (?P<dev_loss>\S+)  "
-        r"dev error (?P<dev_error>\S+) %  rate (?P<rate>\S+)  \d+ s"
+        r"dev error (?P<dev_error>\S+) %  rate (?P<rate>\S+)  "
+        r"gradient (?P<gradient>\S+), (?P<clipped>\d+) % of steps clipped  \d+ s"
     )
     found = re.finditer(pattern, (out / "train.log").read_text(encoding="utf-8"))
     return [{name: float(value) for name, value in line.groupdict().items()} for line in found]
