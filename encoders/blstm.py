@@ -250,16 +250,11 @@ def forward_windows(
     And the state after the last chunk; `state` is the one before the first.
     """
     windows, frames = x_BWNF.shape[1:3]
-    outputs, borders = [], []
-    for w in range(windows):
-        y_BCH, state = layer(x_BWNF[:, w, :chunk], state)
-        outputs.append(y_BCH)
-        borders.append(state)
-    y_BWCH = torch.stack(outputs, dim=1)
+    y_BTH, borders = layer.in_chunks(x_BWNF[:, :, :chunk].flatten(1, 2), chunk, state)
+    y_BWCH, state = y_BTH.unflatten(1, (windows, chunk)), tuple(part[:, -1] for part in borders)
     if not ahead or frames == chunk:
         return y_BWCH, state
-    starts = tuple(torch.stack(parts, dim=1).flatten(0, 1) for parts in zip(*borders, strict=True))
-    y_MRH, _ = layer(x_BWNF[:, :, chunk:].flatten(0, 1), starts)
+    y_MRH, _ = layer(x_BWNF[:, :, chunk:].flatten(0, 1), tuple(part.flatten(0, 1) for part in borders))
     return torch.cat([y_BWCH, y_MRH.unflatten(0, (-1, windows))], dim=2), state
 
 
@@ -282,12 +277,12 @@ def both_directions(
     first = torch.arange(batch, device=lengths_B.device)[:, None] * frames
     read_DTB = (first + order).transpose(1, 2)  # rows of x, flat, as both directions read them
     x_DTBF = Reordered.apply(x_BTF.flatten(0, 1), read_DTB.flatten()).view(*read_DTB.shape, -1)
-    y_DTBP, c_DBH = run_directions([ahead, back], x_DTBF)
+    y_DTBP, c_DTBH = run_directions([ahead, back], x_DTBF)
     # Where each row of the output lies in y, flat: reversal is its own inverse.
     rows_DTB = torch.arange(2 * frames * batch, device=lengths_B.device).view(2, frames, batch)
     written_BTD = rows_DTB.transpose(1, 2).gather(2, order).permute(1, 2, 0)
     y_BTP = Reordered.apply(y_DTBP.flatten(0, 2), written_BTD.flatten()).view(batch, frames, -1)
-    return y_BTP, (y_DTBP[0, -1], c_DBH[0])
+    return y_BTP, (y_DTBP[0, -1], c_DTBH[0, -1])
 
 
 def stacked_length(length, factor: int):

@@ -90,7 +90,7 @@ def _step(past, row, c, c_next, m, peepholes_KH):
 
 @compiled
 def back(
-    past, truncated, gates_TBG, errors_TBG, dx_TBF, c_SBH, dy_TBP, dh_BP, dc_BH,
+    past, truncated, gates_TBG, errors_TBG, dx_TBF, c_SBH, dy_TBP, dc_TBH, dh_BP, dc_BH,
     W_GF, R_GP, projection_PH, peepholes_KH, for_b_G, for_peepholes_KH, first, last,
 ):  # fmt: skip
     """Fill the errors of net inputs and of x, and add to the gradients; dh and dc become those of the first state.
@@ -105,6 +105,8 @@ def back(
     for t in range(len(gates_TBG) - 1, -1, -1):
         for b in range(first, last):
             add(dh_BP[b], dy_TBP[t, b])
+            if len(dc_TBH) > 0:
+                add(dc_BH[b], dc_TBH[t, b])
         if projecting:
             dy_TBP[t, first:last] = dh_BP[first:last]
             dm_BH[first:last] = ZERO

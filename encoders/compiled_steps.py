@@ -50,19 +50,24 @@ class CompiledSteps:
         y_DSBP: Tensor,
         c_DSBH: Tensor,
         dy_DTBP: Tensor,
-        dc_DBH: Tensor,
+        dc_DTBH: Tensor | None,
         *,
         to_x: bool,
     ) -> Errors:
         (gates_DTBG,) = kept
         w, (directions, steps, batch) = self._w, gates_DTBG.shape[:3]
-        net_DTBG, dc_DBH, dh_DBP = torch.empty_like(gates_DTBG), dc_DBH.clone(), torch.zeros_like(y_DSBP[:, 0])
+        net_DTBG, dh_DBP, dc_DBH = (
+            torch.empty_like(gates_DTBG),
+            torch.zeros_like(y_DSBP[:, 0]),
+            torch.zeros_like(c_DSBH[:, 0]),
+        )
+        dc_DTBH = c_DSBH.new_empty(directions, 0, 0, 0) if dc_DTBH is None else dc_DTBH.contiguous()
         through_inputs = to_x and w.W_DGF is not None
         dx_DTBF = gates_DTBG.new_empty(directions, steps, batch, w.W_DGF.shape[2] if through_inputs else 0)
         # With a projection its gradient needs what later steps say of the outputs, too, which is added here.
         dy_DTBP = dy_DTBP.contiguous() if w.projection_DPH is None else dy_DTBP.clone()
         parts = divided(directions, batch)
-        buffers = _arrays(gates_DTBG, net_DTBG, dx_DTBF, c_DSBH, dy_DTBP, dh_DBP, dc_DBH)
+        buffers = _arrays(gates_DTBG, net_DTBG, dx_DTBF, c_DSBH, dy_DTBP, dc_DTBH, dh_DBP, dc_DBH)
         W_DGF, b_DG, R_DGP, projection_DPH, peepholes_DKH = self._weights()
         for_b, for_peepholes = (
             [np.zeros_like(array[part.direction]) for part in parts] for array in (b_DG, peepholes_DKH)

@@ -164,17 +164,19 @@ class FusedSteps:
         y_DSBP: Tensor,
         c_DSBH: Tensor,
         dy_DTBP: Tensor,
-        dc_DBH: Tensor,
+        dc_DTBH: Tensor | None,
         *,
         to_x: bool,
     ) -> Errors:
         factors = make_factors(self._form, self._w, *kept, y_DSBP, c_DSBH)
-        K_DTBG, A_DTBH, dc_DBH = factors.K_DTBG, factors.A_DTBH, dc_DBH.clone()
+        K_DTBG, A_DTBH, dc_DBH = factors.K_DTBG, factors.A_DTBH, torch.zeros_like(c_DSBH[:, 0])
         directions, steps, batch, hidden = A_DTBH.shape
         keep = A_DTBH if factors.keep_DTBH is None else factors.keep_DTBH.contiguous()
         dy_DTBP, dh_last = dy_DTBP.contiguous(), torch.zeros_like(dc_DBH)
         with torch.cuda.device_of(K_DTBG):
             for t in range(steps - 1, -1, -1):
+                if dc_DTBH is not None:
+                    dc_DBH += dc_DTBH[:, t]
                 _step_back[_grid(directions, batch, hidden)](
                     K_DTBG, A_DTBH, keep, dy_DTBP, dh_last, dc_DBH, self._R_DGH, self._P, t, batch, steps, H=hidden,
                     PAST=self._form.past, PEEPHOLES=self._form.peepholes, LAST=t == steps - 1,

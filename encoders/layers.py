@@ -49,6 +49,21 @@ class RecurrentLayer(nn.Module, ABC):
     def forward(self, x_BTF: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Outputs (B,T,P) and the state after the last frame; no state means zeros."""
 
+    def in_chunks(self, x_BTF: Tensor, chunk: int, state: State | None = None) -> tuple[Tensor, State]:
+        """Outputs (B,T,P), and the states (B,W,P) after each of W chunks; T is W times `chunk`."""
+        if self.recurs(x_BTF):
+            h, c = self.start(x_BTF) if state is None else state
+            y_DTBP, c_DTBH = run_directions([self], x_BTF.transpose(0, 1)[None], h[None], c[None])
+            ends = slice(chunk - 1, None, chunk)
+            y_BTP = y_DTBP[0].transpose(0, 1)
+            return y_BTP, (y_BTP[:, ends], c_DTBH[0, ends].transpose(0, 1))
+        outputs, states = [], []
+        for x_BCF in x_BTF.split(chunk, dim=1):
+            y_BCP, state = self(x_BCF, state)
+            outputs.append(y_BCP)
+            states.append(state)
+        return torch.cat(outputs, dim=1), tuple(torch.stack(parts, dim=1) for parts in zip(*states, strict=True))
+
     def recurs(self, x_BTF: Tensor) -> bool:
         """Whether such frames go through `run_directions`, which takes several layers at once."""
         return False
@@ -238,14 +253,14 @@ class FastLstmLayer(OwnLayer):
 def run_direction(layer: RecurrentLayer, x_BTF: Tensor, state: State | None = None) -> tuple[Tensor, State]:
     """What a layer that `recurs` says of frames: as `RecurrentLayer.forward`."""
     h, c = layer.start(x_BTF) if state is None else state
-    y_DTBP, c_DBH = run_directions([layer], x_BTF.transpose(0, 1)[None], h[None], c[None])
-    return y_DTBP[0].transpose(0, 1), (y_DTBP[0, -1], c_DBH[0])
+    y_DTBP, c_DTBH = run_directions([layer], x_BTF.transpose(0, 1)[None], h[None], c[None])
+    return y_DTBP[0].transpose(0, 1), (y_DTBP[0, -1], c_DTBH[0, -1])
 
 
 def run_directions(
     layers: list[RecurrentLayer], x_DTBF: Tensor, h_DBP: Tensor | None = None, c_DBH: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Several layers of one shape at once, each over frames of its own: outputs (D,T,B,P) and last cells (D,B,H)."""
+    """Several layers of one shape at once, each over frames of its own: outputs (D,T,B,P) and cells (D,T,B,H)."""
     own, batch = layers[0], x_DTBF.shape[2]
     h_DBP = x_DTBF.new_zeros(len(layers), batch, own.output_size) if h_DBP is None else h_DBP
     c_DBH = x_DTBF.new_zeros(len(layers), batch, own.hidden_size) if c_DBH is None else c_DBH

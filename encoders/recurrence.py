@@ -18,7 +18,7 @@ from encoders.torch_steps import TorchSteps
 
 
 def run_lstm(form: LstmForm, x_DTBF: Tensor, h_DBP: Tensor, c_DBH: Tensor, w: LstmWeights) -> tuple[Tensor, Tensor]:
-    """Outputs (D,T,B,P) and the last cells (D,B,H) from the states (h, c); differentiable once, in every argument."""
+    """Outputs (D,T,B,P) and cells (D,T,B,H) from the states (h, c); differentiable once, in every argument."""
     dtype = w.R_DGP.dtype
     with torch.autocast(x_DTBF.device.type, enabled=False):
         return _LstmThroughTime.apply(form, x_DTBF.to(dtype), h_DBP.to(dtype), c_DBH.to(dtype), *w)
@@ -36,17 +36,16 @@ class _LstmThroughTime(torch.autograd.Function):
         ctx.form = form
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x_DTBF, y_DSBP, c_DSBH, *weights, *kept)
-        return y_DSBP[:, 1:], c_DSBH[:, -1].clone()
+        return y_DSBP[:, 1:], c_DSBH[:, 1:]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, dy_DTBP: Tensor | None, dc_DBH: Tensor | None):
+    def backward(ctx: FunctionCtx, dy_DTBP: Tensor | None, dc_DTBH: Tensor | None):
         x_DTBF, y_DSBP, c_DSBH, *others = ctx.saved_tensors
         count = len(LstmWeights._fields)
         w, kept = LstmWeights(*others[:count]), others[count:]
         dy_DTBP = torch.zeros_like(y_DSBP[:, 1:]) if dy_DTBP is None else dy_DTBP
-        dc_DBH = torch.zeros_like(c_DSBH[:, 0]) if dc_DBH is None else dc_DBH
-        errors = steps_of(ctx.form, w).back(kept, y_DSBP, c_DSBH, dy_DTBP, dc_DBH, to_x=ctx.needs_input_grad[1])
+        errors = steps_of(ctx.form, w).back(kept, y_DSBP, c_DSBH, dy_DTBP, dc_DTBH, to_x=ctx.needs_input_grad[1])
         gradients = dict.fromkeys(w._fields) | errors.gradients
         gradients["R_DGP"] = products_of(errors.past_DTBG, y_DSBP[:, :-1])
         if w.W_DGF is not None:

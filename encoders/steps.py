@@ -89,11 +89,11 @@ class Steps(Protocol):
         y_DSBP: Tensor,
         c_DSBH: Tensor,
         dy_DTBP: Tensor,
-        dc_DBH: Tensor,
+        dc_DTBH: Tensor | None,
         *,
         to_x: bool,
     ) -> Errors:
-        """Go back from the errors of the outputs and of the last cell, to `x` if asked to; what is given stays."""
+        """Go back from the errors of outputs and, if there are any, of cells; to `x` if asked to. What is given stays."""
 
 
 def net_inputs(x_DTBF: Tensor, w: LstmWeights) -> Tensor:

@@ -45,14 +45,14 @@ class TorchSteps:
         y_DSBP: Tensor,
         c_DSBH: Tensor,
         dy_DTBP: Tensor,
-        dc_DBH: Tensor,
+        dc_DTBH: Tensor | None,
         *,
         to_x: bool,
     ) -> Errors:
         gates_DTBG, tanh_DTBH, *normalised = kept
         normal = Normal(*normalised) if normalised else None
         factors = make_factors(self._form, self._w, gates_DTBG, tanh_DTBH, y_DSBP, c_DSBH)
-        errors, dy_DTBP = steps_back(self._form, self._w, factors, dy_DTBP, dc_DBH.clone(), normal)
+        errors, dy_DTBP = steps_back(self._form, self._w, factors, dy_DTBP, dc_DTBH, normal)
         errors.gradients.update(gradients_of(self._w, factors, errors, dy_DTBP, c_DSBH, normal))
         return errors._replace(x_DTBF=errors_of_inputs(errors.net_DTBG, self._w)) if to_x else errors
 
@@ -214,15 +214,15 @@ def steps_back(
     w: LstmWeights,
     factors: Factors,
     dy_DTBP: Tensor,
-    dc: Tensor,
+    dc_DTBH: Tensor | None,
     normal: Normal | None,
 ) -> tuple[Errors, Tensor]:
     """Turn K into the errors of the gates' net inputs, in place, from the last step to the first.
 
-    `dc` is the error of the last cell, and becomes that of the first. The second result are the errors of the outputs,
+    The second result are the errors of the outputs,
     of what a later step says too, where there is a projection; else `dy_DTBP`.
     """
-    net_DTBG = factors.K_DTBG
+    net_DTBG, dc = factors.K_DTBG, torch.zeros_like(factors.A_DTBH[:, 0])
     K = _Gates(net_DTBG, form, dc.shape[-1])
     rows, A, dys = (buffer.unbind(1) for buffer in (net_DTBG, factors.A_DTBH, dy_DTBP))
     o, i, inner = (part.unbind(1) for part in (K.o, K.i, K.parts(1, K.count - 1)))
@@ -248,6 +248,8 @@ def steps_back(
         if w.projection_DPH is not None:
             whole_DTBP[:, t] = dh_DBP
             torch.bmm(dh_DBP, w.projection_DPH, out=dm)
+        if dc_DTBH is not None:
+            dc.add_(dc_DTBH[:, t])
         o[t].mul_(dm)
         if factors.cell is None:
             dc.addcmul_(dm, A[t])

@@ -13,7 +13,7 @@ import torch
 from encoders import compiled_kernels as kernels
 from encoders.cells import CellOptions
 from encoders.compiled_steps import CompiledSteps, divided
-from encoders.layers import FastLstmLayer, run_directions, run_steps
+from encoders.layers import FastLstmLayer, run_directions, states_by_step
 from encoders.recurrence import steps_of
 from encoders.steps import LstmForm, LstmWeights
 from encoders.torch_steps import TorchSteps
@@ -50,7 +50,7 @@ def layers_of(member: str, directions: int, hidden: int) -> list[FastLstmLayer]:
 
 
 def results(layers: list[FastLstmLayer], run, x_DTBF: torch.Tensor, dtype: torch.dtype) -> list[torch.Tensor]:
-    """Outputs, last cells, and the gradients of a loss in which all of them have a say, in everything given."""
+    """Outputs, cells, and the gradients of a loss in which all of them have a say, in everything given."""
     directions, _, batch, _ = x_DTBF.shape
     for layer in layers:
         layer.to(dtype)
@@ -60,16 +60,16 @@ def results(layers: list[FastLstmLayer], run, x_DTBF: torch.Tensor, dtype: torch
         for size in layers[0].state_sizes
     )
     x_DTBF = x_DTBF.to(dtype).requires_grad_()
-    y, last = run(layers, x_DTBF, h, c)
-    loss = (y * torch.sin(torch.arange(y.numel(), dtype=dtype)).view(y.shape)).sum() + last.square().sum()
+    y, cells = run(layers, x_DTBF, h, c)
+    loss = (y * torch.sin(torch.arange(y.numel(), dtype=dtype)).view(y.shape)).sum() + cells.square().sum()
     parameters = [parameter for layer in layers for parameter in layer.parameters()]
-    found = [y, last, *torch.autograd.grad(loss, (x_DTBF, h, c, *parameters), allow_unused=True)]
+    found = [y, cells, *torch.autograd.grad(loss, (x_DTBF, h, c, *parameters), allow_unused=True)]
     return [part.detach().double() for part in found if part is not None]
 
 
 def by_definition(layers: list[FastLstmLayer], x: torch.Tensor, h: torch.Tensor, c: torch.Tensor):
-    ends = [run_steps(layer, x[d].transpose(0, 1), (h[d], c[d])) for d, layer in enumerate(layers)]
-    return torch.stack([y.transpose(0, 1) for y, _ in ends]), torch.stack([last for _, (_, last) in ends])
+    of_layers = [states_by_step(layer, x[d].transpose(0, 1), (h[d], c[d])) for d, layer in enumerate(layers)]
+    return tuple(torch.stack([torch.stack([state[k] for state in states]) for states in of_layers]) for k in (0, 1))
 
 
 @pytest.mark.parametrize("member", MEMBERS)
