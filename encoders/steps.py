@@ -93,7 +93,7 @@ class Steps(Protocol):
         *,
         to_x: bool,
     ) -> Errors:
-        """Go back from the errors of outputs and, if there are any, of cells; to `x` if asked to. What is given stays."""
+        """Go back from the errors of outputs and, if any, of cells; to `x` if asked to. What is given stays."""
 
 
 def net_inputs(x_DTBF: Tensor, w: LstmWeights) -> Tensor:
