@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr import language_models
 from asr.cli import main
+from asr.language import models as language_models
 from asr.recognizer import Recognizer
 from asr.search import Search, SearchConfig
 from asr.tune import moves, pattern_search, report, score, tune

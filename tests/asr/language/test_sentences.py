@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.sentences import Pieces, SentenceError, read
+from asr.language.sentences import Pieces, SentenceError, read
 from asr.text import normalize
 from asr.tokens import SPACE, TokenConfig, Tokens
 
