@@ -1,8 +1,10 @@
 # `make demo`: hear a recording turned into words. `make test`: check everything. Both need Python 3.11 to 3.13 and pip alone.
 # Another interpreter: make demo PYTHON=python3.12. Arguments for pytest: make test ARGS="tests/features -x".
+# Tests run in two processes: make test WORKERS=4 takes four, WORKERS=0 none but its own (for a debugger).
 
 PYTHON ?= python3
 ARGS ?=
+WORKERS ?= 2
 
 DEMO := .venv
 TEST := .venv-test
@@ -37,7 +39,7 @@ test test-all: $(TEST)/$(INSTALLED) programs
 	@$(TEST)/bin/python -m ruff check --quiet .
 	@$(TEST)/bin/python -m ruff format --quiet --check .
 	@echo "Running the tests against the installed package ..."
-	@$(TEST)/bin/python -P -m pytest -q $(CHOICE) $(ARGS)
+	@$(TEST)/bin/python -P -m pytest -q --numprocesses $(WORKERS) --dist loadfile $(CHOICE) $(ARGS)
 
 $(DEMO)/$(INSTALLED): $(DEMO)/.python-$(VERSION) $(FILES) pyproject.toml README.md LICENSE
 	@echo "Installing Saywave and what it runs on into $(DEMO) (NumPy and ONNX Runtime, no PyTorch) ..."

@@ -1,6 +1,6 @@
 """Speech to text: `asr.load("digits").transcribe("a.wav").text`.
 
-Nothing here but `asr.train` needs torch.
+Nothing here but `asr.train` and `asr.language.train` needs torch.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return guarded("asr", lambda: train_main(arguments[1:]))
     if arguments[:2] == ["lm", "train"]:
-        from asr.train_lm_cli import main as train_lm_main
+        from asr.language.train_cli import main as train_lm_main
 
         return guarded("asr", lambda: train_lm_main(arguments[2:]))
     parsed = _parser().parse_args(arguments)
@@ -69,10 +69,10 @@ def _parser() -> argparse.ArgumentParser:
 
     from asr.check_cli import DATA, FORMS_SAID
     from asr.check_cli import add_parser as add_check
-    from asr.confidence_cli import add_calibrate, add_doubt
+    from asr.confidence.cli import add_calibrate, add_doubt
     from asr.formats import WRITERS
     from asr.gradients_cli import add_parser as add_gradients
-    from asr.lm_cli import add_parser as add_language_models
+    from asr.language.cli import add_parser as add_language_models
     from asr.text import FORMS
     from asr.transcribe_cli import add_many, add_subtitles
 
@@ -263,7 +263,7 @@ def _align(parsed: argparse.Namespace) -> int:
 
 def _listen(parsed: argparse.Namespace) -> int:
     """Write down what is said while it is said: finished lines with the time at which they began."""
-    from asr.confidence_cli import doubt_of
+    from asr.confidence.cli import doubt_of
     from asr.listen import ListenError, Pipe, list_devices, listen_live
 
     if parsed.list_devices:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from asr.doubt import Doubt
+from asr.confidence.doubt import Doubt
 from asr.stream import SpeechEvent
 
 # The quietest level that the meter shows, in decibels below full scale, and its width in characters.

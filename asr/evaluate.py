@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asr
+from asr.confidence.reliability import Reliability, check_plot, judge
 from asr.recognizer import WHOLE, Recognizer, Window
-from asr.reliability import Reliability, check_plot, judge
 from asr.report import Pair, Report, evaluate_pairs
 from asr.search import Search, SearchConfig
 from asr.transcript import Transcript

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asr.doubt import marked
+from asr.confidence.doubt import marked
 from asr.subtitles import SubtitleRules, cues, plain
 from asr.textgrid import to_text as textgrid
 from asr.transcript import Missing, Part, Segment, Transcript, Word

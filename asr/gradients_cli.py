@@ -38,7 +38,7 @@ def _gradients(parsed: argparse.Namespace) -> int:
     recurrent network it fades exponentially (the vanishing gradient), in an LSTM it need not. Errors of length 1 enter
     at the scores of single steps; the tables have the norm of what arrives earlier, or later where a direction reads
     from the end. Of each recording at most 30 s are heard."""
-    from asr.reliability import check_plot
+    from asr.confidence.reliability import check_plot
     from asr.shipped import DEFAULT
 
     require(("torch", "onnx"), what="asr gradients", extra="train")

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 import asr
+from asr.confidence.doubt import Doubt
 from asr.display import Display, display_for, stamp
-from asr.doubt import Doubt
 from asr.latency import LatencyLog
 from asr.search import Search, SearchConfig
 from asr.stream import SpeechEvent, SpeechSession

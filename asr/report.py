@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from asr.columns import columns, width
-from asr.reliability import Judged, Reliability
+from asr.confidence.reliability import Judged, Reliability
 from asr.text import PLAIN, STATED, normalize
 from inference.markdown import escaped, table
 from training.metrics import Alignment, ErrorCounts, align_tokens, bootstrap_interval

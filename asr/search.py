@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from asr import language_models
 from asr.flashlight import Flashlight, SearchError
-from asr.language_models import AnyLanguageModel
+from asr.language import models as language_models
+from asr.language.models import AnyLanguageModel
 from asr.lexicon import Lexicon, LexiconTokens
 from asr.tokens import SPACE, TokenError, Tokens
 from inference.beam import BeamDecoder, Fusion

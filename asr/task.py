@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 import asr
-from asr.doubt import Doubt
+from asr.confidence.doubt import Doubt
 from asr.formats import WRITERS, Options, suffix, to_json_line
 from asr.listen import BLOCK_SECONDS, Stopwatch, listen, paced, warn_of_latency
 from asr.recognizer import Recognizer

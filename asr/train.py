@@ -1,7 +1,7 @@
 """Recordings and their transcripts become a model directory: the speech side of training.
 
-The one place in `asr` that imports torch. Frames are made by the same extractor that reads files and streams later,
-and the model that comes back is the exported one.
+Beside `asr.language.train` the one place in `asr` that imports torch. Frames are made by the same extractor that reads
+files and streams later, and the model that comes back is the exported one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from asr.alphabet import make_tokens
-from asr.calibrate import calibrate_trained
+from asr.confidence.calibrate import calibrate_trained
 from asr.letters import SHOWN, Seen, count_pieces, shown, table
 from asr.tokens import TokenConfig, Tokens
 from encoders.blstm import EncoderConfig

@@ -70,7 +70,7 @@ def run(parsed: argparse.Namespace, *, search: SearchConfig, streams: dict, ever
         streams: The settings of streams, with their defaults.
         every_format: Name that stands for all formats.
     """
-    from asr.confidence_cli import doubt_of
+    from asr.confidence.cli import doubt_of
     from asr.formats import WRITERS
     from asr.sources import InputError, listed
     from asr.subtitles import SubtitleRules

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from asr.calibration import Calibration
+from asr.confidence.calibration import Calibration
 from asr.tokens import Tokens
 from asr.transcript import Part, Word
 from inference.ctc import Emission

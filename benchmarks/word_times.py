@@ -22,7 +22,7 @@ import soundfile
 
 import asr
 from asr.borders import Border, beside
-from asr.calibration import Calibration
+from asr.confidence.calibration import Calibration
 from asr.recognizer import Recognizer
 from asr.text import normalize
 from asr.transcript import Word

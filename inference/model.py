@@ -61,8 +61,8 @@ class Model:
             `written` (`asr.text.normalize`), and plain where it is not there.
         latency: The latencies that it was trained at: `chunk_ms`, the shortest and the longest, and `lookahead_share`;
             none for full context alone.
-        calibration: What confidences and times are corrected by, as `asr.calibration` has it; none for a model that was
-            not calibrated, as all are that are older.
+        calibration: What confidences and times are corrected by, as `asr.confidence.calibration` has it; none for a
+            model that was not calibrated, as all are that are older.
         threads: Threads that scoring uses; 0 takes every core.
     """
 

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 from features import audio
+from features.augment import AugmentConfig
 from features.extractor import FeatureConfig, FeatureExtractor
 from features.filterbank import FbankConfig
 
 if TYPE_CHECKING:
     from asr.recognizer import Recognizer
     from asr.train import TrainConfig
+    from training.manifests import Item
 
 RATE = 8000
 TONES = {"la": 400.0, "mi": 900.0, "so": 1700.0}
@@ -69,6 +71,14 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def items(tones: Path) -> dict[str, list[Item]]:
+    """The tones by their part: `train`, `dev` and `test`."""
+    from training.manifests import read
+
+    return {part: read(tones / part) for part in ("train", "dev", "test")}
+
+
 @pytest.fixture(scope="session")
 def tone_config() -> TrainConfig:
     from asr.tokens import TokenConfig
@@ -82,6 +92,22 @@ def tone_config() -> TrainConfig:
         encoder=EncoderConfig(layers=1, hidden_size=24, dropout=0.0, subsampling=[3]),
         optimizer=OptimizerConfig(learning_rate=0.02, warmup_steps=10),
         loop=LoopConfig(epochs=20, batch_frames=800, workers=0, threads=1, patience=0),
+    )
+
+
+@pytest.fixture(scope="session")
+def augment() -> AugmentConfig:
+    """Everything is varied that tones survive."""
+    return AugmentConfig(
+        speed=(0.9, 1.1),
+        gain_db=(-6, 6),
+        noise_probability=0.5,
+        noise_snr_db=(20, 40),
+        reverb_probability=0.3,
+        time_masks=1,
+        time_mask_frames=3,
+        frequency_masks=1,
+        frequency_mask_bins=3,
     )
 
 

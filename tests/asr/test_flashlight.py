@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr.kneser_ney import estimate
+from asr.language.kneser_ney import estimate
 from asr.search import Search, SearchConfig, SearchError
 from asr.tokens import SPACE, Tokens
 from inference import arpa

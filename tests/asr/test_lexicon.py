@@ -11,7 +11,7 @@ import pytest
 
 from asr.cli import main
 from asr.flashlight import SearchError
-from asr.kneser_ney import estimate
+from asr.language.kneser_ney import estimate
 from asr.lexicon import Lexicon, LexiconError
 from asr.recognizer import Recognizer
 from asr.search import Search, SearchConfig

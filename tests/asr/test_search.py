@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asr.cli import main
-from asr.kneser_ney import estimate
+from asr.language.kneser_ney import estimate
 from asr.search import Search, SearchConfig, SearchError, hot_word, read_hot_words
 from asr.tokens import SPACE, Tokens
 from inference import arpa

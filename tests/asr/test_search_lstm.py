@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr import language_models, tune
+from asr import tune
 from asr.cli import _parser, main
-from asr.kneser_ney import estimate
+from asr.language import models as language_models
+from asr.language.kneser_ney import estimate
+from asr.language.train import TrainLanguageConfig, train
 from asr.search import Search, SearchConfig, SearchError, language_model
 from asr.search_cli import search_config
 from asr.tokens import SPACE, Tokens
-from asr.train_lm import TrainLanguageConfig, train
 from encoders.language import LanguageConfig
 from inference import arpa
 from inference.beam import prefix_beam

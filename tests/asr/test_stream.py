@@ -2,97 +2,38 @@
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable, Sequence
+import runpy
 from dataclasses import replace
-from itertools import cycle, pairwise
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import asr
-from asr.stream import SpeechEvent, SpeechSession
+from asr.stream import SpeechSession
 from asr.tokens import SPACE
 from asr.words import WordMaker
 from features import audio
-from features.audio import AudioError
-from features.extractor import FeatureConfig, FeatureExtractor
-from features.filterbank import FbankConfig
 from inference import model as models
-from inference.ctc import Emission, greedy
+from inference.ctc import greedy
 from inference.endpoint import NEVER, EndpointRules
-from inference.model import BLANK, Model, ModelError
+from inference.model import BLANK, Model
 from inference.session import Update
 
+RATE, STEP, check_promises, detector, final_text, run, sound, tones = itemgetter(
+    "RATE", "STEP", "check_promises", "detector", "final_text", "run", "sound", "tones"
+)(runpy.run_path(str(Path(__file__).with_name("detected_tones.py"))))
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-RATE = 8000
-STEP = 0.03
 HASTY = EndpointRules(after_text=0.15, without_text=0.5, longest=1.0, short_pause=0.06, patience=0.5)
 LETTERS = (BLANK, SPACE, "a", "क", "好")
-# Hz of the tones that the labels 1, 2 and 3 of a detector stand for, and the filterbank channel of each.
-TONES = {1: (400.0, 4), 2: (900.0, 8), 3: (1700.0, 12)}
-
-
-def sound(*parts: tuple[int, float], rate: int = RATE) -> np.ndarray:
-    """Samples of (label, seconds) one after the other; label 0 is digital silence."""
-    ends = np.cumsum([round(length * rate) for _, length in parts])
-    samples = np.zeros(ends[-1], np.float32)
-    for (label, length), end in zip(parts, ends, strict=True):
-        if label:
-            begin = end - round(length * rate)
-            samples[begin:end] = 0.3 * np.sin(2 * np.pi * TONES[label][0] / rate * np.arange(end - begin))
-    return samples
 
 
 @pytest.fixture(scope="session")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Model]:
-    """A model with weights set by hand that says a label in just those steps in which its tone is heard."""
-    import torch
-
-    from encoders.blstm import EncoderConfig
-    from encoders.export import export
-    from encoders.network import Network
-
-    def make(labels: Sequence[str], unit: str) -> Model:
-        fbank = FbankConfig(rate=RATE, bins=20)
-        network = Network(fbank.bins, 4, EncoderConfig(layers=1, hidden_size=3, subsampling=[3]))
-        lstm, head = network.encoder.forwards[0].native, network.head.linear
-        with torch.no_grad():
-            for parameter in (*lstm.parameters(), *head.parameters()):
-                parameter.zero_()
-            inward, forget, candidate, outward = lstm.bias_ih_l0.view(4, 3)
-            inward += 20.0
-            forget -= 20.0
-            outward += 20.0
-            candidate -= 20.5
-            for unit_number, (_, channel) in enumerate(TONES.values()):
-                lstm.weight_ih_l0[6 + unit_number, channel :: fbank.bins] = 1 / 3
-                head.weight[1 + unit_number, unit_number] = 10.0
-        exported = export(network)
-        return models.save(
-            tmp_path_factory.mktemp("detector") / "tones",
-            graph=exported.graph,
-            weights=exported.weights,
-            extractor=FeatureExtractor(FeatureConfig(fbank=fbank, normalization="none")),
-            labels=labels,
-            encoder={"layers": 1, "hidden_size": 3, "subsampling": [3]},
-            tokens={"unit": unit},
-            card="",
-        )
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def tones(detector) -> Model:
-    return detector((BLANK, "la", "mi", "so"), "word")
-
-
-@pytest.fixture(scope="session")
-def letters(detector) -> Model:
-    return detector((BLANK, "a", "b", SPACE), "char")
+def letters(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return detector(tmp_path_factory.mktemp("detector"), (BLANK, "a", "b", SPACE), "char")
 
 
 @pytest.fixture(scope="module")
@@ -115,46 +56,9 @@ def clips(shared_data: Path) -> np.ndarray:
     return np.concatenate(pieces)
 
 
-def run(session: SpeechSession, samples: np.ndarray, sizes: Sequence[int] = (10**9,)) -> list[SpeechEvent]:
-    """The events of a whole stream, pushed in blocks of the sizes given, over and over."""
-    events, position = [], 0
-    for size in cycle(sizes):
-        events += session.push(samples[position : position + size])
-        position += size
-        if position >= len(samples):
-            return events + session.flush()
-
-
 def patterns(count: int, most: int, *, seed: int = 0) -> list[list[int]]:
     draw, scales = random.Random(seed), (most // 100, most // 10, most)
     return [[draw.randint(0, draw.choice(scales)) for _ in range(9)] + [40] for _ in range(count)]
-
-
-def final_text(events: Sequence[SpeechEvent]) -> str:
-    return " ".join(event.text for event in events if event.final)
-
-
-def check_promises(events: Sequence[SpeechEvent]) -> None:
-    """What is stable begins every later text of the segment, or of what follows it where nobody paused."""
-    stable, ended = "", 0.0
-    for event in events:
-        assert event.text.startswith(event.stable)
-        assert event.text.split() == " ".join(word.text for word in event.words).split()
-        assert 0 <= event.start <= event.end
-        assert 0 <= event.confidence <= 1
-        assert all(one.end <= other.start for one, other in pairwise(event.words))
-        if event.final:
-            assert event.text
-            assert event.text == event.stable
-            assert event.start >= ended
-            # Of what was stable, the word that goes on may come with the next events.
-            assert event.text.startswith(stable) or stable.startswith(event.text)
-            stable, ended = stable.removeprefix(event.text).lstrip(), event.end
-        else:
-            assert event.text.startswith(stable)
-            stable = event.stable
-    assert not stable, "all that was stable became final"
-    assert not events or events[-1].final or not events[-1].text, "nothing is left on the screen"
 
 
 # --- however it is pushed ---------------------------------------------------------------------------------------------
@@ -337,81 +241,7 @@ def test_a_space_alone_takes_nothing_back(letters: Model) -> None:
     check_promises(events)
 
 
-# --- windows ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("asked", "used"), [((0.4, 0.2), (0.42, 0.21)), ((0.3, 0.0), (0.3, 0.0)), ((0.001, 0.031), (0.03, 0.06))]
-)
-def test_windows_round_up_to_whole_steps(tones: Model, asked, used) -> None:
-    session = SpeechSession(tones, chunk=asked[0], lookahead=asked[1])
-    assert (session.chunk, session.lookahead) == (pytest.approx(used[0]), pytest.approx(used[1]))
-
-
-@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
-def test_windows_out_of_range_are_refused(tones: Model, value: float) -> None:
-    for name in ("chunk", "lookahead"):
-        with pytest.raises(ValueError, match="no chunk or look-ahead"):
-            SpeechSession(tones, **{name: value})
-    with pytest.raises(ValueError, match="chunk is 0"):
-        SpeechSession(tones, chunk=0.0)
-
-
-def test_a_model_of_whole_utterances_is_refused(untrained) -> None:
-    with pytest.raises(ModelError, match=r"whole utterance.*cannot hear a stream.*normalization global or running"):
-        SpeechSession(models.load(untrained(LETTERS, "char", normalization="utterance")))
-
-
-# --- bad input and misuse ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("level", [0.0, 1e-6, 1e-3])
-def test_silence_says_nothing(tones: Model, level: float) -> None:
-    noise = level * np.random.default_rng(0).standard_normal(60 * RATE)
-    assert run(SpeechSession(tones), noise.astype(np.float32), [5000]) == []
-
-
-def test_loud_and_clipped_sound_is_heard(tones: Model) -> None:
-    samples = np.clip(20 * sound((0, 0.3), (2, 0.3), (0, 1.5), (2, 0.3), (0, 0.3)), -1, 1)
-    assert "mi" in final_text(run(SpeechSession(tones), samples))
-
-
-@pytest.mark.parametrize(
-    "block",
-    [
-        np.array([0.1, np.nan], np.float32),
-        np.array([np.inf]),
-        np.full((5, 2), -np.inf),
-        np.array([1e30], np.float32),
-        np.zeros((2, 2, 2)),
-        np.array(["a"]),
-        np.array([True]),
-        np.zeros(3, np.complex64),
-        np.zeros(3, np.int64),
-        np.float32(0.5),
-    ],
-    ids=lambda block: f"{block.dtype}{block.shape}",
-)
-def test_a_block_that_is_no_sound_is_left_out_and_the_session_goes_on(tones: Model, block: np.ndarray) -> None:
-    samples = sound((0, 0.2), (1, 0.3), (0, 1.2), (2, 0.3), rate=16_000)
-    session = SpeechSession(tones, rate=16_000)
-    expected = run(session, samples, [900])
-    events = []
-    for start in range(0, len(samples), 900):
-        with pytest.raises(AudioError):
-            session.push(block)
-        events += session.push(samples[start : start + 900])
-    with pytest.raises(AudioError):
-        session.push(block)
-    assert session.seconds == pytest.approx(2.0)
-    assert events + session.flush() == expected
-
-
-def test_a_damaged_block_is_named_by_its_place_in_the_stream(tones: Model) -> None:
-    session = SpeechSession(tones, rate=16_000)
-    session.push(np.zeros(16_000, np.float32))
-    with pytest.raises(AudioError, match=r"at 1\.500 s is nan"):
-        session.push(np.r_[np.zeros(8000), np.nan].astype(np.float32))
+# --- again, hardly anything, and an hour ------------------------------------------------------------------------------
 
 
 def test_flush_and_reset_leave_a_fresh_session(digits: Model, demo) -> None:
@@ -426,22 +256,6 @@ def test_flush_and_reset_leave_a_fresh_session(digits: Model, demo) -> None:
         assert session.seconds == 0
         assert session.push(np.zeros(0, np.float32)) == session.push(np.zeros((0, 2), np.int16)) == []
         assert run(session, samples) == expected
-
-
-def test_what_was_shown_before_a_reset_is_shown_again(tones: Model) -> None:
-    session, samples = SpeechSession(tones), sound((1, 0.9))
-    (event,) = session.push(samples)
-    session.reset()
-    assert session.push(samples) == [event]
-
-
-def test_what_was_shown_and_came_to_nothing_is_taken_back(tones: Model) -> None:
-    """The look-ahead said a word; then an endpoint comes, and it was none."""
-    guess = Update(0, (), (Emission(1, 12, 14, 0.5),), final=False, heard=8000)
-    events = SpeechSession(tones)._events(
-        [guess, guess, Update(0, (), (), final=True, heard=900), Update(900, (), (), final=False, heard=8000)]
-    )
-    assert [(event.text, event.stable, event.final) for event in events] == [("la", "", False), ("", "", False)]
 
 
 def test_less_than_a_frame_is_no_event(digits: Model) -> None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,45 +13,26 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-import asr.train
 from asr.evaluate import evaluate
 from asr.recognizer import Recognizer
-from asr.tokens import SPACE, TokenConfig, TokenError, Tokens
-from asr.train import LoadSpeech, TrainConfig, make_extractor, train
+from asr.tokens import SPACE, TokenConfig, TokenError
+from asr.train import TrainConfig, train
 from encoders.blstm import EncoderConfig
 from features import audio
-from features.augment import AugmentConfig
-from features.extractor import FeatureConfig, FeatureExtractor
+from features.extractor import FeatureConfig
 from features.filterbank import FbankConfig
 from inference import model as models
 from inference.model import BLANK, ModelError
 from training.config import OptimizerConfig
 from training.loop import Training
-from training.manifests import Item, ManifestError, read
+from training.manifests import Item, ManifestError
 from training.run import check_shape
-
-AUGMENT = AugmentConfig(
-    speed=(0.9, 1.1),
-    gain_db=(-6, 6),
-    noise_probability=0.5,
-    noise_snr_db=(20, 40),
-    reverb_probability=0.3,
-    time_masks=1,
-    time_mask_frames=3,
-    frequency_masks=1,
-    frequency_mask_bins=3,
-)
 
 
 @pytest.fixture
 def short(tone_config: TrainConfig) -> TrainConfig:
     """A run of two passes."""
     return replace(tone_config, loop=replace(tone_config.loop, epochs=2, batch_frames=2000))
-
-
-@pytest.fixture
-def items(tones: Path) -> dict[str, list[Item]]:
-    return {part: read(tones / part) for part in ("train", "dev", "test")}
 
 
 def bytes_of(model: models.Model) -> dict[str, bytes]:
@@ -112,116 +88,17 @@ def test_characters_and_unidirectional_and_mfcc_and_utterance_statistics(items, 
     Recognizer(made).transcribe(items["test"][0].path)
 
 
-# --- examples ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def extractor(tone_model: Path) -> FeatureExtractor:
-    return models.load(tone_model).extractor
-
-
-TOKENS = Tokens([BLANK, "la", "mi", "so"], "word")
-
-
-def test_an_example_is_what_the_extractor_makes_of_the_recording(extractor, items) -> None:
-    item = items["train"][0]
-    example = LoadSpeech(extractor, TOKENS, AUGMENT)(item, None)
-    np.testing.assert_array_equal(example.frames_TF, extractor(audio.read(item.path)[0]))
-    assert [TOKENS.labels[label] for label in example.targets_L] == item.text.split()
-    part = replace(item, start=0.2, duration=0.3)
-    expected = extractor(audio.read(item.path, start=0.2, duration=0.3)[0])
-    np.testing.assert_array_equal(LoadSpeech(extractor, TOKENS, AUGMENT)(part, None).frames_TF, expected)
-
-
-def test_training_varies_it_as_the_generator_draws(extractor, items) -> None:
-    load, item = LoadSpeech(extractor, TOKENS, AUGMENT), items["train"][0]
-    first, again, other = (load(item, np.random.default_rng(seed)).frames_TF for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first, again)
-    assert first.shape != other.shape or not np.array_equal(first, other)
-    plain = LoadSpeech(extractor, TOKENS, AugmentConfig())
-    np.testing.assert_array_equal(plain(item, np.random.default_rng(1)).frames_TF, plain(item, None).frames_TF)
-
-
-def test_what_is_kept_in_memory_changes_nothing(extractor, items, monkeypatch) -> None:
-    reads: list[str] = []
-    decode = audio.read
-    monkeypatch.setattr(audio, "read", lambda path, **settings: (reads.append(str(path)), decode(path, **settings))[1])
-    some = items["train"][:6]
-    frames = {}
-    # A megabyte holds a few of these; all of them are 0.3 MB.
-    for megabytes in (0, 1):
-        reads.clear()
-        load = LoadSpeech(extractor, TOKENS, AUGMENT, cache_mb=megabytes)
-        frames[megabytes] = [
-            load(item, rng).frames_TF
-            for number in range(2)
-            for k, item in enumerate(some)
-            for rng in (np.random.default_rng([number, k]),)
-        ]
-        assert len(reads) == (6 if megabytes else 12)
-    for kept, fresh in zip(frames[1], frames[0], strict=True):
-        np.testing.assert_array_equal(kept, fresh)
-
-
-def test_what_is_kept_in_memory_is_bounded_and_belongs_to_the_item(
-    extractor, items, tmp_path: Path, monkeypatch
-) -> None:
-    load = LoadSpeech(extractor, TOKENS, AugmentConfig(), cache_mb=1)
-    for k in range(6):
-        audio.write(tmp_path / f"{k}.wav", np.full(80_000, k / 10, np.float32), 8000)
-        load(Item(str(k), str(tmp_path / f"{k}.wav"), 0.0, 10.0, "la"), None)
-    assert sum(samples.nbytes for samples in load._cache.values()) <= 1_000_000
-    # The same id in training and development data, and two parts of one file.
-    same = [replace(item, id="u") for item in items["train"][:2]]
-    parts = [replace(items["train"][2], id="u", start=start, duration=0.1) for start in (0.0, 0.1)]
-    load = LoadSpeech(extractor, TOKENS, AugmentConfig(), cache_mb=1)
-    for item in [*same, *parts] * 2:
-        expected = extractor(audio.read(item.path, start=item.start, duration=item.duration)[0])
-        np.testing.assert_array_equal(load(item, None).frames_TF, expected)
-
-
-def test_too_short_for_one_frame_is_one_frame_of_silence(extractor, tmp_path: Path) -> None:
-    audio.write(tmp_path / "a.wav", np.zeros(20, np.float32), 8000)
-    for rng in (None, np.random.default_rng(0)):
-        example = LoadSpeech(extractor, TOKENS, AUGMENT)(Item("a", str(tmp_path / "a.wav"), 0.0, 0.0025, "la"), rng)
-        assert example.frames_TF.shape == (1, 20)
-        assert not example.frames_TF.any()
-
-
-def test_it_travels_to_workers(extractor, items) -> None:
-    load, item = LoadSpeech(extractor, TOKENS, AUGMENT, cache_mb=1), items["train"][0]
-    expected = load(item, np.random.default_rng(0)).frames_TF
-    there = pickle.loads(pickle.dumps(load))
-    np.testing.assert_array_equal(there(item, np.random.default_rng(0)).frames_TF, expected)
-
-
-def test_statistics_are_those_of_all_frames(items) -> None:
-    config = FeatureConfig(fbank=FbankConfig(rate=8000, bins=10))
-    made = make_extractor(config, items["train"], seed=0)
-    raw = np.concatenate([FeatureExtractor(config).raw(audio.read(item.path)[0]) for item in items["train"]])
-    np.testing.assert_allclose(made.mean, raw.astype(np.float64).mean(0), rtol=1e-5)
-    np.testing.assert_allclose(made.std, raw.astype(np.float64).std(0), rtol=1e-5)
-    running = make_extractor(replace(config, normalization="running"), [], seed=0)
-    assert running.mean is None
-
-
-def test_statistics_of_many_are_those_of_a_drawn_part(items, monkeypatch) -> None:
-    monkeypatch.setattr(asr.train, "STATISTICS_ITEMS", 5)
-    config = FeatureConfig(fbank=FbankConfig(rate=8000, bins=10))
-    means = [make_extractor(config, items["train"], seed=seed).mean for seed in (0, 0, 1)]
-    np.testing.assert_array_equal(means[0], means[1])
-    assert not np.array_equal(means[0], means[2])
-
-
 # --- again, resumed, other settings -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_resumed_it_is_the_same_model_to_the_bit(workers: int, items, short, tmp_path: Path, monkeypatch) -> None:
+def test_resumed_it_is_the_same_model_to_the_bit(
+    augment, workers: int, items, short, tmp_path: Path, monkeypatch
+) -> None:
     """With everything that draws: augmentation, dropout, averaging."""
     config = replace(
         short,
-        augment=AUGMENT,
+        augment=augment,
         encoder=replace(short.encoder, layers=2, hidden_size=8, dropout=0.3),
         loop=replace(short.loop, epochs=3, workers=workers, average=0.9),
     )
@@ -441,66 +318,3 @@ def test_starting_from_a_model_with_damaged_weights(tone_model: Path, items, sho
     (broken / models.SUMS).unlink()
     with pytest.raises(ModelError, match=r"broken: weights\.safetensors is damaged"):
         train(short, **parts(items), out=tmp_path / "out", start_from=models.load(broken))
-
-
-# --- as programs ------------------------------------------------------------------------------------------------------
-
-SETTINGS = [
-    "--features.fbank.rate=8000",
-    "--features.fbank.bins=20",
-    "--tokens.unit=word",
-    "--encoder.layers=1",
-    "--encoder.hidden_size=16",
-    "--optimizer.learning_rate=0.02",
-    "--loop.batch_frames=800",
-    "--loop.threads=1",
-    "--loop.average=0.9",
-]
-
-
-def command(tones: Path, out: Path, *arguments: str) -> list[str]:
-    data = [tones / "train", "--dev", tones / "dev", "--out", out]
-    return [sys.executable, "-m", "asr", "train", *map(str, data), *SETTINGS, *arguments]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="sends the signal of Ctrl-C to a group of processes")
-def test_ctrl_c_leaves_a_run_that_goes_on(tones: Path, tmp_path: Path) -> None:
-    subprocess.run(command(tones, tmp_path / "whole", "--loop.epochs=6"), check=True, capture_output=True)
-    with subprocess.Popen(
-        command(tones, tmp_path / "stopped", "--loop.epochs=6"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as running:
-        for line in running.stdout:
-            if line.startswith("interval   2"):
-                # As a terminal does: to the workers too.
-                os.killpg(running.pid, signal.SIGINT)
-                break
-        said = running.stderr.read()
-    assert running.returncode == 130
-    # The fixture's speakers stand on both sides, which is said first.
-    warning, stopped = said.strip().splitlines()
-    assert "speakers are in both DATA and --dev" in warning
-    assert stopped == "asr: stopped"
-    assert not (tmp_path / "stopped" / "model").exists()
-    ended = subprocess.run(command(tones, tmp_path / "stopped", "--loop.epochs=6"), capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    assert "going on from" in ended.stdout
-    for name in (models.WEIGHTS, models.GRAPH, models.LABELS, models.CONFIG):
-        assert (tmp_path / "stopped/model" / name).read_bytes() == (tmp_path / "whole/model" / name).read_bytes()
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_model(tones: Path, tmp_path: Path) -> None:
-    """On the CPU, where gloo joins them."""
-    two = ["--loop.devices=2", "--loop.strategy=ddp", "--loop.epochs=25", "--loop.workers=0", "--loop.batch_frames=500"]
-    ended = subprocess.run(command(tones, tmp_path, *two), capture_output=True, text=True, timeout=200)
-    assert ended.returncode == 0, ended.stderr
-    log = (tmp_path / "run" / "train.log").read_text()
-    assert [int(number) for number in re.findall(r"interval +(\d+)", log)] == list(range(1, 26))
-    assert float(re.findall(r"dev error (\S+) %", log)[-1]) < 30
-    assert Recognizer.open(tmp_path / "model").model.labels == (BLANK, "la", "mi", "so")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "run", "settings.yaml"]

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from asr.sources import expand
 from asr.workers import Outcome, WorkerError, attempt
 from features import audio
 
+called = runpy.run_path(str(Path(__file__).resolve().parents[1] / "command_line.py"))["calling"](main, "transcribe")
+
 DEMO = Path(asr.__file__).parent / "demo" / "digits.flac"
 TEXT = "three one four one five nine two six"
 needs_limits = pytest.mark.skipif(sys.platform == "win32", reason="no limits of this kind there")
@@ -31,13 +34,7 @@ needs_limits = pytest.mark.skipif(sys.platform == "win32", reason="no limits of 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, list[str]]:
     """Exit code, standard output, lines on standard error."""
-    capsys.readouterr()
-    try:
-        code = main(["transcribe", *map(str, arguments)])
-    except SystemExit as ended:  # how argparse ends
-        code = ended.code
-    out, err = capsys.readouterr()
-    assert "Traceback" not in out + err
+    code, out, err = called(capsys, *arguments)
     return code, out, err.splitlines()
 
 

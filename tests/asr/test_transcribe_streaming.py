@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import time
 from pathlib import Path
@@ -17,17 +18,9 @@ from asr.transcript import Transcript
 from features import audio
 from inference.endpoint import EndpointRules
 
+call = runpy.run_path(str(Path(__file__).resolve().parents[1] / "command_line.py"))["calling"](main, "transcribe")
+
 DEMO = Path(__file__).resolve().parents[2] / "asr" / "demo" / "digits.flac"
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit code, standard output, standard error."""
-    try:
-        code = main(["transcribe", *map(str, arguments)])
-    except SystemExit as ended:  # how argparse ends
-        code = ended.code
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 def streamed(source: object, **settings) -> Transcript:

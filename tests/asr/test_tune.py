@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr import language_models
 from asr.cli import main
+from asr.language import models as language_models
 from asr.recognizer import Recognizer
 from asr.search import Search, SearchConfig
 from asr.tune import moves, pattern_search, report, score, tune
@@ -67,7 +67,7 @@ def unsure(scores_TV: np.ndarray) -> np.ndarray:
 
 def test_a_language_model_that_misleads_loses_its_weight(models) -> None:
     recognizer, scored, lm = models
-    start = SearchConfig(lm=lm, lm_weight=3.0, word_bonus=0.0)
+    start = SearchConfig(lm=lm, lm_weight=3.0, word_bonus=0.0, beam=4)
     before = report(recognizer, scored, Search(recognizer.tokens, start)).words.errors
     tried = []
     found = tune(
@@ -161,7 +161,7 @@ def test_a_weight_does_not_become_negative(models) -> None:
     recognizer, scored, lm = models
     for models_given in (lm, {lm: 0.0}):
         tried = []
-        config = SearchConfig(lm=models_given, lm_weight=0.0, word_bonus=0.0)
+        config = SearchConfig(lm=models_given, lm_weight=0.0, word_bonus=0.0, beam=4)
         tune(
             recognizer,
             scored,

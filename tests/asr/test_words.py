@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.calibration import Calibration, Isotonic, Logistic, Times, evidence
+from asr.confidence.calibration import Calibration, Isotonic, Logistic, Times, evidence
 from asr.recognizer import Recognizer
 from asr.stream import SpeechSession
 from asr.tokens import SPACE, Tokens

@@ -1,97 +1,27 @@
-"""Fbank and Mfcc beside torchaudio's Kaldi port, kaldi-native-fbank and librosa; a stream beside the whole."""
+"""Fbank and Mfcc beside torchaudio's Kaldi port, kaldi-native-fbank and librosa."""
 
 from __future__ import annotations
 
+import runpy
 import tracemalloc
-from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import kaldi_native_fbank
 import librosa
 import numpy as np
 import pytest
 import soundfile
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torchaudio.compliance import kaldi as torch_kaldi
 
 from features.filterbank import Fbank, FbankConfig, Mfcc, MfccConfig
 from features.framing import TILE_ROWS
 from features.mel import cosine_transform, hz_to_mel, mel_filters, mel_to_hz
 
+describe, make, native_frames, signal, torchaudio_frames = itemgetter(
+    "describe", "make", "native_frames", "signal", "torchaudio_frames"
+)(runpy.run_path(str(Path(__file__).with_name("kaldi_frames.py"))))
+
 LOG_FLOOR = np.log(2.0**-23)
-Feature = Fbank | Mfcc
-
-
-def signal(samples: int, *, rate: int = 16000, seed: int = 0) -> np.ndarray:
-    """Noise whose level comes and goes, with a tone and an offset: every bin has energy, no two frames are alike."""
-    draw = np.random.default_rng(seed)
-    time = np.arange(samples) / rate
-    level = 0.05 + 0.04 * np.sin(2 * np.pi * 3.0 * time)
-    tone = 0.1 * np.sin(2 * np.pi * (200.0 + 300.0 * time) * time)
-    return (level * draw.standard_normal(samples) + tone + 0.01).astype(np.float32)
-
-
-def torchaudio_frames(samples_S: np.ndarray, config: FbankConfig | MfccConfig) -> np.ndarray:
-    options: dict[str, Any] = {
-        "sample_frequency": float(config.rate),
-        "frame_length": config.window_ms,
-        "frame_shift": config.shift_ms,
-        "window_type": config.window,
-        "preemphasis_coefficient": config.preemphasis,
-        "remove_dc_offset": config.remove_dc,
-        "snip_edges": config.snip_edges,
-        "round_to_power_of_two": config.round_to_power_of_two,
-        "raw_energy": config.raw_energy,
-        "energy_floor": config.energy_floor,
-        "num_mel_bins": config.bins,
-        "low_freq": config.low_hz,
-        "high_freq": config.high_hz,
-        "use_energy": config.use_energy,
-        "dither": 0.0,
-    }
-    compute: Callable[..., torch.Tensor] = torch_kaldi.fbank
-    if isinstance(config, MfccConfig):
-        compute = torch_kaldi.mfcc
-        options |= {"num_ceps": config.ceps, "cepstral_lifter": config.lifter}
-    return compute(torch.from_numpy(samples_S)[None] * 32768.0, **options).numpy()
-
-
-def native_frames(samples_S: np.ndarray, config: FbankConfig | MfccConfig) -> np.ndarray:
-    is_mfcc = isinstance(config, MfccConfig)
-    options = kaldi_native_fbank.MfccOptions() if is_mfcc else kaldi_native_fbank.FbankOptions()
-    frame = options.frame_opts
-    frame.samp_freq = config.rate
-    frame.frame_length_ms = config.window_ms
-    frame.frame_shift_ms = config.shift_ms
-    frame.window_type = config.window
-    frame.preemph_coeff = config.preemphasis
-    frame.remove_dc_offset = config.remove_dc
-    frame.snip_edges = config.snip_edges
-    frame.round_to_power_of_two = config.round_to_power_of_two
-    frame.dither = 0.0
-    options.mel_opts.num_bins = config.bins
-    options.mel_opts.low_freq = config.low_hz
-    options.mel_opts.high_freq = config.high_hz
-    options.use_energy = config.use_energy
-    options.raw_energy = config.raw_energy
-    options.energy_floor = config.energy_floor
-    if isinstance(config, MfccConfig):
-        options.num_ceps = config.ceps
-        options.cepstral_lifter = config.lifter
-    online = (kaldi_native_fbank.OnlineMfcc if is_mfcc else kaldi_native_fbank.OnlineFbank)(options)
-    online.accept_waveform(config.rate, samples_S * np.float32(32768.0))
-    online.input_finished()
-    frames = [online.get_frame(t) for t in range(online.num_frames_ready)]
-    return np.stack(frames) if frames else np.empty((0, online.dim), dtype=np.float32)
-
-
-def make(config: FbankConfig | MfccConfig) -> Feature:
-    return Mfcc(config) if isinstance(config, MfccConfig) else Fbank(config)
-
-
 FBANKS = [
     FbankConfig(),
     FbankConfig(bins=23),
@@ -114,12 +44,6 @@ MFCCS = [
     MfccConfig(rate=8000, ceps=20, lifter=0.0, snip_edges=False),
     MfccConfig(bins=40, ceps=40, window="hamming", raw_energy=False),
 ]
-
-
-def describe(config: object) -> str:
-    default = type(config)()
-    changed = {key: value for key, value in vars(config).items() if value != getattr(default, key)}
-    return ",".join([type(config).__name__, *(f"{key}={value}" for key, value in changed.items())])
 
 
 @pytest.mark.parametrize("config", FBANKS + MFCCS, ids=describe)
@@ -224,91 +148,6 @@ def test_neighbouring_triangles_sum_to_one() -> None:
     filters_KN = mel_filters(rate=16000, fft_size=512, bins=40, low_hz=20.0, high_hz=8000.0)
     first, last = (np.flatnonzero(filters_KN[:, n] == filters_KN[:, n].max())[0] for n in (0, 39))
     np.testing.assert_allclose(filters_KN[first + 1 : last].sum(axis=1), 1.0, atol=1e-5)
-
-
-# A stream beside the whole.
-
-SMALL = [
-    FbankConfig(rate=8000, bins=23),
-    FbankConfig(rate=8000, bins=23, snip_edges=False, use_energy=True),
-    FbankConfig(rate=8000, bins=40, dither=1.0, seed=3),
-    FbankConfig(rate=8000, bins=23, dither=1.0, snip_edges=False, raw_energy=False, use_energy=True),
-    FbankConfig(rate=8000, bins=15, window_ms=10.0, shift_ms=25.0),
-    FbankConfig(rate=8000, bins=15, window_ms=10.0, shift_ms=25.0, snip_edges=False),
-    FbankConfig(rate=8000, bins=23, window_ms=25.0, shift_ms=1.0, snip_edges=False),
-    MfccConfig(rate=8000),
-    MfccConfig(rate=8000, dither=0.5, snip_edges=False, use_energy=False),
-]
-
-
-def streamed(feature: Feature, samples_S: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-    """Pushes blocks of these sizes, over and over, and flushes."""
-    stream = feature.stream()
-    pieces = []
-    position = block = 0
-    while position < len(samples_S):
-        size = sizes[block % len(sizes)]
-        pieces.append(stream.push(samples_S[position : position + size]))
-        position += size
-        block += 1
-    pieces.append(stream.flush())
-    return np.concatenate(pieces)
-
-
-@pytest.mark.parametrize("config", SMALL, ids=describe)
-@settings(max_examples=25, deadline=None)
-@given(samples=st.integers(0, 9000), sizes=st.lists(st.integers(1, 3000) | st.integers(1, 200), min_size=1, max_size=8))
-def test_stream_equals_the_whole_bit_for_bit(config: FbankConfig | MfccConfig, samples: int, sizes: list[int]) -> None:
-    feature = make(config)
-    samples_S = signal(samples, rate=config.rate, seed=samples)
-    whole = feature(samples_S)
-    assert whole.shape == (feature.num_frames(samples), feature.num_features)
-    np.testing.assert_array_equal(streamed(feature, samples_S, sizes), whole, strict=True)
-
-
-@pytest.mark.parametrize("config", SMALL, ids=describe)
-def test_stream_sample_by_sample(config: FbankConfig | MfccConfig) -> None:
-    feature = make(config)
-    samples_S = signal(1500, rate=config.rate)
-    np.testing.assert_array_equal(streamed(feature, samples_S, [1]), feature(samples_S), strict=True)
-
-
-@pytest.mark.parametrize("rows", [1, 2, 3, 5, 7, TILE_ROWS - 1, TILE_ROWS, TILE_ROWS + 1, 2 * TILE_ROWS + 3])
-def test_any_number_of_rows_at_any_place_of_a_tile(rows: int) -> None:
-    feature = Fbank(FbankConfig())
-    samples_S = signal(160 * (3 * TILE_ROWS + 5) + 400)
-    np.testing.assert_array_equal(streamed(feature, samples_S, [160 * rows]), feature(samples_S), strict=True)
-
-
-@pytest.mark.parametrize("snip_edges", [True, False])
-def test_stream_of_real_speech(shared_data: Path, snip_edges: bool) -> None:
-    file = sorted((shared_data / "ljspeech-part" / "wavs").glob("*.opus"))[0]
-    samples_S, rate = soundfile.read(file, dtype="float32")
-    for feature in (
-        Fbank(FbankConfig(rate=rate, snip_edges=snip_edges)),
-        Mfcc(MfccConfig(rate=rate, snip_edges=snip_edges)),
-    ):
-        whole = feature(samples_S)
-        for sizes in ([160], [1600], [333, 7, 5000], [40_000]):
-            np.testing.assert_array_equal(streamed(feature, samples_S, sizes), whole, strict=True)
-
-
-@pytest.mark.parametrize("config", SMALL, ids=describe)
-def test_a_flushed_stream_is_fresh(config: FbankConfig | MfccConfig) -> None:
-    feature = make(config)
-    stream = feature.stream()
-    for samples in (777, 0, 3000):
-        samples_S = signal(samples, seed=samples)
-        again = np.concatenate((stream.push(samples_S), stream.flush()))
-        np.testing.assert_array_equal(again, feature(samples_S), strict=True)
-
-
-def test_frames_come_as_soon_as_their_window_is_complete() -> None:
-    stream = Fbank(FbankConfig()).stream()
-    assert len(stream.push(np.zeros(399, dtype=np.float32))) == 0
-    assert len(stream.push(np.zeros(1, dtype=np.float32))) == 1
-    assert len(stream.push(np.zeros(159, dtype=np.float32))) == 0
-    assert len(stream.push(np.zeros(161, dtype=np.float32))) == 2
 
 
 # Lengths, dither, bad input.

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from features.landmarker_models import HAND as HAND_MODEL
 from features.landmarker_models import POSE as POSE_MODEL
-from features.landmarker_models import ensure
 from features.landmarks import BODY, HAND, LEFT_HAND, PERSON, RIGHT_HAND, LandmarkError, Landmarks, joined
-from features.mediapipe_tasks import DEBIAN_PACKAGES, SYSTEM_LIBRARIES, mediapipe, missing_packages, why_no_library
 from features.video import Frame, Video, open_video
 
 pytest.importorskip("mediapipe")
@@ -27,17 +21,7 @@ BLACK = np.zeros((48, 64, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def models() -> Path:
-    try:
-        return ensure()
-    except LandmarkError as error:
-        if "cannot be fetched" not in str(error):
-            raise
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def shared_landmarker(models):
+def shared_landmarker(landmarker_models):
     with Landmarker() as landmarker:
         yield landmarker
 
@@ -47,17 +31,6 @@ def landmarker(shared_landmarker):
     shared_landmarker.reset()
     shared_landmarker.mirrored = False
     return shared_landmarker
-
-
-@pytest.fixture(scope="module")
-def clips(shared_data):
-    """Frames of a clip: (name, first, last)."""
-
-    def frames(name: str, first: int, last: int) -> list[Frame]:
-        with open_video(shared_data / "video" / f"{name}.mp4") as video:
-            return list(itertools.islice(video, first, last))
-
-    return frames
 
 
 def seen(landmarks: Landmarks, points: tuple[str, ...]) -> list[bool]:
@@ -81,8 +54,8 @@ def test_points_are_those_of_the_names() -> None:
     assert [HandLandmark(k).name.lower().replace("_finger", "") for k in range(21)] == list(HAND)
 
 
-def test_a_person_raising_her_right_hand(landmarker, clips) -> None:
-    frames = clips("sign", 0, 34)
+def test_a_person_raising_her_right_hand(landmarker, clip_frames) -> None:
+    frames = clip_frames("sign", 0, 34)
     found = joined([landmarker(frame) for frame in frames])
     assert (found.points, found.size, found.mirrored) == (PERSON, (540, 720), False)
     np.testing.assert_array_equal(found.time_T, [time for _, time in frames])
@@ -109,27 +82,11 @@ def test_a_person_raising_her_right_hand(landmarker, clips) -> None:
     assert (last.select(RIGHT_HAND).presence_TK > 0.5).all()
 
 
-@pytest.fixture(scope="module")
-def short(clips, tmp_path_factory) -> Path:
-    """Six frames of a clip, in all of which there is somebody with a raised hand, as a file."""
-    av = pytest.importorskip("av")
-    frames = clips("gesture", 36, 42)
-    path = tmp_path_factory.mktemp("short") / "short.mkv"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.height, stream.width, _ = frames[0].image_HWC.shape
-        stream.pix_fmt = "yuv420p"
-        for image_HWC, _ in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image_HWC, format="rgb24")))
-        container.mux(stream.encode())
-    return path
-
-
-def test_the_file_as_a_whole_is_its_frames(landmarker, short, tmp_path) -> None:
+def test_the_file_as_a_whole_is_its_frames(landmarker, short_clip, tmp_path) -> None:
     done: list[float] = []
-    whole = find_landmarks(short, landmarker=landmarker, progress=done.append)
+    whole = find_landmarks(short_clip, landmarker=landmarker, progress=done.append)
     landmarker.reset()
-    with open_video(short) as video:
+    with open_video(short_clip) as video:
         parts = joined([landmarker(frame) for frame in video])
     for name in ("coordinates_TKC", "presence_TK", "time_T"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
@@ -138,14 +95,14 @@ def test_the_file_as_a_whole_is_its_frames(landmarker, short, tmp_path) -> None:
     assert (len(whole), whole.size) == (6, (1280, 720))
     assert any(seen(whole, RIGHT_HAND))
     # Another landmarker, an opened video, and one that has been read already.
-    with open_video(short) as video:
+    with open_video(short_clip) as video:
         again = find_landmarks(video)
         np.testing.assert_array_equal(again.coordinates_TKC, whole.coordinates_TKC)
         with pytest.raises(LandmarkError, match="no frame is left of it: open it anew"):
             find_landmarks(video, landmarker=landmarker)
     # Cut short: what is there, and a word about it.
     cut = tmp_path / "cut.mkv"
-    content = short.read_bytes()
+    content = short_clip.read_bytes()
     cut.write_bytes(content[: round(0.7 * len(content))])
     with pytest.warns(VideoWarning, match=r"cut\.mkv: is cut short, and ends after 0\.\d s: copy or record it again"):
         some = find_landmarks(cut, landmarker=landmarker)
@@ -153,8 +110,8 @@ def test_the_file_as_a_whole_is_its_frames(landmarker, short, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("name", "first", "last"), [("sign", 28, 40), ("gesture", 30, 40)])
-def test_a_mirrored_clip_gives_the_same_person(landmarker, clips, name, first, last) -> None:
-    frames = clips(name, first, last)
+def test_a_mirrored_clip_gives_the_same_person(landmarker, clip_frames, name, first, last) -> None:
+    frames = clip_frames(name, first, last)
     straight = joined([landmarker(frame) for frame in frames])
     landmarker.reset()
     landmarker.mirrored = True
@@ -176,8 +133,8 @@ def test_a_mirrored_clip_gives_the_same_person(landmarker, clips, name, first, l
     assert np.median(wrong[:, : len(BODY)][sure[:, : len(BODY)]]) > 2 * np.median(distances)
 
 
-def test_of_two_people_one_is_followed(landmarker, clips) -> None:
-    one, other = clips("gesture", 30, 46), clips("sign", 26, 42)
+def test_of_two_people_one_is_followed(landmarker, clip_frames) -> None:
+    one, other = clip_frames("gesture", 30, 46), clip_frames("sign", 26, 42)
     both = [Frame(np.concatenate([a, b], axis=1), time) for (a, time), (b, _) in zip(one, other, strict=True)]
     found = joined([landmarker(frame) for frame in both])
     noses = found.select(["nose"]).coordinates_TKC[:, 0, 0]
@@ -265,14 +222,14 @@ def test_nobody_is_there(landmarker) -> None:
         assert np.isnan(found.coordinates_TKC).all()
 
 
-def test_one_frame_alone(landmarker, clips) -> None:
-    (frame,) = clips("gesture", 38, 39)
+def test_one_frame_alone(landmarker, clip_frames) -> None:
+    (frame,) = clip_frames("gesture", 38, 39)
     found = landmarker(frame)
     assert all(seen(found, BODY) + seen(found, RIGHT_HAND))
 
 
-def test_she_comes_and_goes(landmarker, clips) -> None:
-    frames = clips("gesture", 36, 42)
+def test_she_comes_and_goes(landmarker, clip_frames) -> None:
+    frames = clip_frames("gesture", 36, 42)
     there = [True, True, False, False, True, True]
     found = joined(
         [
@@ -284,8 +241,8 @@ def test_she_comes_and_goes(landmarker, clips) -> None:
     assert seen(found, RIGHT_HAND) == there
 
 
-def test_images_may_change_their_size(landmarker, clips) -> None:
-    frames = clips("gesture", 36, 42)
+def test_images_may_change_their_size(landmarker, clip_frames) -> None:
+    frames = clip_frames("gesture", 36, 42)
     images = [image[::2, ::2] if k % 2 else image for k, (image, _) in enumerate(frames)]
     found = [landmarker(Frame(image, time)) for image, (_, time) in zip(images, frames, strict=True)]
     assert [one.size for one in found] == [(1280, 720), (640, 360)] * 3
@@ -293,8 +250,8 @@ def test_images_may_change_their_size(landmarker, clips) -> None:
     assert np.abs(noses[1::2] * 2 - noses[::2]).max() < 120
 
 
-def test_a_file_may_change_the_size_of_its_images(landmarker, clips) -> None:
-    frames = clips("gesture", 36, 40)
+def test_a_file_may_change_the_size_of_its_images(landmarker, clip_frames) -> None:
+    frames = clip_frames("gesture", 36, 40)
 
     class Changing:
         name, size, rate, duration, truncated, skipped = "a.webm", (1280, 720), 25.0, None, False, 0
@@ -311,8 +268,8 @@ def test_a_file_may_change_the_size_of_its_images(landmarker, clips) -> None:
     assert np.ptp(found.select(["nose"]).coordinates_TKC[:, 0, :2], axis=0).max() < 120
 
 
-def test_times_may_stand_still_or_go_back(landmarker, clips) -> None:
-    frames = clips("gesture", 36, 40)
+def test_times_may_stand_still_or_go_back(landmarker, clip_frames) -> None:
+    frames = clip_frames("gesture", 36, 40)
     times = [5.0, 5.0, 5.0001, 0.0, 0.04, 1e6, 0.04, -3.0]
     for (image_HWC, _), time in zip(itertools.cycle(frames), times, strict=False):
         found = landmarker(Frame(image_HWC, time))
@@ -320,8 +277,8 @@ def test_times_may_stand_still_or_go_back(landmarker, clips) -> None:
         assert all(seen(found, BODY))
 
 
-def test_after_a_reset_nothing_is_left(landmarker, clips) -> None:
-    frames = clips("sign", 28, 32)
+def test_after_a_reset_nothing_is_left(landmarker, clip_frames) -> None:
+    frames = clip_frames("sign", 28, 32)
     first = joined([landmarker(frame) for frame in frames])
     landmarker.reset()
     again = joined([landmarker(frame) for frame in frames])
@@ -329,8 +286,8 @@ def test_after_a_reset_nothing_is_left(landmarker, clips) -> None:
     np.testing.assert_array_equal(first.presence_TK, again.presence_TK)
 
 
-def test_images_in_any_memory(landmarker, clips) -> None:
-    (frame,) = clips("sign", 30, 31)
+def test_images_in_any_memory(landmarker, clip_frames) -> None:
+    (frame,) = clip_frames("sign", 30, 31)
     expected = landmarker(frame)
     wide = np.zeros((720, 576, 3), np.uint8)
     wide[:, :540] = frame.image_HWC
@@ -340,14 +297,14 @@ def test_images_in_any_memory(landmarker, clips) -> None:
     )
 
 
-def test_mistakes(landmarker, models, tmp_path) -> None:
+def test_mistakes(landmarker, landmarker_models, tmp_path) -> None:
     for image in (BLACK[..., 0], BLACK.astype(np.float32), BLACK[..., :2], BLACK[:0]):
         with pytest.raises(LandmarkError, match=r"is not \(H, W, 3\) of uint8"):
             landmarker(Frame(image, 0.0))
     import shutil
     import zipfile
 
-    shutil.copy(models / HAND_MODEL, tmp_path)
+    shutil.copy(landmarker_models / HAND_MODEL, tmp_path)
     with zipfile.ZipFile(tmp_path / POSE_MODEL, "w") as archive:
         for part in ("pose_detector.tflite", "pose_landmarks_detector.tflite"):
             archive.writestr(part, b"no network")
@@ -360,137 +317,3 @@ def test_mistakes(landmarker, models, tmp_path) -> None:
     closed.close()
     with pytest.raises(LandmarkError, match="is closed: make another one"):
         closed(Frame(BLACK, 0.0))
-
-
-# ---------------------------------------------------------------- the network, the terminal, and what must be installed
-
-# From here on the kernel kills the process, and all of its threads, for asking for an internet socket.
-GUARD = """if True:
-    import ctypes, platform, struct
-    arch, socket_call = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}[platform.machine()]
-    KILL, ALLOW, LOAD, EQUAL, RETURN = 0x80000000, 0x7FFF0000, 0x20, 0x15, 0x06
-    rules = [
-        (LOAD, 0, 0, 4), (EQUAL, 0, 5, arch),
-        (LOAD, 0, 0, 0), (EQUAL, 0, 4, socket_call),
-        (LOAD, 0, 0, 16), (EQUAL, 1, 0, 2), (EQUAL, 0, 1, 10),
-        (RETURN, 0, 0, KILL), (RETURN, 0, 0, ALLOW),
-    ]
-    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *rule) for rule in rules))
-    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(rules), ctypes.addressof(code)))
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.prctl(38, 1, 0, 0, 0) == 0, "PR_SET_NO_NEW_PRIVS"
-    if libc.prctl(22, 2, program, 0, 0) != 0:
-        print("no seccomp", ctypes.get_errno())
-        raise SystemExit
-"""
-
-
-def guarded(program: str, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-P", "-c", f"{GUARD}\n{program}", *arguments]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=250)
-    if ran.stdout.startswith("no seccomp"):
-        pytest.skip(f"this system does not let a process guard itself: {ran.stdout.strip()}")
-    return ran
-
-
-only_linux = pytest.mark.skipif(sys.platform != "linux", reason="the guard is one of Linux")
-
-
-@only_linux
-@pytest.mark.parametrize(
-    "program",
-    [
-        "import socket; socket.create_connection(('127.0.0.1', 9))",
-        "import threading; t = threading.Thread(target=libc.socket, args=(10, 2, 0)); t.start(); t.join()",  # from C
-        "import socket; socket.getaddrinfo('example.invalid', 80)",
-    ],
-)
-def test_the_guard_catches_who_connects(program) -> None:
-    assert guarded(program).returncode == -signal.SIGSYS
-    assert guarded("import socket; socket.socketpair(); print('local')").stdout == "local\n"
-
-
-@only_linux
-def test_recognising_a_video_opens_no_connection_and_prints_nothing(models, short) -> None:
-    program = (
-        "import sys; from features.landmarker import find_landmarks; found = find_landmarks(sys.argv[1]); "
-        "print(len(found), (found.presence_TK > 0).any(axis=1).sum())"
-    )
-    ran = guarded(program, str(short))
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "6 6\n", "")
-
-
-def test_mediapipe_leaves_the_sound_alone(models) -> None:
-    pytest.importorskip("sounddevice")
-    assert ask("Landmarker().close(); print('sounddevice' in sys.modules); import sounddevice; exit()") == "False\n"
-
-
-def ask(program: str, *arguments: str) -> str:
-    """What comes of making a landmarker after this; a LandmarkError is printed."""
-    program = (
-        f"import sys\nfrom features.landmarker import Landmarker, LandmarkError\n{program}\n"
-        "try: Landmarker()\nexcept LandmarkError as error: print(error)"
-    )
-    ran = subprocess.run([sys.executable, "-P", "-c", program, *arguments], capture_output=True, text=True, timeout=250)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout
-
-
-def test_a_landmarker_that_nobody_closes(models) -> None:
-    program = (
-        "import numpy as np; from features.video import Frame; kept = Landmarker(); "
-        "kept(Frame(np.zeros((9, 9, 3), np.uint8), 0.0)); kept.reset()"
-    )
-    assert ask(program) == ""
-
-
-@pytest.mark.parametrize(
-    ("version", "why"),
-    [
-        ("0.10.34", "reports usage to a server"),
-        ("0.11.0", "reports usage to a server"),
-        ("1.0", "reports usage to a server"),
-        ("0.10.29", "is too old"),
-        ("0.10.9", "is too old"),
-    ],
-)
-def test_only_known_releases_of_mediapipe_are_used(tmp_path, monkeypatch, version, why) -> None:
-    assert mediapipe().__version__ in ("0.10.30", "0.10.31", "0.10.32", "0.10.33")
-    info = tmp_path / f"mediapipe-{version}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: mediapipe\nVersion: {version}\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(LandmarkError) as raised:
-        Landmarker()
-    install = "install 0.10.30 to 0.10.33 instead: pip install 'saywave[video]'"
-    assert str(raised.value) == f"MediaPipe {version} {why}: {install}"
-
-
-def test_without_mediapipe() -> None:
-    said = "landmarks of videos need the package MediaPipe: pip install 'saywave[video]'\n"
-    assert ask("import importlib.metadata; sys.path.clear()") == said
-    assert "the package mediapipe is missing: pip install" in ask("sys.modules['mediapipe'] = None")
-    assert ask("print({'mediapipe', 'cv2', 'av'} & set(sys.modules)); sys.path.clear()") == f"set()\n{said}"
-
-
-@pytest.mark.parametrize("library", [library for library, _ in SYSTEM_LIBRARIES])
-def test_a_system_library_is_missing(library) -> None:
-    error = OSError(f"{library}: cannot open shared object file: No such file or directory")
-    said = why_no_library(error, "MediaPipe 0.10.33 cannot be loaded")
-    packages = " ".join(missing_packages() or DEBIAN_PACKAGES)
-    advice = f"on Debian and Ubuntu, apt-get install {packages}"
-    assert said == f"MediaPipe 0.10.33 cannot be loaded: the system has no {library}: {advice}"
-    assert dict(SYSTEM_LIBRARIES)[library] in DEBIAN_PACKAGES
-
-
-@only_linux
-def test_the_system_libraries_are_those_that_are_linked() -> None:
-    cv2 = pytest.importorskip("cv2")
-    module = mediapipe()
-    if module.__version__ != "0.10.33":
-        pytest.skip("earlier releases need fewer")
-    library = Path(module.__file__).parent / "tasks" / "c" / "libmediapipe.so"
-    places = (library, Path(cv2.__file__).parent / "cv2.abi3.so")
-    linked = "".join(subprocess.run(["ldd", str(place)], capture_output=True, text=True).stdout for place in places)
-    assert [name for name, _ in SYSTEM_LIBRARIES if name not in linked] == []
-    assert missing_packages() == ()

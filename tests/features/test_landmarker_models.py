@@ -36,16 +36,6 @@ ENSURE = """if True:
 OFFLINE = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
 
 
-@pytest.fixture(scope="session")
-def models() -> Path:
-    try:
-        return ensure()
-    except LandmarkError as error:
-        if "cannot be fetched" not in str(error):
-            raise
-        pytest.skip(str(error))
-
-
 def run(cache: Path, *, before: str = "", limit: int | None = None, **env: str) -> str:
     """What `ensure` says in another process."""
     ran = subprocess.run(
@@ -74,15 +64,15 @@ def sums(folder: Path) -> dict[str, str]:
 # ---------------------------------------------------------------- made from the wheel
 
 
-def test_they_are_made_again_when_damaged(tmp_path, models) -> None:
+def test_they_are_made_again_when_damaged(tmp_path, landmarker_models) -> None:
     # Made with: python -c 'from features.landmarker_models import ensure; print(ensure())'; sha256sum
     expected = {
         HAND: "d4263399c5640ecb4b27e7804ac4d811bf5ee33b1443d978c5b3b1678fee69fd",
         POSE: "961b24ea720917ada4405d792c17744bd8c6a6c7f1fd32310c0ded5d9eaf0869",
     }
-    assert sums(models) == expected
+    assert sums(landmarker_models) == expected
     folder = tmp_path / "saywave" / "landmarkers"
-    shutil.copytree(models, folder)
+    shutil.copytree(landmarker_models, folder)
     assert run(tmp_path, **OFFLINE) == "there"
     (folder / HAND).write_bytes((folder / HAND).read_bytes()[:-1])
     assert run(tmp_path, **OFFLINE).startswith("the landmark models cannot be fetched: ")
@@ -92,12 +82,12 @@ def test_they_are_made_again_when_damaged(tmp_path, models) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_at_once(tmp_path, models) -> None:
+def test_two_processes_at_once(tmp_path, landmarker_models) -> None:
     env = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
     both = [subprocess.Popen([sys.executable, "-P", "-c", ENSURE], env=env, stdout=subprocess.PIPE) for _ in range(2)]
     assert [process.communicate()[0] for process in both] == [b"made\n"] * 2
     assert only_models(tmp_path)
-    assert sums(tmp_path / "saywave" / "landmarkers") == sums(models)
+    assert sums(tmp_path / "saywave" / "landmarkers") == sums(landmarker_models)
 
 
 def test_without_an_index(tmp_path) -> None:
@@ -130,7 +120,7 @@ def test_another_wheel_of_the_name_is_refused(tmp_path) -> None:
     assert list((tmp_path / "saywave" / "landmarkers").iterdir()) == []
 
 
-def test_no_room_and_no_folder(tmp_path, models) -> None:
+def test_no_room_and_no_folder(tmp_path, landmarker_models) -> None:
     said = run(tmp_path, limit=1_000_000)
     assert said.startswith(f"{tmp_path}/saywave/landmarkers: the landmark models cannot be written: there is no room")
     assert "let XDG_CACHE_HOME name a folder elsewhere" in said
@@ -176,8 +166,8 @@ def test_the_bar_is_for_terminals(capsys) -> None:
 # ---------------------------------------------------------------- a folder that is given
 
 
-def test_a_given_folder(tmp_path, models) -> None:
-    assert ensure(models) == models
+def test_a_given_folder(tmp_path, landmarker_models) -> None:
+    assert ensure(landmarker_models) == landmarker_models
     advice = "put MediaPipe's official file of this name there, or leave out --landmarker-models"
 
     def refused(said: str) -> None:
@@ -186,13 +176,13 @@ def test_a_given_folder(tmp_path, models) -> None:
         assert str(raised.value) == f"{said}: {advice}"
 
     refused(f"{tmp_path / HAND}: no such file")
-    shutil.copy(models / HAND, tmp_path)
+    shutil.copy(landmarker_models / HAND, tmp_path)
     refused(f"{tmp_path / POSE}: no such file")
     (tmp_path / POSE).write_text("page not found")
     refused(f"{tmp_path / POSE}: cannot be read, or is no model of MediaPipe")
-    shutil.copy(models / HAND, tmp_path / POSE)
+    shutil.copy(landmarker_models / HAND, tmp_path / POSE)
     refused(f"{tmp_path / POSE}: is another model, without pose_detector.tflite")
-    shutil.copy(models / POSE, tmp_path)
+    shutil.copy(landmarker_models / POSE, tmp_path)
     assert ensure(tmp_path) == tmp_path
 
 
@@ -213,17 +203,17 @@ def unpacked(network: bytes) -> dict:
     return tree(schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(network, 0)))
 
 
-def networks(models: Path) -> dict[str, bytes]:
+def networks(landmarker_models: Path) -> dict[str, bytes]:
     parts = {}
     for name in (HAND, POSE):
-        with zipfile.ZipFile(models / name) as archive:
+        with zipfile.ZipFile(landmarker_models / name) as archive:
             parts |= {part: archive.read(part) for part in archive.namelist()}
     return parts
 
 
-def test_a_network_keeps_all_it_has_and_gets_a_block_more(models) -> None:
+def test_a_network_keeps_all_it_has_and_gets_a_block_more(landmarker_models) -> None:
     meta = pytest.importorskip("mediapipe.tasks.metadata.metadata_schema_py_generated")
-    for network in networks(models).values():
+    for network in networks(landmarker_models).values():
         before, after = unpacked(network), unpacked(with_scaling(network, mean=1.5, std=255.0))
         block = after["buffers"].pop()["data"]
         assert after["metadata"].pop() == {"name": b"TFLITE_METADATA", "buffer": len(before["buffers"])}
@@ -239,9 +229,9 @@ def test_a_network_keeps_all_it_has_and_gets_a_block_more(models) -> None:
         assert np.frombuffer(unit["options"]["std"], np.float32).tolist() == [255.0]
 
 
-def test_data_stay_aligned(models) -> None:
+def test_data_stay_aligned(landmarker_models) -> None:
     schema = pytest.importorskip("mediapipe.tasks.metadata.schema_py_generated")
-    network = networks(models)["hand_detector.tflite"]
+    network = networks(landmarker_models)["hand_detector.tflite"]
     for size in (1, 15, 16, 17):
         block = bytes(range(size))
         after = with_metadata(network, block)

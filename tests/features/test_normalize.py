@@ -1,25 +1,20 @@
-"""Landmarks to frames beside a plain second implementation, streams beside the whole, and what must not matter.
-
-The second implementation is written from the definitions over whole arrays, one frame and one point at a time.
-"""
+"""Landmarks to frames beside a plain second implementation, streams beside the whole, and what must not matter."""
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
-from fractions import Fraction
-from itertools import chain, pairwise
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.cmvn import CmvnAccumulator
-from features.landmark_stream import FAST, REACH, REACH_WITHOUT_UNIT, UNIT_FLOOR, RunningUnit
-from features.landmarks import BODY, HAND, LEFT_HAND, PERSON, RIGHT_HAND, LandmarkError, Landmarks, joined
+from features.landmark_stream import REACH, RunningUnit
+from features.landmarks import BODY, LEFT_HAND, PERSON, RIGHT_HAND, Landmarks
 from features.normalize import (
     BODY_GROUP,
     EITHER_HAND_GROUP,
@@ -29,169 +24,13 @@ from features.normalize import (
     LandmarkExtractor,
     PresentStatistics,
     Resampler,
-    from_dict,
-    to_dict,
 )
 
-SMALL = LandmarkConfig(
-    groups=(
-        GroupConfig(points=("a", "b", "c"), origin=("a", "b"), unit=("a", "b", "b", "c")),
-        GroupConfig(points=("hand_wrist", "hand_middle_mcp"), origin=("hand_wrist",), unit=EITHER_HAND_GROUP.unit),
-        GroupConfig(points=("c", "d")),
-    ),
-    normalization="none",
-)
+PLAIN, SMALL, fitted, one_point, person, plain_frames, streamed = itemgetter(
+    "PLAIN", "SMALL", "fitted", "one_point", "person", "plain_frames", "streamed"
+)(runpy.run_path(str(Path(__file__).with_name("plain_landmarks.py"))))
+
 SMALL_POINTS = ("d", "left_hand_wrist", "a", "left_hand_middle_mcp", "b", "right_hand_wrist", "right_hand_middle_mcp")
-PLAIN = LandmarkConfig(normalization="none")
-
-
-def person(
-    frames: int, *, fps: float = 25.0, seed: int = 0, points: tuple[str, ...] = PERSON, absent: float = 0.1
-) -> Landmarks:
-    """Points that wander about, in pixels; stretches of each side and single points are absent."""
-    draw = np.random.default_rng((seed, frames))
-    place_K = draw.uniform(100, 600, (1, len(points), 3))
-    coordinates_TKC = place_K + np.cumsum(draw.normal(0, 5, (frames, len(points), 3)), axis=0)
-    presence_TK = draw.uniform(0.5, 1.0, (frames, len(points)))
-    presence_TK[draw.random((frames, len(points))) < absent] = 0.2
-    for side in ("left_hand_", "right_hand_", ""):
-        columns = [name.startswith(side) for name in points]
-        for _ in range(frames // 20):
-            start = draw.integers(frames)
-            presence_TK[start : start + draw.integers(1, 20), columns] = 0.0
-    return Landmarks(coordinates_TKC, presence_TK, 3.0 + np.arange(frames) / fps, points, (640, 480))
-
-
-def pieces(landmarks: Landmarks, sizes: list[int]) -> list[Landmarks]:
-    """Cut into pieces of these sizes, and of the last size on to the end."""
-    cuts, start = [], 0
-    for size in sizes + [max(1, sizes[-1] if sizes else 1)] * len(landmarks):
-        cuts.append(landmarks[start : start + size])
-        start += size
-        if start >= len(landmarks):
-            break
-    return cuts
-
-
-def streamed(extractor: LandmarkExtractor, landmarks: Landmarks, sizes: list[int]) -> np.ndarray:
-    resampler, stream = extractor.resampler(), extractor.stream()
-    frames = [stream.push(resampler.push(piece)) for piece in pieces(landmarks, sizes)]
-    return np.concatenate([*frames, stream.push(resampler.flush()), stream.flush()])
-
-
-# The second implementation.
-
-
-def plain_points(landmarks: Landmarks, config: LandmarkConfig) -> list[list[np.ndarray | None]]:
-    """For each frame and point a place (3,), or none."""
-    if not len(landmarks):
-        return []
-    landmarks = landmarks.unmirrored()
-    times = landmarks.time_T.tolist()
-
-    def of_source(n: int, name: str) -> np.ndarray | None:
-        if name not in landmarks.points:
-            return None
-        k = landmarks.points.index(name)
-        presence = landmarks.presence_TK[n, k]
-        return landmarks.coordinates_TKC[n, k].astype(float) if presence >= config.min_presence and presence else None
-
-    hand_names = [name for name in config.points if name.startswith("hand_")]
-    sides: list[str] = []
-    side, seen = None, 0.0
-    for n, time in enumerate(times):
-        there = {s: any(of_source(n, s + name) is not None for name in hand_names) for s in ("right_", "left_")}
-        if side is None:
-            side = "right_" if there["right_"] else "left_" if there["left_"] else None
-        elif not there[side] and time - seen > 0.5 - 1e-6:
-            other = "left_" if side == "right_" else "right_"
-            side = other if there[other] else side
-        if side is not None and there[side]:
-            seen = time
-        sides.append(side or "right_")
-    own = any(name.startswith("hand_") for name in landmarks.points)
-
-    def at(n: int, name: str) -> np.ndarray | None:
-        return of_source(n, sides[n] + name if name.startswith("hand_") and not own else name)
-
-    rows = []
-    k = 0
-    while times[0] + k / config.fps <= times[-1] + 1e-6:
-        time = times[0] + k / config.fps
-        after = next(n for n, t in enumerate(times) if t >= time - 1e-6)
-        row = []
-        for name in config.points:
-            if abs(times[after] - time) <= 1e-6:
-                row.append(at(after, name))
-                continue
-            one, other = at(after - 1, name), at(after, name)
-            if name.startswith("hand_") and not own and sides[after] != sides[after - 1]:
-                one = None
-            gap = times[after] - times[after - 1]
-            share = (time - times[after - 1]) / gap
-            if gap > config.max_hole_ms / 1000 + 1e-6:
-                row.append(None)
-            elif one is not None and other is not None:
-                row.append(((1 - share) * one + share * other).astype(np.float32).astype(float))
-            else:
-                row.append(one if share < 0.5 else other)
-        rows.append(row)
-        k += 1
-    return rows
-
-
-def plain_frames(landmarks: Landmarks, config: LandmarkConfig) -> np.ndarray:
-    """Raw frames (T,F), NaN where absent."""
-    seen = plain_points(landmarks, config)
-    index = {name: k for k, name in enumerate(config.points)}
-    frames = len(seen)
-    dimensions = config.dimensions
-    place = [list(row) for row in seen]
-    for k in range(len(index)):
-        sighted = [t for t in range(frames) if seen[t][k] is not None]
-        for one, other in pairwise(sighted):
-            if other - one - 1 <= np.ceil(config.repair_ms * config.fps / 1000):
-                for t in range(one + 1, other):
-                    share = (t - one) / (other - one)
-                    place[t][k] = (1 - share) * seen[one][k] + share * seen[other][k]
-    coordinates, motions, masks = ([[] for _ in range(frames)] for _ in range(3))
-    for group in config.groups:
-        points = [index[name] for name in group.points]
-        origin = np.zeros(3) if not group.origin else None
-        unit = 1.0 if not group.unit else None
-        sightings: list[float] = []
-        here_before: dict[int, np.ndarray] = {}
-        for t in range(frames):
-            places = [place[t][index[name]] for name in group.origin]
-            if group.origin and all(p is not None for p in places):
-                origin = np.mean(places, axis=0)
-            lengths = [
-                np.linalg.norm((seen[t][index[one]] - seen[t][index[other]])[:dimensions])
-                for one, other in group.pairs
-                if seen[t][index[one]] is not None and seen[t][index[other]] is not None
-            ]
-            if group.unit and len(lengths) == len(group.pairs) and np.mean(lengths) > 0:
-                floor = UNIT_FLOOR * unit if unit else 0.0
-                sightings.append(max(np.mean(lengths), floor))
-                unit = np.median(sightings[-round(config.fps) :])
-            known = origin is not None and unit is not None
-            here = {k: place[t][k] for k in points if known and place[t][k] is not None}
-            reach = REACH if group.unit else REACH_WITHOUT_UNIT
-            for k in points:
-                value = (here[k] - origin) / unit if k in here else np.full(3, np.nan)
-                coordinates[t] += list(np.clip(value, -reach, reach)[:dimensions])
-                motion = np.full(3, np.nan)
-                if k in here and k in here_before:
-                    motion = (here[k] - here_before[k]) * config.fps / unit
-                    motion = motion / (FAST + abs(motion)) if group.unit else np.clip(motion, -reach, reach)
-                motions[t] += list(motion[:dimensions])
-            mask = [float(known and seen[t][k] is not None) for k in points]
-            masks[t] += [np.mean(mask)] if "hand_" in group.points[0] else mask
-            here_before = here
-    parts = [coordinates, motions if config.velocities else [], masks if config.mask else []]
-    return np.array(
-        [list(chain.from_iterable(part[t] for part in parts if part)) for t in range(frames)], dtype=np.float32
-    )
 
 
 @st.composite
@@ -280,19 +119,6 @@ def test_frames_come_so_many_frames_late_and_keep_their_numbers() -> None:
     assert [len(immediate.push(points_TKC[:7])), len(immediate.flush())] == [7, 0]
 
 
-# Resampling.
-
-
-def test_the_same_rate_changes_nothing() -> None:
-    for fps in (25.0, 24.0, 30000 / 1001):
-        landmarks = person(500, fps=fps, absent=0.0)
-        points_TKC = Resampler(replace(PLAIN, fps=fps)).push(landmarks)
-        present_TK = landmarks.presence_TK >= 0.5
-        np.testing.assert_array_equal(points_TKC[..., 3], np.where(present_TK, landmarks.presence_TK, 0.0))
-        np.testing.assert_array_equal(points_TKC[present_TK][:, :3], landmarks.coordinates_TKC[present_TK])
-        assert not points_TKC[~present_TK].any()
-
-
 def test_what_is_absent_is_zero_whatever_the_least_presence() -> None:
     for config in (PLAIN, replace(PLAIN, min_presence=0.0)):
         for fps in (25.0, 30.0):
@@ -300,69 +126,6 @@ def test_what_is_absent_is_zero_whatever_the_least_presence() -> None:
             assert np.isfinite(points_TKC).all()
             assert not points_TKC[points_TKC[..., 3] == 0].any()
             assert points_TKC[..., 3].any()
-
-
-def one_point(places: list[float | None], times: list[float], name: str = "nose") -> Landmarks:
-    coordinates_TKC = [[[np.nan if x is None else x, 0, 0]] for x in places]
-    return Landmarks(coordinates_TKC, [[float(x is not None)] for x in places], times, (name,))
-
-
-def test_no_drift_in_ten_hours() -> None:
-    """30000/1001 frames per second in 25 out: each place is the time it was seen at, to the rounding of float32."""
-    count = 30 * 36000
-    config = replace(PLAIN, groups=(GroupConfig(points=("nose",)),))
-    time_T = 17.0 + np.arange(count) * 1001 / 30000
-    x_T = np.arange(count) % 1000
-    coordinates_TKC = np.stack([x_T, 0 * x_T, 0 * x_T], axis=1)[:, None]
-    landmarks = Landmarks(coordinates_TKC, np.ones((count, 1)), time_T, ("nose",))
-    resampler = Resampler(config)
-    points_TKC = np.concatenate([resampler.push(landmarks[:700_000]), resampler.push(landmarks[700_000:])])
-    assert resampler.start == 17.0
-    exact = (Fraction(count - 1) * 1001 / 30000) * 25
-    assert len(points_TKC) == exact.numerator // exact.denominator + 1
-    assert LandmarkExtractor(config).num_frames(landmarks) == len(points_TKC)
-    for k in (0, 1, len(points_TKC) // 2, len(points_TKC) - 2, len(points_TKC) - 1):
-        frame = Fraction(k, 25) * 30000 / 1001
-        if frame % 1000 <= 999:  # not where it jumps back from 999 to 0
-            np.testing.assert_allclose(points_TKC[k, 0, 0], float(frame % 1000), atol=2e-4)
-
-
-def test_a_hole_is_absent_and_a_frame_is_known_with_the_next_of_the_input() -> None:
-    config = replace(PLAIN, fps=10.0, groups=(GroupConfig(points=("nose",)),), max_hole_ms=250.0)
-    resampler = Resampler(config)
-    assert resampler.start is None
-    given = [
-        resampler.push(one_point([x], [t]))[:, 0, [0, 3]].tolist()
-        for x, t in [(1, 5.0), (2, 5.15), (3, 5.25), (8, 5.75), (9, 5.8)]
-    ]
-    np.testing.assert_allclose(np.array(given[1]), [[1 + 2 / 3, 1]], rtol=1e-6)
-    assert [len(rows) for rows in given] == [1, 1, 1, 5, 1]
-    np.testing.assert_allclose(given[2], [[2.5, 1]], rtol=1e-6)
-    assert given[3] == [[0, 0]] * 5
-    assert given[4] == [[9, 1]]
-    assert resampler.start == 5.0
-
-
-def test_a_point_seen_once_is_as_in_the_nearer_frame() -> None:
-    config = replace(PLAIN, fps=10.0, groups=(GroupConfig(points=("nose",)),))
-    points_TKC = Resampler(config).push(one_point([1, 2, None, 3], [0.0, 0.16, 0.24, 0.4]))
-    assert points_TKC[:, 0, 3].tolist() == [1, 1, 0, 0, 1]
-    assert points_TKC[2, 0].tolist() == [0, 0, 0, 0]
-
-
-def test_time_must_rise_from_push_to_push() -> None:
-    resampler = Resampler(PLAIN)
-    resampler.push(person(10))
-    with pytest.raises(LandmarkError, match=r"backwards: a frame at 3\.000000 s after one at 3\.360000 s"):
-        resampler.push(person(10))
-    with pytest.raises(LandmarkError, match=r"jumps from 3\.360 s to 9000\.000 s"):
-        resampler.push(replace(person(1), time_T=[9000.0]))
-    # What was refused was not taken.
-    after = replace(person(10, seed=3), time_T=person(10).time_T + 0.4)
-    whole_TKC = Resampler(PLAIN).push(joined([person(10), after]))
-    np.testing.assert_array_equal(resampler.push(after), whole_TKC[10:])
-    resampler.flush()
-    np.testing.assert_array_equal(resampler.push(person(10)), whole_TKC[:10])
 
 
 def test_either_hand_is_the_one_in_use() -> None:
@@ -525,14 +288,6 @@ def test_a_point_without_a_place_is_refused_where_it_is_present() -> None:
 # Statistics.
 
 
-def fitted(config: LandmarkConfig, clips: list[Landmarks]) -> LandmarkExtractor:
-    config = replace(config, normalization="global")
-    statistics = PresentStatistics()
-    for clip in clips:
-        statistics.add(LandmarkExtractor(config).raw(clip))
-    return LandmarkExtractor(config, mean=statistics.mean, std=statistics.std)
-
-
 def test_statistics_are_those_of_the_values_present() -> None:
     raw = [LandmarkExtractor(PLAIN).raw(person(frames, seed=seed)) for seed, frames in enumerate((100, 0, 1, 5000))]
     raw = [np.where(np.arange(raw[0].shape[1]) == 3, np.nan, frames_TF).astype(np.float32) for frames_TF in raw]
@@ -574,65 +329,6 @@ def test_what_is_absent_is_zero_after_normalisation() -> None:
     np.testing.assert_allclose(np.nanstd(present_TF, axis=0)[changing], 1, atol=1e-3)
 
 
-# Configuration.
-
-
-def test_an_extractor_comes_back_from_yaml() -> None:
-    landmarks = person(60)
-    for extractor in (LandmarkExtractor(SMALL), fitted(LandmarkConfig(dimensions=3, repair_ms=120.0), [landmarks])):
-        stored = to_dict(extractor)
-        again = from_dict(yaml.safe_load(yaml.safe_dump(stored)))
-        assert again.config == extractor.config
-        assert to_dict(again) == stored
-        np.testing.assert_array_equal(again(landmarks), extractor(landmarks))
-    assert from_dict({"normalization": "none"}).config == PLAIN
-
-
-@pytest.mark.parametrize(
-    ("stored", "message"),
-    [
-        ([], "expected keys"),
-        ({"fsp": 25}, "unknown key 'fsp'"),
-        ({"fps": "25"}, "features.landmarks.fps: expected float"),
-        ({"fps": True}, "expected float"),
-        ({"dimensions": 2.0}, "expected int"),
-        ({"mask": 1}, "expected bool"),
-        ({"groups": {}}, "expected a list of groups"),
-        ({"groups": [{"points": ["a"], "centre": ["a"]}]}, r"groups\[0\]: unknown key 'centre'"),
-        ({"groups": [{"origin": ["a"]}]}, r"groups\[0\]: points is missing"),
-        ({"groups": [{"points": "nose"}]}, r"groups\[0\].points: expected a list of names"),
-        ({"groups": [{"points": []}]}, "no points"),
-        ({"groups": [{"points": ["a", "a"]}]}, "'a' is named twice"),
-        ({"groups": [{"points": ["a"], "unit": ["a", "b", "c"]}]}, "pairs of points"),
-        ({"groups": [{"points": ["a"], "unit": ["a", "a"]}]}, "distance of 'a' to itself"),
-        ({"groups": []}, "at least one group"),
-        ({"fps": 0}, "fps=0"),
-        ({"fps": float("nan")}, "fps=nan"),
-        ({"dimensions": 4}, "dimensions=4"),
-        ({"repair_ms": 2000}, "repair_ms=2000"),
-        ({"max_hole_ms": -1}, "max_hole_ms=-1"),
-        ({"min_presence": 2}, "min_presence=2"),
-        ({"normalization": "running"}, "choose one of none, global"),
-        ({"mean": [0.0]}, "give both or neither"),
-        ({"mean": [0.0], "std": [1.0]}, "1 values; the features have 245"),
-        ({"mean": [0.0], "std": [1.0], "normalization": "none"}, "takes no mean"),
-        ({"mean": "0", "std": [1.0]}, "features.landmarks.mean: expected a list of numbers"),
-    ],
-)
-def test_a_bad_definition_is_refused(stored: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        from_dict(stored)
-
-
-def test_normalised_frames_need_statistics() -> None:
-    extractor = LandmarkExtractor(LandmarkConfig())
-    assert extractor.raw(person(3)).shape == (3, 245)
-    assert extractor.mean is None
-    for use in (extractor.stream, lambda: extractor(person(3))):
-        with pytest.raises(ValueError, match="no statistics yet"):
-            use()
-
-
 # Real movements.
 
 
@@ -658,8 +354,3 @@ def test_real_movements(shared_data: Path) -> None:
         np.testing.assert_allclose(extractor.raw(clip), plain_frames(clip, extractor.config), rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(streamed(extractor, clip, [1]), extractor(clip))
         assert extractor(clip).std() > 0.1
-
-
-def test_names_of_a_hand_are_those_of_its_landmarks() -> None:
-    assert tuple(name.removeprefix("left_hand_") for name in LEFT_HAND_GROUP.points) == HAND
-    assert LandmarkConfig().points == PERSON

@@ -2,63 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import os
+import runpy
 import struct
-import subprocess
-import sys
-import threading
-import time
 import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from fractions import Fraction
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from features.video import Video, VideoError, open_video
+from features.video import VideoError, open_video
 from features.video_file import SUFFIXES
 
-av = pytest.importorskip("av")
-
-WIDTH, HEIGHT = 100, 64  # rows of 100 pixels are padded by FFmpeg
-RED, BLUE = (220, 20, 20), (20, 20, 220)
-
-
-def picture(number: int) -> np.ndarray:
-    """Red at the top left, blue at the bottom left, and a brightness in the middle that says which one it is."""
-    image_HWC = np.full((HEIGHT, WIDTH, 3), 20 + 10 * (number % 20), np.uint8)
-    image_HWC[:24, :32] = RED
-    image_HWC[-24:, :32] = BLUE
-    return image_HWC
-
-
-def number_of(image_HWC: np.ndarray) -> int:
-    height, width, _ = image_HWC.shape
-    return round(
-        (float(image_HWC[height // 2 - 4 : height // 2 + 4, width // 2 - 4 : width // 2 + 4].mean()) - 20) / 10
-    )
-
-
-def write(path: Path, times: list[int], *, codec: str = "mpeg4", pixel: Fraction | None = None, **options: str) -> Path:
-    """A video of one picture at each of these milliseconds."""
-    with av.open(str(path), "w", options=options) as container:
-        stream = container.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        stream.codec_context.gop_size = 4
-        stream.codec_context.bit_rate = 1_000_000
-        if pixel is not None:
-            stream.sample_aspect_ratio = pixel
-        for number, milliseconds in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
-            frame.pts, frame.time_base = milliseconds, Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
+HEIGHT, RED, STEADY, WIDTH, ask, av, error_of, number_of, picture, read, steady, write = itemgetter(
+    "HEIGHT", "RED", "STEADY", "WIDTH", "ask", "av", "error_of", "number_of", "picture", "read", "steady", "write"
+)(runpy.run_path(str(Path(__file__).with_name("numbered_videos.py"))))
 
 
 def write_sound(path: Path) -> Path:
@@ -83,29 +43,6 @@ def show(path: Path, matrix: tuple[int, int, int, int]) -> None:
     """Set the display matrix of an mp4, as a phone does that is held upright."""
     a, b, c, d = (65536 * value for value in matrix)
     patch(path, b"tkhd", 4 + 40, struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30))
-
-
-def read(source: str | Path, **options: bool) -> tuple[list[int], list[float], Video]:
-    """Numbers and times of the pictures, and the video, closed."""
-    with open_video(source, **options) as video:
-        frames = [(number_of(image_HWC), time) for image_HWC, time in video]
-    return [number for number, _ in frames], [time for _, time in frames], video
-
-
-def error_of(source: object) -> str:
-    with pytest.raises(VideoError) as raised:
-        open_video(source)
-    message = str(raised.value)
-    assert "\n" not in message
-    return message
-
-
-STEADY = list(range(0, 800, 40))
-
-
-@pytest.fixture(scope="module")
-def steady(tmp_path_factory) -> Path:
-    return write(tmp_path_factory.mktemp("video") / "steady.mp4", STEADY, movflags="faststart")
 
 
 # ---------------------------------------------------------------- what comes out
@@ -336,14 +273,6 @@ def test_any_damage_gives_pictures_or_an_error(tmp_path) -> None:
                 assert (np.diff(times) > 0).all()
 
 
-def ask(program: str, *arguments: str) -> str:
-    """What a program prints, with nothing on standard error."""
-    command = [sys.executable, "-P", "-c", program, *arguments]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=250)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout
-
-
 def test_ffmpeg_keeps_quiet(tmp_path, steady) -> None:
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(steady.read_bytes()[:-2000])
@@ -360,176 +289,3 @@ def test_without_pyav_and_without_opencv() -> None:
         program = f"import sys; sys.modules[{module!r}] = None\n{ours}try: open_video({source})\n"
         assert ask(program + "except VideoError as error: print(error)").startswith(said)
     assert ask(f"import sys\n{ours}print({{'av', 'cv2'}} & set(sys.modules))") == "set()\n"
-
-
-# ---------------------------------------------------------------- at the pace of a camera
-
-
-def test_realtime_keeps_the_pace_of_the_file(steady) -> None:
-    with open_video(steady, realtime=True) as video:
-        assert not video.live
-        begun = time.monotonic()
-        late = [time.monotonic() - begun - frame.time for frame in video]
-    assert min(late) > -0.01  # never before its time
-    assert np.median(late) < 0.3
-    assert len(late) + video.dropped == 20
-
-
-def test_realtime_drops_what_nobody_takes(steady) -> None:
-    numbers, behind = [], []
-    with open_video(steady, realtime=True) as video:
-        begun = time.monotonic()
-        for image_HWC, at in video:
-            numbers.append(number_of(image_HWC))
-            behind.append(time.monotonic() - begun - at)
-            time.sleep(0.15)
-    assert len(numbers) + video.dropped == 20
-    assert video.dropped >= 10
-    assert numbers == sorted(set(numbers))
-    assert numbers[-1] == 19  # the newest one is never dropped
-    assert max(behind) < 1.0  # and who is slow does not fall behind
-
-
-def test_realtime_can_be_left_at_any_time(steady) -> None:
-    threads = threading.active_count()
-    for taken in (0, 1, 5):
-        with open_video(steady, realtime=True) as video:
-            for _ in range(taken):
-                next(video)
-        video.close()
-        assert list(video) == []
-        assert threading.active_count() <= threads
-
-
-# ---------------------------------------------------------------- cameras
-
-
-@contextmanager
-def as_camera(path: Path, **options: float) -> Iterator[Video]:
-    """OpenCV opens a file as it opens a camera; it ends as a camera does that is unplugged."""
-    pytest.importorskip("cv2")
-    from features.camera import CameraSource
-
-    with Video(CameraSource(str(path)), live=True, **options) as video:
-        yield video
-
-
-def test_a_camera_that_vanishes(steady) -> None:
-    frames = []
-    with as_camera(steady) as video:
-        assert (video.size, video.live, video.duration, video.rate) == ((WIDTH, HEIGHT), True, None, 25)
-        with pytest.raises(VideoError, match="has stopped, as if unplugged: plug it in and start again"):
-            frames.extend(video)
-        assert len(frames) + video.dropped == 20
-        with pytest.raises(VideoError, match="has stopped"):
-            next(video)
-    assert number_of(frames[-1].image_HWC) == 19
-    assert (np.diff([time for _, time in frames]) > 0).all()
-    assert np.abs(frames[-1].image_HWC[8:16, 8:24] - np.array(RED, int)).max() < 40  # RGB, not BGR
-
-
-def test_a_camera_counts_from_its_first_picture(steady) -> None:
-    pytest.importorskip("cv2")
-    from features.camera import CameraSource
-
-    source = CameraSource(str(steady))
-    try:
-        assert next(source.frames()).time == 0
-    finally:
-        source.close()
-
-
-def test_a_camera_that_falls_silent(tmp_path) -> None:
-    content = write(tmp_path / "a.ts", STEADY, codec="libx264").read_bytes()
-    pipe = tmp_path / "camera.ts"
-    os.mkfifo(pipe)
-    silent = threading.Event()
-
-    def feed() -> None:
-        with open(pipe, "wb") as file:
-            file.write(content * 4)
-            file.flush()
-            silent.wait(30)
-
-    feeder = threading.Thread(target=feed)
-    feeder.start()
-    try:
-        with as_camera(pipe, patience=1.0) as video:
-            with pytest.raises(VideoError, match="no picture has come for 1 s: check that it is connected"):
-                list(video)
-            silent.set()
-    finally:
-        silent.set()
-        feeder.join()
-
-
-@pytest.mark.skipif(sys.platform != "linux" or Path("/dev/video0").exists(), reason="there may be a camera")
-@pytest.mark.parametrize("source", ["0", "'0'", "' 0 '"])
-def test_no_camera(source) -> None:
-    pytest.importorskip("cv2")
-    program = f"from features.video import *\ntry: open_video({source})\nexcept VideoError as error: print(error)"
-    assert ask(program) == "camera 0: there is no such camera: plug one in, or give a video file\n"
-
-
-def test_cameras_are_counted_from_zero() -> None:
-    assert error_of(-1) == "camera -1: cameras are counted from 0 on"
-
-
-# ---------------------------------------------------------------- network streams
-
-
-@contextmanager
-def served(folder: Path, handler: Callable[..., object] | None = None) -> Iterator[str]:
-    quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler or functools.partial(quiet, directory=folder))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def test_an_address(steady) -> None:
-    with served(steady.parent) as place:
-        numbers, times, video = read(f"http://user:secret@{place}/{steady.name}")
-        assert (numbers, video.live) == (list(range(20)), False)
-        np.testing.assert_allclose(times, np.array(STEADY) / 1000, atol=1e-9)
-        assert video.name == f"http://{place}/{steady.name}"
-        said = error_of(f"http://user:secret@{place}/none.mp4")
-    assert said.startswith(f"http://{place}/none.mp4: cannot be opened (")
-    assert said.endswith("): check the address and the network")
-    assert "secret" not in said
-
-
-@pytest.mark.parametrize("orderly", [True, False])
-def test_a_live_stream_that_ends(tmp_path, orderly) -> None:
-    content = write(tmp_path / "a.ts", STEADY, codec="libx264").read_bytes()
-
-    class Live(http.server.BaseHTTPRequestHandler):
-        """Sends a stream without saying how long it is, and that it has ended only if all is in order."""
-
-        protocol_version = "HTTP/1.1" if orderly else "HTTP/1.0"
-
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "video/mp2t")
-            if orderly:
-                self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            self.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content) if orderly else content)
-            self.close_connection = True
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    frames = []
-    with served(tmp_path, Live) as place, open_video(f"http://{place}/live") as video:
-        assert video.live
-        with nullcontext() if orderly else pytest.raises(VideoError, match=r"/live: the stream has broken off \("):
-            frames.extend(video)
-    numbers = [number_of(frame.image_HWC) for frame in frames]
-    assert (18 if orderly else 10) <= len(numbers) + video.dropped <= 20  # FFmpeg keeps some that it waits with
-    assert numbers == sorted(set(numbers))

@@ -6,6 +6,7 @@ What `gestures recognize`, `extract` and `doctor` do is tested beside their modu
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -17,19 +18,9 @@ from features import landmark_files
 from gestures import recognize, shipped
 from gestures.cli import main
 
+call = runpy.run_path(str(Path(__file__).resolve().parents[1] / "command_line.py"))["calling"](main)
+
 COMMANDS = ("recognize", "watch", "record", "train", "evaluate", "extract", "doctor")
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """The command in this process: exit code, standard output, standard error."""
-    capsys.readouterr()
-    try:
-        code = main([str(argument) for argument in arguments])
-    except SystemExit as ended:  # how argparse ends
-        code = ended.code
-    out, err = capsys.readouterr()
-    assert "Traceback" not in out + err
-    return code, out, err
 
 
 # --- help -------------------------------------------------------------------------------------------------------------

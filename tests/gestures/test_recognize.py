@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import runpy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,19 +21,9 @@ from gestures.joining import join_clips
 from gestures.recognize import Reader
 from gestures.recognizer import Recognizer
 
+call = runpy.run_path(str(Path(__file__).resolve().parents[1] / "command_line.py"))["calling"](main, "recognize")
+
 MADE = ("wave", "circle", "raise")
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """`gestures recognize` in this process: exit code, standard output, standard error."""
-    capsys.readouterr()
-    try:
-        code = main(["recognize", *map(str, arguments)])
-    except SystemExit as ended:  # how argparse ends
-        code = ended.code
-    out, err = capsys.readouterr()
-    assert "Traceback" not in out + err
-    return code, out, err
 
 
 @pytest.fixture(scope="module")

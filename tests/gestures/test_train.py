@@ -214,7 +214,7 @@ def test_both_heads_learn_the_moves(items, config, clip: Callable, tmp_path: Pat
         head=HeadConfig(kind="ctc"),
         encoder=EncoderConfig(layers=1, hidden_size=32, dropout=0.0, subsampling=[2]),
         optimizer=OptimizerConfig(learning_rate=0.02, warmup_steps=10, final_rate=0.2),
-        loop=replace(config.loop, epochs=40, batch_frames=180, average=0.0),
+        loop=replace(config.loop, epochs=24, batch_frames=180, average=0.0),
     )
     torch.manual_seed(0)
     recognizer = Recognizer(train(settings, train=items, dev=items[::6], out=tmp_path))

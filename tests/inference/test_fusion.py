@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.beam import Fusion, prefix_beam
+from inference.beam import prefix_beam
 from inference.fusion import LabelModel, WithHotWords, WordModel
 from inference.hotwords import HotWords
+
+gain = runpy.run_path(str(Path(__file__).with_name("fusion_gain.py")))["gain"]
 
 SPACE = 1
 # <unk>, </s> and five words over the letters 2, 3, 4; one is the beginning of another.
@@ -38,14 +42,6 @@ class Bigrams:
 
     def of(self, words: list[int]) -> float:
         return math.fsum(self.table[before + 1, word] for before, word in itertools.pairwise([END, *words, END]))
-
-
-def gain(fusion: Fusion, labels: tuple[int, ...]) -> float:
-    state, total = np.array([fusion.begin()]), 0.0
-    for label in labels:
-        gains, state = fusion.extend(state, np.array([label]))
-        total += float(gains[0])
-    return total + float(fusion.finish(state)[0])
 
 
 def words_of(labels: tuple[int, ...]) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from inference.beam import BeamDecoder, Fusion, prefix_beam
 from inference.fusion import LabelModel, Together, WithHotWords, WordModel
 from inference.hotwords import HotWords
 from inference.lstm_lm import LstmModel
+
+gain = runpy.run_path(str(Path(__file__).with_name("fusion_gain.py")))["gain"]
 
 SPACE, LABELS = 1, 5
 SPELLED = {"a": (2,), "ab": (2, 3), "bba": (3, 3, 2), "c": (4,), "caa": (4, 2, 2)}
@@ -52,14 +55,6 @@ def fusions(of_words: LstmModel, of_letters: LstmModel) -> dict[str, Fusion]:
     made["both"] = Together([made["words"], made["letters"]])
     made["both and hot words"] = WithHotWords(made["both"], HOT)
     return made
-
-
-def gain(fusion: Fusion, labels: tuple[int, ...]) -> float:
-    state, total = np.array([fusion.begin()]), 0.0
-    for label in labels:
-        gains, state = fusion.extend(state, np.array([label]))
-        total += float(gains[0])
-    return total + float(fusion.finish(state)[0])
 
 
 def expected(kind: str, labels: tuple[int, ...], of_words: LstmModel, of_letters: LstmModel) -> float:

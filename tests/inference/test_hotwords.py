@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,21 +15,14 @@ from hypothesis import strategies as st
 from inference.beam import prefix_beam
 from inference.hotwords import HotWords
 
+gain = runpy.run_path(str(Path(__file__).with_name("fusion_gain.py")))["gain"]
+
 SPACE = 1
 LETTERS = st.integers(2, 4)
 WORD = st.lists(LETTERS, min_size=1, max_size=4)
 PHRASE = st.lists(WORD, min_size=1, max_size=3).map(
     lambda words: tuple(itertools.chain(*([*word, SPACE] for word in words)))[:-1]
 )
-
-
-def gain(fusion: HotWords, labels: tuple[int, ...]) -> float:
-    """What a text gains, label by label."""
-    state, total = np.array([fusion.begin()]), 0.0
-    for label in labels:
-        gains, state = fusion.extend(state, np.array([label]))
-        total += float(gains[0])
-    return total + float(fusion.finish(state)[0])
 
 
 def occurrences(phrase: tuple[int, ...], text: tuple[int, ...], *, space: int | None) -> int:

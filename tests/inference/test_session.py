@@ -2,73 +2,27 @@
 
 from __future__ import annotations
 
-import random
+import runpy
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from itertools import cycle, groupby, pairwise
+from collections.abc import Sequence
+from itertools import pairwise
+from operator import itemgetter
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from encoders.blstm import EncoderConfig
-from encoders.export import WEIGHTS_FILE, export
-from encoders.network import Network
-from inference.ctc import Emission, greedy
 from inference.endpoint import NEVER, EndpointRules
-from inference.scorer import Scored, Scorer
 from inference.session import CUT_WITHIN, LabelSession, Update
 
-INPUT_SECONDS = 0.01
-F = 5
-LABELS = 4  # the blank, two that are spoken, and one that only ever is a wrong guess
-GUESS = 3
+GUESS, INPUT_SECONDS, LABELS, Echo, check_promises, check_segments_stand_alone, run, session = itemgetter(
+    "GUESS", "INPUT_SECONDS", "LABELS", "Echo", "check_promises", "check_segments_stand_alone", "run", "session"
+)(runpy.run_path(str(Path(__file__).with_name("session_pushes.py"))))
+
 INF = float("inf")
 PATIENT = EndpointRules(after_text=0.8, without_text=5, longest=20, short_pause=0.2, patience=5)
-HASTY = EndpointRules(after_text=0.08, without_text=0.2, longest=0.4, short_pause=0.03, patience=0.2)
-
-
-class Windows:
-    """Frames of `shift` inputs each, which come once `span` inputs from their beginning on are there, or at the end."""
-
-    def __init__(self, shift: int = 1, span: int = 1):
-        self._shift, self._span, self._held = shift, span, np.zeros((0, LABELS), np.float32)
-
-    def push(self, inputs: np.ndarray, /) -> np.ndarray:
-        self._held = np.concatenate([self._held.reshape(-1, inputs.shape[1]), inputs])
-        return self._frames(max(0, (len(self._held) - self._span) // self._shift + 1))
-
-    def flush(self) -> np.ndarray:
-        missing = -len(self._held) % self._shift
-        self._held = np.pad(self._held, ((0, missing), (0, 0)))
-        return self._frames(len(self._held) // self._shift)
-
-    def _frames(self, count: int) -> np.ndarray:
-        said, self._held = np.split(self._held, [count * self._shift])
-        return said.reshape(count, self._shift, said.shape[1]).max(axis=1)
-
-
-class Echo:
-    """A scorer that says what the frames say, and in the look-ahead always something else than it will say later."""
-
-    features = labels = LABELS
-
-    def __init__(self, subsampling: int = 1):
-        self.subsampling, self.scored = subsampling, 0
-
-    def start(self, streams: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        return np.zeros((1, streams, 1)), np.zeros((1, streams, 1))
-
-    def __call__(self, frames_BTF: np.ndarray, lengths_B: np.ndarray, *, chunk: int, state: object) -> Scored:
-        self.scored += int(lengths_B[0])
-        frames = np.pad(frames_BTF[0], ((0, -len(frames_BTF[0]) % self.subsampling), (0, 0)))
-        steps = frames.reshape(-1, self.subsampling, LABELS).max(axis=1)
-        steps[chunk // self.subsampling :, GUESS] = 2.0
-        scores = np.log(steps / steps.sum(axis=1, keepdims=True), dtype=np.float32)
-        return Scored(scores[None], np.array([len(steps)]), state)
 
 
 def script(*runs: tuple[int, int]) -> np.ndarray:
@@ -80,109 +34,10 @@ def script(*runs: tuple[int, int]) -> np.ndarray:
     return rows
 
 
-def session(
-    scorer: Echo | Scorer, rules: EndpointRules, *, chunk: int, lookahead: int, shift: int = 1, span: int = 1, **more
-) -> LabelSession:
-    arguments = {"features": lambda: Windows(shift, span), "shift": shift, "input_seconds": INPUT_SECONDS, **more}
-    return LabelSession(scorer, chunk=chunk, lookahead=lookahead, rules=rules, **arguments)
-
-
-def run(hearing: LabelSession, inputs: np.ndarray, sizes: Sequence[int] = (10**9,)) -> list[Update]:
-    """The updates of a whole stream, pushed in pieces of the sizes given, over and over."""
-    updates, position = [], 0
-    for size in cycle(sizes):
-        updates += hearing.push(inputs[position : position + size])
-        position += size
-        if position >= len(inputs):
-            return updates + hearing.flush()
-
-
 def finals(updates: Sequence[Update], step: int = 1) -> list[tuple[int, int, int]]:
     """Labels that are final, with their first input and the one after their last, counted over the whole stream."""
     said = [(update.origin, emission) for update in updates if update.final for emission in update.settled]
     return [(one.label, origin + one.start * step, origin + one.end * step) for origin, one in said]
-
-
-def check_promises(updates: Sequence[Update]) -> None:
-    """What has settled stays, the last of it may only grow longer, and the final updates hold all of it."""
-    for _, group in groupby(updates, key=lambda update: update.origin):
-        segment = list(group)
-        final: list[Emission] = []
-        known: list[Emission] = []
-        for update in segment:
-            now = final + list(update.settled)
-            if update.final:
-                assert not update.tentative
-                final = now
-            # What goes on without a pause may become final but for its end, which the next update begins with.
-            assert len(now) >= len(known) or (update.final and update is not segment[-1])
-            pairs = list(zip(known, now, strict=False))
-            assert all(before == after for before, after in pairs[:-1])
-            for before, after in pairs[-1:]:
-                assert (before.label, before.start) == (after.label, after.start)
-                assert before.end <= after.end
-            known = now if len(now) >= len(known) else known
-            assert all(one.end <= other.start for one, other in pairwise(now))
-        assert known == final, "all that settled became final"
-    origins = [update.origin for update in updates]
-    assert origins == sorted(origins)
-
-
-def check_segments_stand_alone(make: Callable[[], LabelSession], inputs: np.ndarray, updates: list[Update]) -> None:
-    origins = sorted({update.origin for update in updates})[1:]
-    for origin in {*origins[:1], *origins[len(origins) // 2 :][:1], *origins[-1:]}:
-        alone = [replace(u, origin=u.origin + origin, heard=u.heard + origin) for u in run(make(), inputs[origin:])]
-        assert [update for update in updates if update.origin >= origin] == alone
-
-
-@pytest.fixture(scope="module")
-def scorers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Scorer]:
-    """Real graphs with random weights that say something and often nothing, by their subsampling."""
-    opened = {}
-    for subsampling in (1, 3):
-        torch.manual_seed(subsampling)
-        network = Network(F, LABELS, EncoderConfig(layers=2, hidden_size=8, subsampling=[subsampling])).eval()
-        with torch.no_grad():
-            for parameter in network.parameters():
-                parameter.copy_(0.6 * torch.randn(parameter.shape))
-            network.head.linear.weight.mul_(4)
-            network.head.linear.bias[0] = 2.0
-        folder = tmp_path_factory.mktemp("graph")
-        exported = export(network)
-        (folder / "model.onnx").write_bytes(exported.graph)
-        (folder / WEIGHTS_FILE).write_bytes(exported.weights)
-        opened[subsampling] = Scorer(folder / "model.onnx", subsampling=subsampling)
-    return opened
-
-
-def babble(inputs: int, seed: int) -> np.ndarray:
-    """Inputs (S, F) that stay alike for a while."""
-    rng = np.random.default_rng(seed)
-    return np.repeat(rng.standard_normal((inputs // 6 + 1, F)), 6, axis=0)[:inputs].astype(np.float32)
-
-
-# --- however it is pushed ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("subsampling", [1, 3])
-@pytest.mark.parametrize("rules", [HASTY, NEVER], ids=["hasty", "never"])
-def test_200_push_patterns_give_equal_updates(scorers: dict[int, Scorer], subsampling: int, rules) -> None:
-    inputs = babble(700, seed=3)
-
-    def make() -> LabelSession:
-        return session(scorers[subsampling], rules, chunk=12, lookahead=6, shift=2, span=5)
-
-    expected = run(make(), inputs)
-    draw = random.Random(subsampling)
-    patterns = [[1], [2], [len(inputs) - 1], [24], [23, 25], [0, 3]]
-    patterns += [[draw.randint(0, draw.choice((3, 30, 300))) for _ in range(6)] + [1] for _ in range(194)]
-    hearing = make()
-    for sizes in patterns:
-        assert run(hearing, inputs, sizes) == expected, sizes
-    check_promises(expected)
-    check_segments_stand_alone(make, inputs, expected)
-    origins = {update.origin for update in expected}
-    assert len(origins) > 5 if rules is HASTY else origins == {0}
 
 
 LENGTHS = st.one_of(st.integers(1, 12), st.integers(30, 150))
@@ -196,6 +51,9 @@ WINDOWS = {
     "quietest": st.sampled_from([lambda inputs: 0, lambda inputs: len(inputs) // 2, lambda inputs: len(inputs) - 1]),
 }
 SIZES = st.lists(st.integers(0, 90), min_size=1, max_size=6).filter(any)
+
+
+# --- however it is pushed ---------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=100)
@@ -217,19 +75,6 @@ def test_any_rules_any_windows_any_pushes(runs, rules, sizes, subsampling, steps
     check_promises(expected)
     check_segments_stand_alone(make, inputs, expected)
     assert not any(emission.label == GUESS for update in expected for emission in update.settled)
-
-
-@pytest.mark.parametrize("subsampling", [1, 3])
-def test_without_endpoints_the_final_emissions_are_those_of_the_offline_form(scorers, subsampling: int) -> None:
-    inputs = babble(900, seed=5)
-    for chunk, lookahead in ((3, 0), (12, 6), (30, 33), (600, 0)):
-        hearing = session(scorers[subsampling], NEVER, chunk=chunk, lookahead=lookahead, shift=2, span=5)
-        frames_TF = [(windows := Windows(2, 5)).push(inputs), windows.flush()]
-        offline = greedy(scorers[subsampling].windowed(frames_TF, chunk=chunk, lookahead=lookahead))
-        assert len(offline) > 10
-        updates = run(hearing, inputs, [100])
-        assert [update.final for update in updates] == [False] * (len(updates) - 1) + [True]
-        assert updates[-1] == Update(0, tuple(offline), (), final=True, heard=len(inputs))
 
 
 def test_what_the_lookahead_says_is_only_tentative() -> None:
@@ -395,21 +240,7 @@ def test_where_a_second_judge_hears_something_is_no_silence(size: int) -> None:
         assert listener.streams == [0, len(inputs), len(inputs)], "each input once, and then a new stream"
 
 
-# --- misuse -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("subsampling", [1, 3])
-def test_flush_and_reset_leave_a_fresh_session(scorers: dict[int, Scorer], subsampling: int) -> None:
-    hearing = session(scorers[subsampling], HASTY, chunk=12, lookahead=6)
-    inputs = babble(300, seed=7)
-    expected = run(hearing, inputs)
-    assert hearing.flush() == []
-    assert hearing.flush() == []
-    for pushed in (1, 7, 100, 250):
-        hearing.push(babble(pushed, seed=8))
-        hearing.reset()
-        assert hearing.flush() == [], "reset says nothing, and leaves nothing"
-        assert run(hearing, inputs) == expected
+# --- hardly anything --------------------------------------------------------------------------------------------------
 
 
 def test_empty_pushes_and_a_buffer_that_is_filled_again() -> None:
@@ -428,9 +259,3 @@ def test_a_stream_that_ends_within_its_first_window() -> None:
     for count in range(20):
         hearing = session(Echo(), EndpointRules(after_text=0.03), chunk=30, lookahead=30)
         assert finals(run(hearing, script((1, 2), (0, count), (2, 1)))) == [(1, 0, 2), (2, 2 + count, 3 + count)]
-
-
-def test_windows_that_cut_through_a_step_are_refused(scorers: dict[int, Scorer]) -> None:
-    for window in ({"chunk": 4, "lookahead": 0}, {"chunk": 0, "lookahead": 0}, {"chunk": 3, "lookahead": 1}):
-        with pytest.raises(ValueError, match="multiple of 3"):
-            session(scorers[3], NEVER, **window)

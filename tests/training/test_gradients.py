@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from asr.language.train import TrainLanguageConfig
 from asr.train import TrainConfig as TrainSpeech
-from asr.train_lm import TrainLanguageConfig
 from encoders.blstm import EncoderConfig
 from encoders.language import LanguageConfig, LanguageNetwork
 from encoders.network import Network

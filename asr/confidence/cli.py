@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from inference.shell import count
 
 if TYPE_CHECKING:
-    from asr.doubt import Doubt
+    from asr.confidence.doubt import Doubt
     from asr.search import SearchConfig
 
 
@@ -22,7 +22,7 @@ def add_calibrate(
     """The command `calibrate`, with the options of a search that `asr.cli` has."""
 
     def run(parsed: argparse.Namespace) -> int:
-        from asr.calibrate import calibrate_model
+        from asr.confidence.calibrate import calibrate_model
 
         return calibrate_model(parsed.model, parsed.data, threads=parsed.threads, search=search(parsed))
 
@@ -69,7 +69,7 @@ def doubt_of(parsed: argparse.Namespace) -> Doubt:
     Raises:
         DoubtError: they are out of range, or one is missing.
     """
-    from asr.doubt import MARK, Doubt, DoubtError
+    from asr.confidence.doubt import MARK, Doubt, DoubtError
 
     if parsed.min_confidence is None:
         if parsed.below is not None:

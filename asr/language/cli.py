@@ -1,6 +1,6 @@
 """The commands `asr lm`: language models from text, how well they predict texts, and what they make up.
 
-`asr lm train`, which trains an LSTM, takes its options from `asr.train_lm_cli`.
+`asr lm train`, which trains an LSTM, takes its options from `asr.language.train_cli`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from inference.shell import count
 
 if TYPE_CHECKING:
-    from asr.sentences import Unit
+    from asr.language.sentences import Unit
     from asr.tokens import Tokens
     from inference.ngram import Perplexity
 
@@ -136,8 +136,8 @@ def _make(parsed: argparse.Namespace) -> int:
     Texts are compared as everywhere here: in small letters and without punctuation, unless the recogniser that it is
     for writes otherwise. A line is a sentence.
     """
-    from asr.kneser_ney import estimate
-    from asr.sentences import files
+    from asr.language.kneser_ney import estimate
+    from asr.language.sentences import files
     from inference import arpa
 
     output = Path(parsed.output)
@@ -170,7 +170,7 @@ def _make(parsed: argparse.Namespace) -> int:
 
 def _perplexity(parsed: argparse.Namespace) -> int:
     """Measure how well a model predicts texts: perplexity with and without unknown words, and how many those are."""
-    from asr import language_models
+    from asr.language import models as language_models
     from asr.tokens import SPACE
 
     words = 0
@@ -204,8 +204,8 @@ def _generate(parsed: argparse.Namespace) -> int:
 
     A line ends where the model ends the sentence, or after --words. Words are never <unk>.
     """
-    from asr import language_models
-    from asr.generate import Generator
+    from asr.language import models as language_models
+    from asr.language.generate import Generator
 
     model = language_models.read(parsed.model)
     unit: Unit = language_models.unit(model)
@@ -263,7 +263,7 @@ def _progress(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from asr import sentences
+    from asr.language import sentences
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.cli import main
+from asr.confidence.doubt import DROP, MARK, Doubt, DoubtError, dropped, marked
 from asr.display import Lines
-from asr.doubt import DROP, MARK, Doubt, DoubtError, dropped, marked
 from asr.formats import WRITERS, Options
 from asr.stream import SpeechEvent
 from asr.transcript import Alternative, Transcript, Word

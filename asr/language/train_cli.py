@@ -23,10 +23,10 @@ The settings below can stand in a YAML file (--config) or on the command line; t
 def main(arguments: Sequence[str]) -> int:
     """Parse the command line and train. Returns the exit code."""
     require(TO_TRAIN, what="training", extra="train")
-    from asr import sentences
+    from asr.language import sentences
+    from asr.language.train import DEV_MOST, DEV_SHARE, TrainLanguageConfig, train
     from asr.shipped import find
     from asr.tokens import Tokens
-    from asr.train_lm import DEV_MOST, DEV_SHARE, TrainLanguageConfig, train
     from inference import model as models
     from training.config import OUT_OPTION, parse
     from training.run import shell_command

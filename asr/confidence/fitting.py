@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asr.calibration import Isotonic, Logistic, Times
+from asr.confidence.calibration import Isotonic, Logistic, Times
 
 AS_IT_IS = "as it is"
 FOLDS = 10
@@ -24,7 +24,7 @@ STEPS = 50  # of Newton's method; it converges in fewer than ten
 
 
 class Sample(NamedTuple):
-    """A recognised word: its evidence (see `asr.calibration`), whether it is right, and whose it is."""
+    """A recognised word: its evidence (see `asr.confidence.calibration`), whether it is right, and whose it is."""
 
     evidence: dict[str, float]
     right: bool

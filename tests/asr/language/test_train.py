@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from asr import train_lm
 from asr.cli import main
-from asr.kneser_ney import estimate
-from asr.train_lm import LoadText, TextConfig, TrainLanguageConfig, Vocabulary, train
+from asr.language import train as train_lm
+from asr.language.kneser_ney import estimate
+from asr.language.train import LoadText, TextConfig, TrainLanguageConfig, Vocabulary, train
 from encoders.language import LanguageConfig, LanguageNetwork
 from inference.lstm_lm import LstmModel
 from inference.ngram import NgramModel

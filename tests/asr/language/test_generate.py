@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr import generate, language_models
 from asr.cli import main
-from asr.generate import Generator
-from asr.kneser_ney import estimate
+from asr.language import generate
+from asr.language import models as language_models
+from asr.language.generate import Generator
+from asr.language.kneser_ney import estimate
 from inference import arpa
 
 TEXT = ["the cat sat", "the dog sat", "a cat saw the dog", "the dog saw a bird"] * 3

@@ -10,11 +10,11 @@ import pytest
 
 import asr
 from asr.borders import Border, BordersError, beside
-from asr.calibrate import calibrate_trained
-from asr.calibration import Calibration, Logistic, Times
 from asr.cli import main
+from asr.confidence.calibrate import calibrate_trained
+from asr.confidence.calibration import Calibration, Logistic, Times
+from asr.confidence.reliability import Reliability, judge
 from asr.formats import WRITERS, Options
-from asr.reliability import Reliability, judge
 from asr.transcript import Transcript, Word
 from features import audio
 from inference.model import load, store_calibration

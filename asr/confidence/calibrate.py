@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import asr
 from asr.borders import Border, BordersError, beside
-from asr.calibration import Calibration, Isotonic, Logistic, evidence
-from asr.fitting import AS_IT_IS, MAPS, TIMES, Lag, Sample, choose, choose_times, enough, fewest, held_out
+from asr.confidence.calibration import Calibration, Isotonic, Logistic, evidence
+from asr.confidence.fitting import AS_IT_IS, MAPS, TIMES, Lag, Sample, choose, choose_times, enough, fewest, held_out
+from asr.confidence.reliability import Judged, Reliability, judge
 from asr.recognizer import Recognizer
-from asr.reliability import Judged, Reliability, judge
 from asr.search import Search, SearchConfig
 from asr.tokens import Tokens
 from asr.transcript import Word

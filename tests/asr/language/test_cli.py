@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -14,19 +15,9 @@ import pytest
 from asr.cli import main
 from inference.ngram import NgramModel
 
+call = runpy.run_path(str(Path(__file__).resolve().parents[2] / "command_line.py"))["calling"](main, "lm")
+
 TEXT = "The cat sat. The dog sat!\nA cat, a dog\nThe dog saw the cat\n"
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """The command in this process: exit code, standard output, standard error."""
-    capsys.readouterr()
-    try:
-        code = main(["lm", *(str(argument) for argument in arguments)])
-    except SystemExit as ended:  # how argparse ends
-        code = ended.code
-    out, err = capsys.readouterr()
-    assert "Traceback" not in out + err
-    return code, out, err
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.kneser_ney import FALLBACK, EstimationError, estimate
+from asr.language.kneser_ney import FALLBACK, EstimationError, estimate
 from inference import arpa
 from inference.ngram import NgramModel
 

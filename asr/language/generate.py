@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from asr.sentences import Pieces, Unit
+from asr.language.sentences import Pieces, Unit
 from asr.tokens import SPACE
 from inference import remembering
 from inference.arpa import BEGIN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asr.sentences import Unit
+from asr.language.sentences import Unit
 from asr.tokens import SPACE
 from inference.lstm_lm import LstmModel
 from inference.ngram import NgramModel

@@ -2,8 +2,8 @@
 
 A network is surer, or less sure, than it is right, and CTC puts a label where it is recognised and not where its sound
 begins. Both errors are much the same from one recording to the next, so they are measured once, on recordings with
-known words (`asr.calibrate`), and kept with the model. Here they are taken out, word by word and with nothing but the
-emissions, so that a stream and a file say the same.
+known words (`asr.confidence.calibrate`), and kept with the model. Here they are taken out, word by word and with
+nothing but the emissions, so that a stream and a file say the same.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from asr.reliability import Judged, Reliability, ReliabilityError, judge
+from asr.confidence.reliability import Judged, Reliability, ReliabilityError, judge
 from asr.report import Pair, evaluate_pairs
 from asr.transcript import Word
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from asr.calibration import Calibration
-from asr.fitting import (
+from asr.confidence.calibration import Calibration
+from asr.confidence.fitting import (
     AS_IT_IS,
     MAPS,
     Lag,
