@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ from asr.workers import Failure, Here, Processes
 from inference.files import read_text, write_text
 from inference.progress import bar
 from inference.shell import CommandParser, count
-from recipes.long_time_lag.learner import MEMBERS, learn
+from recipes.long_time_lag.learner import MEMBERS, Outcome, learn
 from recipes.long_time_lag.report import draw, summary, table
-from recipes.long_time_lag.settings import ExperimentError, Plan, Run, read_settings, runs_of, shown
+from recipes.long_time_lag.settings import FILE, ExperimentError, Plan, Run, read_settings, runs_of, shown
 from recipes.long_time_lag.tasks import TASKS
 
 RUNS, TABLE, PLOT = "runs.jsonl", "table.md", "long_time_lag.png"
 Line = dict[str, Any]
+LINE = {field.name for kind in (Run, Outcome) for field in fields(kind)} | {"seconds"}
 
 
 def start(arguments: Sequence[str]) -> str:
@@ -41,13 +42,14 @@ def start(arguments: Sequence[str]) -> str:
         SystemExit: an option is unknown or has no such value, or `--help` was asked for.
     """
     options = _parser().parse_args(list(arguments))
-    read = read_settings()
+    read = read_settings(Path(options.config))
     whole = Plan(**read["full" if options.full else "default"])
     plan = Plan(
-        options.tasks or whole.tasks,
-        options.cells or whole.cells,
-        options.lags or whole.lags,
+        list(dict.fromkeys(options.tasks or whole.tasks)),
+        list(dict.fromkeys(options.cells or whole.cells)),
+        sorted({*(options.lags or whole.lags)}),
         whole.seeds if options.seeds is None else options.seeds,
+        options.first_seed,
     )
     runs = runs_of(plan, read, budget=options.budget)
     if options.print_config:
@@ -58,12 +60,15 @@ def start(arguments: Sequence[str]) -> str:
     out.mkdir(parents=True, exist_ok=True)
     lines = finished(out / RUNS, runs)
     failed = work(runs, lines, out / RUNS, jobs=options.jobs or os.cpu_count() or 1)
-    write_text(out / TABLE, table(lines))
-    draw(lines, out / PLOT)
+    if lines:
+        write_text(out / TABLE, table(lines))
+        draw(lines, out / PLOT)
     if failed:
-        raise ExperimentError(f"{len(failed)} of {len(runs)} runs failed, and the same command tries them again: "
-                              f"{failed[0]}")  # fmt: skip
-    return f"{summary([line for line in lines if key_of(line) in {run.key for run in runs}])}\n{out / TABLE}"
+        raise ExperimentError(
+            f"{len(failed)} of {len(runs)} runs failed, and the same command tries them again: {failed[0]}"
+        )
+    asked = {run.key for run in runs}
+    return summary([line for line in lines if key_of(line) in asked])
 
 
 def finished(path: Path, runs: Sequence[Run]) -> list[Line]:
@@ -77,16 +82,23 @@ def finished(path: Path, runs: Sequence[Run]) -> list[Line]:
     wanted = {run.key: run for run in runs}
     lines = []
     for number, text in enumerate(read_text(path, error=ExperimentError).splitlines(), start=1):
-        try:
-            line = json.loads(text)
-            run = wanted.get(key_of(line))
-            same = run is None or (line["budget"], line["settings"]) == (run.budget, asdict(run.settings))
-        except (ValueError, KeyError, TypeError):
-            raise ExperimentError(f"{path}: line {number} is no run; remove it, and the run is done again") from None
-        if not same:
+        line = _read_line(text)
+        if line is None:
+            raise ExperimentError(f"{path}: line {number} is no run; remove it, and the run is done again")
+        run = wanted.get(key_of(line))
+        if run is not None and (line["budget"], line["settings"]) != (run.budget, asdict(run.settings)):
             raise ExperimentError(f"{path}: line {number} is of other settings or another budget; take another --out")
         lines.append(line)
     return lines
+
+
+def _read_line(text: str) -> Line | None:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    whole = isinstance(line, dict) and {*line} == LINE
+    return line if whole and line["task"] in TASKS and line["cell"] in MEMBERS else None
 
 
 def key_of(line: Line) -> tuple[str, int, str, int]:
@@ -194,7 +206,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="STEPS",
         help="least steps between the last element that tells the answer and the answer (default: 10 100 1000)",
     )
-    parser.add_argument("--seeds", type=count, metavar="N", help="runs of each kind, with the seeds 0 to N - 1")
+    parser.add_argument("--seeds", type=count, metavar="N", help="runs of each kind, with as many seeds (default: 10)")
+    parser.add_argument(
+        "--first-seed",
+        type=count,
+        default=0,
+        metavar="N",
+        help="the first of them (default: 0); settings were chosen on those from 100 on",
+    )
+    parser.add_argument(
+        "--config", default=FILE, metavar="FILE", help="settings in the place of the recipe's own config.yaml"
+    )
     parser.add_argument(
         "--budget", type=count, metavar="N", help="sequences of a run at most (default: the task's, see config.yaml)"
     )

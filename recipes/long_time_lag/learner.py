@@ -39,12 +39,19 @@ class Settings:
         scale: What the recurrent weights at the start, an orthogonal matrix, are multiplied by.
     """
 
-    hidden_size: int = 8
-    batch: int = 20
-    learning_rate: float = 0.01
+    hidden_size: int = 16
+    batch: int = 50
+    learning_rate: float = 0.02
     clip: float = 1.0
     remember: float = 0.0
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_size", "batch", "learning_rate", "clip", "scale"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        if self.remember < 0:
+            raise ValueError(f"remember is {self.remember}; it must not be negative")
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def draw(lines: Sequence[dict[str, Any]], path: Path) -> None:
             lags = sorted(lag for one, lag, other in groups if (one, other) == (task, cell))
             runs = [groups[task, lag, cell] for lag in lags]
             # Beside each other, where they would hide each other.
-            places = np.array(lags) * 1.03 ** (number - (len(cells) - 1) / 2)
+            places = np.array(lags) * 1.06 ** (number - (len(cells) - 1) / 2)
             shares = [100 * float(np.mean([run["solved"] for run in one])) for one in runs]
             above.plot(places, shares, "o-", color=f"C{number % 10}", label=cell)
             _draw_needed(below, places, runs, color=f"C{number % 10}")
@@ -75,7 +75,11 @@ def draw(lines: Sequence[dict[str, Any]], path: Path) -> None:
         below.axhline(budget, color="0.6", linestyle=":")
         below.annotate("budget", (1, budget), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="0.4")
         above.set(title=TASKS[task].title, ylim=(-4, 104), xscale="log")
-        below.set(xlabel="minimal lag, steps", yscale="log")
+        below.set(xlabel="minimal lag, steps", ylim=(0, 1.1 * budget))
+        ticks = sorted({lag for one, lag, _ in groups if one == task})
+        below.set_xticks(ticks, [f"{lag:,}" for lag in ticks])
+        below.set_xticks([], minor=True)
+        below.yaxis.set_major_formatter("{x:,.0f}")
     panels[0, 0].set(ylabel="runs solved, %")
     panels[1, 0].set(ylabel="sequences needed: median, quartiles")
     panels[0, 0].legend()

@@ -41,37 +41,46 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which runs there are: every task at every lag with every cell and the seeds 0, 1, ..., less than `seeds`."""
+    """Which runs there are: every task at every lag with every cell and so many seeds, from the first on."""
 
     tasks: Sequence[str]
     cells: Sequence[str]
     lags: Sequence[int]
     seeds: int
+    first_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if unknown := {*self.tasks} - {*TASKS} | {*self.cells} - {*MEMBERS}:
+            raise ValueError(", ".join(sorted(unknown)))
 
 
 def read_settings(path: Path = FILE) -> dict[str, Any]:
     """What the file of settings says, checked.
 
     Raises:
-        ExperimentError: it names what there is not.
+        ExperimentError: it says what there is not, or not what there must be.
+        OSError: it cannot be read.
     """
+    text = read_text(path, error=ExperimentError)
     try:
-        read = yaml.safe_load(read_text(path, error=ExperimentError))
+        read = yaml.safe_load(text)
         for plan in ("default", "full"):
             Plan(**read[plan])
         for task in TASKS:
             int(read["tasks"][task]["budget"])
             for cell in MEMBERS:
                 settings_of(read, task, cell)
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ExperimentError(f"{path}: {' '.join(str(error).split())} is wrong or missing in it") from None
+            if unknown := {*read["tasks"][task]} - {"budget", "all", *MEMBERS}:
+                raise ValueError(", ".join(sorted(unknown)))
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise ExperimentError(f"{path}: wrong or missing in these settings: {' '.join(str(error).split())}") from None
     return read
 
 
 def settings_of(read: dict[str, Any], task: str, cell: str) -> Settings:
-    """How a cell learns a task: what is said for all cells, then for all others than named, or for this one."""
+    """How a cell learns a task: as all cells do, but for what is said of this one."""
     said = read["tasks"][task]
-    return Settings(**{**said["all"], **said.get(cell, said["others"])})
+    return Settings(**{**said["all"], **said.get(cell, {})})
 
 
 def runs_of(plan: Plan, read: dict[str, Any], *, budget: int | None = None) -> list[Run]:
@@ -81,7 +90,7 @@ def runs_of(plan: Plan, read: dict[str, Any], *, budget: int | None = None) -> l
         ExperimentError: a lag is too short for its task, or a budget for its criterion.
     """
     runs = []
-    for seed in range(plan.seeds):
+    for seed in range(plan.first_seed, plan.first_seed + plan.seeds):
         for lag in plan.lags:
             for task in plan.tasks:
                 if lag < TASKS[task].shortest:

@@ -110,7 +110,7 @@ def test_short_lag_is_solved_the_same_way_each_time() -> None:
 def test_loss_that_is_no_number_is_not_solved() -> None:
     outcome = solve(settings=Settings(learning_rate=float("inf")))
     assert not outcome.solved
-    assert outcome.sequences < 100
+    assert outcome.sequences < 200
     assert outcome.error is None
 
 
@@ -236,3 +236,37 @@ def test_what_would_run_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown["seeds"] == 10
     assert set(shown["learning"]) == set(shown["tasks"])
     assert not Path("absent").exists()
+
+
+def test_other_settings_and_seeds_may_be_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    read = read_settings()
+    read["tasks"]["two_sequences"]["lstm"] = {"learning_rate": 0.125}
+    own = tmp_path / "own.yaml"
+    own.write_text(yaml.safe_dump(read), encoding="utf-8")
+    assert experiment(tmp_path, "--config", str(own), "--first-seed", "100", "--print_config") == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["learning"]["two_sequences"]["lstm"]["learning_rate"] == 0.125
+    assert shown["first_seed"] == 100
+    assert experiment(tmp_path, "--tasks", "two_sequences", "--seeds", "1", "--first-seed", "100") == 0
+    assert {line["seed"] for line in lines_of(tmp_path)} == {100}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ("tasks: [", "while parsing"),
+        ("default: {}", "missing"),
+        ({"default": {"tasks": ["subtracting"], "cells": [], "lags": [], "seeds": 1}}, "subtracting"),
+        ({"tasks": {}}, "'noise_free'"),
+        ({"tasks": {name: {"budget": 1, "all": {"batches": 2}} for name in TASKS}}, "batches"),
+        ({"tasks": {name: {"budget": 1, "all": {"clip": 0}} for name in TASKS}}, "clip is 0"),
+        ({"tasks": {name: {"budget": 1, "all": {}, "lstn": {}} for name in TASKS}}, "lstn"),
+    ],
+)
+def test_wrong_settings_are_named(wrong: Any, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(wrong if isinstance(wrong, str) else yaml.safe_dump({**read_settings(), **wrong}), encoding="utf-8")
+    assert experiment(tmp_path, "--config", str(own)) == 2
+    error = said(capsys)
+    assert error.startswith(f"recipes long_time_lag: {own}: wrong or missing in these settings: ")
+    assert why in error
