@@ -194,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         choices=TASKS,
         metavar="TASK",
-        help=f"tasks: {', '.join(TASKS)} (default: see config.yaml)",
+        help=f"tasks: {', '.join(TASKS)} (default: those of config.yaml)",
     )
     parser.add_argument(
         "--cells", nargs="+", choices=MEMBERS, metavar="CELL", help=f"cells: {', '.join(MEMBERS)} (default: lstm rnn)"

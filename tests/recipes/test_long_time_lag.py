@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -183,10 +187,26 @@ def test_interrupted_experiment_goes_on_to_the_same_end(tmp_path: Path, capsys: 
 
 
 @pytest.mark.slow
-def test_processes_end_where_one_process_does(tmp_path: Path) -> None:
-    assert experiment(tmp_path / "one") == 0
-    assert experiment(tmp_path / "two", "--jobs", "2") == 0
-    assert lines_of(tmp_path / "one") == lines_of(tmp_path / "two")
+def test_processes_are_stopped_and_go_on_to_the_end_of_one_process(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    longer = ["--seeds", "4", "--budget", "2000"]
+    assert experiment(one, *longer) == 0
+    options = ["--out", str(two), *COMMAND, *longer, "--jobs", "2"]
+    program = subprocess.Popen(
+        [sys.executable, "-m", "recipes", "long_time_lag", *options], stderr=subprocess.PIPE, text=True
+    )
+    while not (two / RUNS).exists():
+        assert program.poll() is None, program.stderr.read()
+        time.sleep(0.01)
+    program.send_signal(signal.SIGINT)
+    assert program.communicate(timeout=60)[1] == (
+        "recipes long_time_lag: stopped; the same command goes on from here\n"
+    )
+    assert program.returncode == 130
+    before = lines_of(two)
+    assert 0 < len(before) < 16
+    assert experiment(two, *longer, "--jobs", "2") == 0
+    assert lines_of(two) == lines_of(one)
 
 
 def test_runs_of_others_stay_in_the_table(tmp_path: Path) -> None:
@@ -270,3 +290,15 @@ def test_wrong_settings_are_named(wrong: Any, why: str, tmp_path: Path, capsys: 
     error = said(capsys)
     assert error.startswith(f"recipes long_time_lag: {own}: wrong or missing in these settings: ")
     assert why in error
+
+
+def test_help_names_every_task_cell_and_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["long_time_lag", "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: python -m recipes long_time_lag --out FOLDER [OPTION ...]\n")
+    for word in (*TASKS, *MEMBERS):
+        assert re.search(rf"\b{word}\b", shown)
+    for option in ("--out", "--full", "--lags", "--seeds", "--first-seed", "--config", "--budget", "--jobs"):
+        assert re.search(rf"^  {option}\b", shown, re.MULTILINE)
