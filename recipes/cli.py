@@ -5,8 +5,10 @@ Light on purpose: the list of recipes and a mistyped name need no PyTorch, whose
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from inference.installed import TO_TRAIN, MissingPackagesError, require
@@ -35,9 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"recipes: {error}", file=sys.stderr)
         return 2
     try:
-        from recipes.run import start
+        if name in experiments():
+            start = importlib.import_module(f"recipes.{name}.experiment").start
+        else:
+            from recipes.run import start as run
 
-        print(start(name, arguments[1:]))
+            start = partial(run, name)
+        print(start(arguments[1:]))
     except (ValueError, OSError) as error:
         print(f"recipes {name}: {one_line(error)}", file=sys.stderr)
         return 2
@@ -52,6 +58,11 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob("*/config.yaml"))
 
 
+def experiments() -> set[str]:
+    """Those of them that make their own data: `start` of their `experiment.py` is all there is to run."""
+    return {path.parent.name for path in FOLDER.glob("*/experiment.py")}
+
+
 def overview() -> str:
     """How the command is used, and a line on each recipe."""
     lines = [
@@ -59,12 +70,19 @@ def overview() -> str:
         "[--cells all] [SETTING ...]",
         "",
         "Prepares a corpus, trains on it, evaluates the exported model and prints the result. Run again, it goes on "
-        "where it stopped.",
+        "where it stopped. Experiments make their own data: python -m recipes NAME --out FOLDER [OPTION ...]",
         "",
         "recipes:",
+        *(titled(name) for name in names() if name not in experiments()),
+        "",
+        "experiments:",
+        *(titled(name) for name in names() if name in experiments()),
     ]
-    for name in names():
-        heading = (FOLDER / name / "README.md").read_text(encoding="utf-8").splitlines()[0]
-        lines.append(f"  {name:18s} {heading.removeprefix(f'# {name}: ')}")
     lines += ["", "`python -m recipes NAME --help` lists every setting."]
     return "\n".join(lines)
+
+
+def titled(name: str) -> str:
+    """The name of a recipe and the title of its README."""
+    heading = (FOLDER / name / "README.md").read_text(encoding="utf-8").splitlines()[0]
+    return f"  {name:18s} {heading.removeprefix(f'# {name}: ')}"

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from recipes import cli
 
@@ -53,6 +54,14 @@ def test_recipe_is_whole(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
         cli.main([folder.name, "--data", "corpus", "--out", "out", "--print_config"])
     assert ended.value.code == 0
     assert "features:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", sorted(cli.experiments()))
+def test_experiment_is_whole(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert {"__init__.py", "config.yaml", "README.md"} <= {path.name for path in (cli.FOLDER / name).iterdir()}
+    assert name in cli.names()
+    assert cli.main([name, "--out", "out", "--print_config"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)
 
 
 def test_nothing_private_and_nothing_large() -> None:

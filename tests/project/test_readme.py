@@ -117,7 +117,8 @@ def _accepted(program: str, arguments: list[str]) -> bool:
     recipe = arguments[2:]
     if not recipe or "--help" in recipe:
         return exit_code("recipes", recipe) == 0
-    return {"--data", "--out"} <= set(recipe) and exit_code("recipes", [*recipe, "--print_config"]) == 0
+    needed = {"--out"} if recipe[0] in recipes_cli.experiments() else {"--data", "--out"}
+    return needed <= set(recipe) and exit_code("recipes", [*recipe, "--print_config"]) == 0
 
 
 @pytest.mark.parametrize("command", EVERY)
@@ -141,6 +142,8 @@ def test_command_parses(command: tuple[str, ...]) -> None:
         "python -m recipes fsdd --data a",
         "python -m recipes fsdd --data a --out b --seeds one",
         "python -m recipes absent --data a --out b",
+        "python -m recipes long_time_lag --tasks adding",
+        "python -m recipes long_time_lag --out a --tasks subtracting",
     ],
 )
 def test_wrong_commands_would_be_noticed(line: str) -> None:
