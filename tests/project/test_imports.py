@@ -21,7 +21,7 @@ import importlib, pkgutil, sys
 
 ABSENT = {"torch", "torchaudio", "lightning", "lhotse", "onnx", "jiwer", "tensorboard", "av", "mediapipe", "cv2"}
 # What trains and evaluates, and reads manifests for it.
-TRAINING = {"asr.train", "asr.train_lm", *(f"gestures.{name}" for name in (
+TRAINING = {"asr.train", "asr.train_lm", "asr.train_targets", *(f"gestures.{name}" for name in (
     "clips", "evaluate", "evaluate_cli", "reading", "stream_report", "train", "train_cli", "train_data",
     "train_defaults", "windows",
 ))}
