@@ -72,7 +72,7 @@ def classify_files(
         0 if all went well, 2 if the only file failed, 1 if some of several did; those are listed on standard error.
 
     Raises:
-        InputError: there is nothing to classify, or no place for the labels.
+        InputError: there is nothing to classify, or no place for the labels, or a recording is in it.
         inference.model.ModelError: no such model, a damaged one, or one that writes words.
     """
     if output is not None and not Path(output).parent.is_dir():
@@ -82,6 +82,8 @@ def classify_files(
     if not sources:
         raise InputError("; ".join(failed))
     asked = len(sources) + len(failed)
+    if output is not None and Path(output).resolve() in {Path(source).resolve() for source in sources}:
+        raise InputError(f"{output}: is one of the recordings; give another file to --output")
     shown = Shown(format or _ending(output), top, several=len(sources) > 1, times=over is not None)
     classifier = Classifier.open(find(model), threads=threads)
     write, header = FORMATS[shown.format]

@@ -8,7 +8,7 @@ from pathlib import Path
 from asr.classifier import Classifier
 from inference.progress import with_bar
 from inference.shell import listed, one_line
-from training.class_report import RECORDINGS, ClassReport, Judged, evaluate_classes, write_page
+from training.class_report import RECORDINGS, ClassReport, Judged, make_report, write_page
 
 
 class ClassEvaluationError(ValueError):
@@ -52,4 +52,4 @@ def evaluate(classifier: Classifier, data: str | Path) -> tuple[ClassReport, lis
     if not judged:
         raise ClassEvaluationError(f"{data}: no recording could be read; the first: {failed[0]}")
     labels = dict.fromkeys((*classifier.model.labels, *sorted({one.reference for one in judged})))
-    return evaluate_classes(list(labels), judged, RECORDINGS), failed
+    return make_report(list(labels), judged, RECORDINGS), failed

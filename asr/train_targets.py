@@ -162,7 +162,9 @@ def classes_of(
         unknown = sorted({item.text for item in dev} - set(counts))
         print(f"{len(dev) - len(kept)} of {len(dev)} development recordings left out: nothing trains {unknown[0]!r}")
     if not kept:
-        raise ManifestError("no development recording has a label that is trained")
+        raise ManifestError(
+            "no development recording has a label that is trained: give more recordings of each, or others to --dev"
+        )
     rarest = ", ".join(f"{label} {count}" for label, count in counts.most_common()[: -RAREST - 1 : -1])
     print(f"{len(counts)} labels; the rarest of the training recordings: {rarest}")
     return Classes(sorted(counts), smoothing=config.smoothing), list(train), kept

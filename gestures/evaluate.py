@@ -14,7 +14,7 @@ from gestures.stream import CHUNK_SECONDS, LOOKAHEAD_SECONDS, GestureSession
 from gestures.stream_report import Stream, StreamReport, Told
 from inference.model import CLASS
 from inference.progress import with_bar
-from training.class_report import ClassReport, Judged, ReportError, evaluate_classes
+from training.class_report import ClassReport, Judged, ReportError, make_report
 from training.manifests import Item
 
 
@@ -91,7 +91,7 @@ def evaluate(
         (*recognizer.model.labels, *(one.reference for one in clips), *(one.recognised for one in clips))
     )
     return Evaluation(
-        evaluate_classes(list(labels), clips) if clips else None, StreamReport(tuple(streams)) if streams else None
+        make_report(list(labels), clips) if clips else None, StreamReport(tuple(streams)) if streams else None
     )
 
 

@@ -68,7 +68,7 @@ class Judged(NamedTuple):
         return self.reference == self.recognised
 
 
-def evaluate_classes(labels: Sequence[str], items: Iterable[Judged], naming: Naming = CLIPS) -> ClassReport:
+def make_report(labels: Sequence[str], items: Iterable[Judged], naming: Naming = CLIPS) -> ClassReport:
     """Compare what was recognised with what is known, item by item.
 
     Args:

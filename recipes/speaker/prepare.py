@@ -42,11 +42,20 @@ def prepare(data: Path, out: Path, *, seed: int = 0) -> None:
         ManifestError: it is neither corpus, or a part of it is missing.
         features.audio.AudioError: a recording cannot be read.
     """
-    kaldi = (data / "train" / "wav.scp").is_file()
-    parts = divided([one for part in PARTS for one in utterances(data, part)], seed=seed) if kaldi else digits(data)
-    for part, chosen in parts.items():
+    for part, chosen in divide(data, seed=seed).items():
         cuts = [cut(one.id, one.path, one.speaker, speaker=one.speaker) for one in with_bar(chosen, f"speaker {part}")]
         write(out / "manifests" / f"{part}.jsonl.gz", cuts)
+
+
+def divide(data: Path, *, seed: int) -> dict[str, list[Utterance]]:
+    """The recordings of `train`, `dev` and `test`, of whichever corpus is there.
+
+    Raises:
+        ManifestError: it is neither corpus, or a part of it is missing.
+    """
+    if (data / "train" / "wav.scp").is_file():
+        return divided([one for part in PARTS for one in utterances(data, part)], seed=seed)
+    return digits(data)
 
 
 def digits(data: Path) -> dict[str, list[Utterance]]:

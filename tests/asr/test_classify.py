@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +151,21 @@ def test_options_that_cannot_be_are_one_line(words, named_model, capsys, argumen
     assert why in err
 
 
+def test_a_recording_is_not_written_over(words: Path, named_model: Path, tmp_path: Path, capsys) -> None:
+    sound = tmp_path / "la.wav"
+    sound.write_bytes((words / "la.wav").read_bytes())
+    code, _, err = call(capsys, "classify", sound, "--model", named_model, "--output", sound)
+    assert (code, err) == (2, f"asr: {sound}: is one of the recordings; give another file to --output\n")
+    assert sound.read_bytes() == (words / "la.wav").read_bytes()
+
+
+def test_standard_input_has_a_label(words: Path, named_model: Path) -> None:
+    command = [sys.executable, "-m", "asr", "classify", "-", "--model", str(named_model), "--format", "json"]
+    done = subprocess.run(command, input=(words / "so.wav").read_bytes(), capture_output=True, check=True)
+    found = json.loads(done.stdout)
+    assert (found["file"], found["labels"][0]["label"]) == ("-", "so")
+
+
 @pytest.mark.parametrize("mistyped", [["a.wav"], ["--model", "m"], ["a.wav", "--model", "m", "--top", "0"]])
 def test_what_is_mistyped_is_one_line(mistyped: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -181,8 +198,6 @@ def test_formats_of_the_command_are_those_there_are() -> None:
 
 
 def test_a_bar_is_on_standard_error_alone(words: Path, named_model: Path, on_terminal, tmp_path: Path) -> None:
-    import sys
-
     command = [sys.executable, "-m", "asr", "classify", str(words), "--model", str(named_model)]
     code, shown = on_terminal(command, tmp_path / "out.txt")
     assert code == 0
