@@ -157,6 +157,7 @@ def train(
         else make_extractor(config.features, train, seed=config.loop.seed)
     )
     load = LoadSpeech(extractor, target, config.augment, cache_mb=config.loop.cache_mb // (config.loop.workers + 1))
+    print(target.note)
     model = train_model(
         config,
         extractor=extractor,

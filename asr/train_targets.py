@@ -52,12 +52,14 @@ class Target(Protocol):
         labels: What the scores stand for.
         head, tokens: What the model directory says of the head and of the labels.
         task: What the scores are, for the model card.
+        note: What is worth knowing of the labels before training begins.
     """
 
     labels: tuple[str, ...]
     head: dict
     tokens: dict
     task: str
+    note: str
 
     def __call__(self, text: str, frames: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Labels (L) of an item of so many frames and, where they have places, the frames (L,2) from and to."""
@@ -73,10 +75,12 @@ class Words:
 
     Args:
         tokens: Text to labels.
+        note: See `Target`.
     """
 
-    def __init__(self, tokens: Tokens):
+    def __init__(self, tokens: Tokens, note: str = ""):
         self._tokens = tokens
+        self.note = note
         self.labels = tokens.labels
         self.head = {"kind": CTC}
         self.tokens = {"unit": tokens.unit, "form": tokens.form}
@@ -105,10 +109,12 @@ class Classes:
     Args:
         labels: All labels.
         smoothing: Share of the target that is spread over all of them.
+        note: See `Target`.
     """
 
-    def __init__(self, labels: Sequence[str], *, smoothing: float = 0.0):
+    def __init__(self, labels: Sequence[str], *, smoothing: float = 0.0, note: str = ""):
         self.labels = tuple(labels)
+        self.note = note
         self.head = {"kind": CLASS}
         self.tokens = {"unit": CLASS_UNIT}
         self.task = f"attention pooling, {len(labels)} labels"
@@ -139,8 +145,7 @@ def words_of(
             print(f"texts are {tokens.form} here, and those of {start_from.directory} are {before.form} (tokens.form)")
     train = _sayable(train, found, tokens, part="training", config=config)
     dev = _sayable(dev, count_pieces(dev, tokens), tokens, part="development", config=config)
-    _say_labels(found, tokens)
-    return Words(tokens), train, dev
+    return Words(tokens, _note(found, tokens)), train, dev
 
 
 def classes_of(
@@ -166,8 +171,8 @@ def classes_of(
             "no development recording has a label that is trained: give more recordings of each, or others to --dev"
         )
     rarest = ", ".join(f"{label} {count}" for label, count in counts.most_common()[: -RAREST - 1 : -1])
-    print(f"{len(counts)} labels; the rarest of the training recordings: {rarest}")
-    return Classes(sorted(counts), smoothing=config.smoothing), list(train), kept
+    note = f"{len(counts)} labels; the rarest of the training recordings: {rarest}"
+    return Classes(sorted(counts), smoothing=config.smoothing, note=note), list(train), kept
 
 
 def _sayable(
@@ -192,13 +197,14 @@ def _advice(config: TokenConfig, part: str) -> str:
     return "to learn them, find training utterances that have them; what is a slip, correct in the texts"
 
 
-def _say_labels(found: Sequence[Seen], tokens: Tokens) -> None:
+def _note(found: Sequence[Seen], tokens: Tokens) -> str:
     """How many labels there are, the rarest of them, where slips are, and those that the texts do not have at all."""
     heard = [seen for seen in found if seen.piece in tokens.labels]
     rarest = ", ".join(f"{shown(seen.piece)} {seen.times} ({seen.example.id})" for seen in heard[: -RAREST - 1 : -1])
-    print(f"{len(tokens.labels) - 1} labels; the rarest in the training texts: {rarest}")
+    note = f"{len(tokens.labels) - 1} labels; the rarest in the training texts: {rarest}"
     unheard = sorted({*tokens.labels[1:]} - {seen.piece for seen in heard})
     if unheard:
         more = f" and {len(unheard) - SHOWN} more" if len(unheard) > SHOWN else ""
         named = ", ".join(map(shown, unheard[:SHOWN]))
-        print(f"{len(unheard)} labels stand in no training utterance and cannot be learnt: {named}{more}")
+        note += f"\n{len(unheard)} labels stand in no training utterance and cannot be learnt: {named}{more}"
+    return note
