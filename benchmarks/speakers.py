@@ -30,7 +30,7 @@ from recipes.corpora.speechocean762 import Utterance
 from recipes.speaker.prepare import divide
 
 QUIET_DB = 30.0
-SIZES = (4, 8, 16, 32)
+SIZES = (4, 8, 16)
 NEPERS = np.log(10) / 10  # of a decibel, in the log of an energy
 PARTS = ("dev", "test")
 
