@@ -12,10 +12,15 @@ stay with the torch form.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from encoders.steps import Errors, LstmForm, LstmWeights, errors_of_inputs, net_inputs
+from encoders.torch_steps import gradients_of, make_factors
 
 
 @triton.jit
@@ -132,53 +137,57 @@ def _step_back(
 TILES = {"TILE_B": 16, "TILE_H": 32, "TILE_K": 32}
 
 
-def steps_forward(
-    past: str,
-    gates_DTBG: Tensor,
-    tanh_DTBH: Tensor,
-    y_DSBH: Tensor,
-    c_DSBH: Tensor,
-    R_DGH: Tensor,
-    P_DKH: Tensor | None,
-) -> None:
-    """What `encoders.torch_steps.steps_forward` does, of tensors that are contiguous."""
-    directions, steps, batch, hidden = tanh_DTBH.shape
-    grid = (triton.cdiv(batch, TILES["TILE_B"]), triton.cdiv(hidden, TILES["TILE_H"]), directions)
-    R_DGH = R_DGH.contiguous()
-    P = R_DGH if P_DKH is None else P_DKH.contiguous()  # never read where there are no peepholes
-    with torch.cuda.device_of(gates_DTBG):
-        for t in range(steps):
-            _step_forward[grid](
-                gates_DTBG, tanh_DTBH, y_DSBH, c_DSBH, R_DGH, P, t, batch, steps, H=hidden,
-                PAST=past, PEEPHOLES=P_DKH is not None, PRECISION=_precision(), **TILES,
-            )  # fmt: skip
+class FusedSteps:
+    """The steps of layers with these weights; see `encoders.steps.Steps`."""
+
+    def __init__(self, form: LstmForm, w: LstmWeights):
+        self._form, self._w = form, w
+        self._R_DGH = w.R_DGP.contiguous()
+        # Never read where there are no peepholes.
+        self._P = self._R_DGH if w.peepholes_DKH is None else w.peepholes_DKH.contiguous()
+
+    def forward(self, x_DTBF: Tensor, y_DSBP: Tensor, c_DSBH: Tensor) -> tuple[Tensor, ...]:
+        tanh_DTBH = torch.empty_like(c_DSBH[:, 1:], memory_format=torch.contiguous_format)
+        nets_DTBG = net_inputs(x_DTBF, self._w)
+        directions, steps, batch, hidden = tanh_DTBH.shape
+        with torch.cuda.device_of(nets_DTBG):
+            for t in range(steps):
+                _step_forward[_grid(directions, batch, hidden)](
+                    nets_DTBG, tanh_DTBH, y_DSBP, c_DSBH, self._R_DGH, self._P, t, batch, steps, H=hidden,
+                    PAST=self._form.past, PEEPHOLES=self._form.peepholes, PRECISION=_precision(), **TILES,
+                )  # fmt: skip
+        return nets_DTBG, tanh_DTBH
+
+    def back(
+        self,
+        kept: Sequence[Tensor],
+        y_DSBP: Tensor,
+        c_DSBH: Tensor,
+        dy_DTBP: Tensor,
+        dc_DBH: Tensor,
+        *,
+        to_x: bool,
+    ) -> Errors:
+        factors = make_factors(self._form, self._w, *kept, y_DSBP, c_DSBH)
+        K_DTBG, A_DTBH, dc_DBH = factors.K_DTBG, factors.A_DTBH, dc_DBH.clone()
+        directions, steps, batch, hidden = A_DTBH.shape
+        keep = A_DTBH if factors.keep_DTBH is None else factors.keep_DTBH.contiguous()
+        dy_DTBP, dh_last = dy_DTBP.contiguous(), torch.zeros_like(dc_DBH)
+        with torch.cuda.device_of(K_DTBG):
+            for t in range(steps - 1, -1, -1):
+                _step_back[_grid(directions, batch, hidden)](
+                    K_DTBG, A_DTBH, keep, dy_DTBP, dh_last, dc_DBH, self._R_DGH, self._P, t, batch, steps, H=hidden,
+                    PAST=self._form.past, PEEPHOLES=self._form.peepholes, LAST=t == steps - 1,
+                    TRUNCATED=self._form.truncated, PRECISION=_precision(), **TILES,
+                )  # fmt: skip
+        first = torch.zeros_like(dh_last) if self._form.truncated else torch.bmm(K_DTBG[:, 0], self._R_DGH)
+        errors = Errors(K_DTBG, K_DTBG, K_DTBG, first, dc_DBH, {})
+        errors.gradients.update(gradients_of(self._w, factors, errors, dy_DTBP, c_DSBH, None))
+        return errors._replace(x_DTBF=errors_of_inputs(errors.net_DTBG, self._w)) if to_x else errors
 
 
-def steps_back(
-    past: str,
-    truncated: bool,
-    K_DTBG: Tensor,
-    A_DTBH: Tensor,
-    keep_DTBH: Tensor | None,
-    dy_DTBH: Tensor,
-    dh_DBH: Tensor,
-    dc_DBH: Tensor,
-    R_DGH: Tensor,
-    P_DKH: Tensor | None,
-) -> None:
-    """What `encoders.torch_steps.steps_back` does: K becomes the errors of net inputs, dc that of the first cell."""
-    directions, steps, batch, hidden = A_DTBH.shape
-    grid = (triton.cdiv(batch, TILES["TILE_B"]), triton.cdiv(hidden, TILES["TILE_H"]), directions)
-    R_DGH, dy_DTBH, dh_DBH = R_DGH.contiguous(), dy_DTBH.contiguous(), dh_DBH.contiguous()
-    P = R_DGH if P_DKH is None else P_DKH.contiguous()
-    keep = A_DTBH if keep_DTBH is None else keep_DTBH.contiguous()
-    with torch.cuda.device_of(K_DTBG):
-        for t in range(steps - 1, -1, -1):
-            _step_back[grid](
-                K_DTBG, A_DTBH, keep, dy_DTBH, dh_DBH, dc_DBH, R_DGH, P, t, batch, steps, H=hidden,
-                PAST=past, PEEPHOLES=P_DKH is not None, LAST=t == steps - 1, TRUNCATED=truncated,
-                PRECISION=_precision(), **TILES,
-            )  # fmt: skip
+def _grid(directions: int, batch: int, hidden: int) -> tuple[int, int, int]:
+    return triton.cdiv(batch, TILES["TILE_B"]), triton.cdiv(hidden, TILES["TILE_H"]), directions
 
 
 def _precision() -> str:

@@ -14,8 +14,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from encoders.recurrence import net_inputs
-
 
 def run_gru(x_TBF: Tensor, h_BH: Tensor, W_GF: Tensor, b_G: Tensor, R_GH: Tensor) -> Tensor:
     """Outputs (T,B,H) from the state h; G = 3H. Differentiable once, in every argument."""
@@ -26,7 +24,7 @@ def run_gru(x_TBF: Tensor, h_BH: Tensor, W_GF: Tensor, b_G: Tensor, R_GH: Tensor
 class _GruThroughTime(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x_TBF: Tensor, h_BH: Tensor, W_GF: Tensor, b_G: Tensor, R_GH: Tensor) -> Tensor:
-        gates_TBG = net_inputs(x_TBF[None], W_GF[None], b_G[None])[0]
+        gates_TBG = torch.nn.functional.linear(x_TBF, W_GF, b_G)
         hidden = h_BH.shape[1]
         y_SBH = x_TBF.new_empty(len(x_TBF) + 1, *h_BH.shape)
         y_SBH[0] = h_BH

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from encoders.cells import CELLS, NORM_EPSILON, Cell, CellOptions, State, check, lstm_1997_truncated_step
 from encoders.gru_recurrence import run_gru
 from encoders.recurrence import run_lstm
-from encoders.torch_steps import LstmForm, LstmWeights
+from encoders.steps import LstmForm, LstmWeights
 
 
 class RecurrentLayer(nn.Module, ABC):

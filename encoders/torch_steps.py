@@ -10,54 +10,51 @@ m = o * tanh(c) and dm, dc the errors of m and c, the errors of the gates' net i
 
 so that a step back is one product and a few multiplications.
 
-Within this file gates are stacked o, i, f, g (o, i, g where f is not a gate of its own): what is squashed alike is
-adjacent, and so is what dc reaches. Both directions of a layer go through time together: what is small is done for both
-at once, since on a CPU most of its cost is that of asking for it.
-
-Shapes besides the usual ones: D directions that run at once, G gates times H, P size of an output (H, but for a
-projection), S = T + 1 states, the first before the first step.
+Gates and shapes are those of `encoders.steps`. Both directions of a layer go through time together: what is small is
+done for both at once, since most of its cost is that of asking for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from encoders.cells import NORM_EPSILON
-from encoders.products import AddTo
+from encoders.steps import Errors, LstmForm, LstmWeights, errors_of_inputs, net_inputs, products_of
 
 
-class LstmForm(NamedTuple):
-    """Which member of the family: see `encoders.cells.Cell`. `truncated` is the 1997 paper's gradient."""
+class TorchSteps:
+    """The steps of layers with these weights; see `encoders.steps.Steps`."""
 
-    past: str
-    peepholes: bool = False
-    truncated: bool = False
+    def __init__(self, form: LstmForm, w: LstmWeights):
+        self._form, self._w = form, w
 
+    def forward(self, x_DTBF: Tensor, y_DSBP: Tensor, c_DSBH: Tensor) -> tuple[Tensor, ...]:
+        nets_DTBG = net_inputs(x_DTBF, self._w)
+        tanh_DTBH = torch.empty_like(c_DSBH[:, 1:], memory_format=torch.contiguous_format)
+        normal = None if self._w.gain_DG is None else Normal.empty(nets_DTBG)
+        steps_forward(self._form, self._w, nets_DTBG, tanh_DTBH, y_DSBP, c_DSBH, normal)
+        return nets_DTBG, tanh_DTBH, *(normal or ())
 
-class LstmWeights(NamedTuple):
-    """Weights of D directions, gates in the order of this file; none where the member lacks them.
-
-    Attributes:
-        W_DGF: Input weights; none where `x` holds the net inputs already.
-        b_DG: Biases; likewise.
-        R_DGP: Recurrent weights.
-        peepholes_DKH: Of o, i and f (o, i with coupled gates).
-        projection_DPH: Projection of outputs.
-        gain_DG: Layer normalisation of R h.
-        gain_DH: Layer normalisation of the cell, with `bias_DH`.
-    """
-
-    W_DGF: Tensor | None
-    b_DG: Tensor | None
-    R_DGP: Tensor
-    peepholes_DKH: Tensor | None = None
-    projection_DPH: Tensor | None = None
-    gain_DG: Tensor | None = None
-    gain_DH: Tensor | None = None
-    bias_DH: Tensor | None = None
+    def back(
+        self,
+        kept: Sequence[Tensor],
+        y_DSBP: Tensor,
+        c_DSBH: Tensor,
+        dy_DTBP: Tensor,
+        dc_DBH: Tensor,
+        *,
+        to_x: bool,
+    ) -> Errors:
+        gates_DTBG, tanh_DTBH, *normalised = kept
+        normal = Normal(*normalised) if normalised else None
+        factors = make_factors(self._form, self._w, gates_DTBG, tanh_DTBH, y_DSBP, c_DSBH)
+        errors, dy_DTBP = steps_back(self._form, self._w, factors, dy_DTBP, dc_DBH.clone(), normal)
+        errors.gradients.update(gradients_of(self._w, factors, errors, dy_DTBP, c_DSBH, normal))
+        return errors._replace(x_DTBF=errors_of_inputs(errors.net_DTBG, self._w)) if to_x else errors
 
 
 class Normal(NamedTuple):
@@ -109,7 +106,6 @@ class _Gates:
 def steps_forward(
     form: LstmForm,
     w: LstmWeights,
-    add_past: list[AddTo],
     gates_DTBG: Tensor,
     tanh_DTBH: Tensor,
     y_DSBP: Tensor,
@@ -125,15 +121,15 @@ def steps_forward(
     y, c = y_DSBP.unbind(1), c_DSBH.unbind(1)
     past = [direction.unbind(0) for direction in y_DSBP]
     nets = [direction.unbind(0) for direction in gates_DTBG]
-    directions = list(zip(add_past, nets, past, strict=True))
+    directions = list(zip(w.R_DGP.transpose(1, 2), nets, past, strict=True))
     if form.peepholes:
         p_o, p_seeing = w.peepholes_DKH[:, None, 0], w.peepholes_DKH[:, None, 1:]
     tanhs = tanh_DTBH.unbind(1)
     for t, row in enumerate(rows):
         c_next = c[t + 1]
         if normal is None:
-            for add, net, h in directions:
-                add(net[t], net[t], h[t])
+            for R_PG, net, h in directions:
+                net[t].addmm_(h[t], R_PG)
         else:
             seen = normal.at(t).fill(torch.bmm(y[t], w.R_DGP.transpose(1, 2)))
             row.addcmul_(seen.values, w.gain_DG[:, None])
@@ -213,28 +209,18 @@ def make_factors(
     return Factors(K_DTBG, A_DTBH, keep, m_DTBH, cell)
 
 
-class Errors(NamedTuple):
-    """Errors of net inputs, of R h before its normalisation, of outputs (if projected), and of the first h."""
-
-    net_DTBG: Tensor
-    past_DTBG: Tensor
-    y_DTBP: Tensor | None
-    h_DBP: Tensor
-
-
 def steps_back(
     form: LstmForm,
     w: LstmWeights,
-    add_errors: list[AddTo],
     factors: Factors,
     dy_DTBP: Tensor,
-    dh_last: Tensor,
     dc: Tensor,
     normal: Normal | None,
-) -> Errors:
+) -> tuple[Errors, Tensor]:
     """Turn K into the errors of the gates' net inputs, in place, from the last step to the first.
 
-    `dh_last` and `dc` are what comes from later steps; `dc` is changed in place.
+    `dc` is the error of the last cell, and becomes that of the first. The second result are the errors of the outputs,
+    of what a later step says too, where there is a projection; else `dy_DTBP`.
     """
     net_DTBG = factors.K_DTBG
     K = _Gates(net_DTBG, form, dc.shape[-1])
@@ -247,20 +233,20 @@ def steps_back(
     given = [direction.unbind(0) for direction in dy_DTBP]
     p = None if w.peepholes_DKH is None else w.peepholes_DKH.unsqueeze(2).unbind(1)
     dh_DBP = torch.empty_like(dys[0], memory_format=torch.contiguous_format)
-    kept_DTBP, dm = None, dh_DBP
+    whole_DTBP, dm = dy_DTBP, dh_DBP
     if w.projection_DPH is not None:
-        kept_DTBP, dm = torch.empty_like(dy_DTBP, memory_format=torch.contiguous_format), torch.empty_like(dc)
+        whole_DTBP, dm = torch.empty_like(dy_DTBP, memory_format=torch.contiguous_format), torch.empty_like(dc)
     dc_DB1H = dc.unsqueeze(2)
-    directions = list(zip(add_errors, dh_DBP, given, later, strict=True))
+    directions = list(zip(w.R_DGP, dh_DBP, given, later, strict=True))
     last = len(rows) - 1
     for t in range(last, -1, -1):
         if t == last or form.truncated:
-            torch.add(dys[t], dh_last, out=dh_DBP)
+            dh_DBP.copy_(dys[t])
         else:
-            for add, dh, dy, net in directions:
-                add(dh, dy[t], net[t + 1])
-        if kept_DTBP is not None:
-            kept_DTBP[:, t] = dh_DBP
+            for R_GP, dh, dy, net in directions:
+                torch.addmm(dy[t], net[t + 1], R_GP, out=dh)
+        if w.projection_DPH is not None:
+            whole_DTBP[:, t] = dh_DBP
             torch.bmm(dh_DBP, w.projection_DPH, out=dm)
         o[t].mul_(dm)
         if factors.cell is None:
@@ -279,4 +265,26 @@ def steps_back(
         if normal is not None:
             past_DTBG[:, t] = normal.at(t).back(rows[t] * w.gain_DG[:, None])
     first = torch.zeros_like(dh_DBP) if form.truncated else torch.bmm(past_DTBG[:, 0], w.R_DGP)
-    return Errors(net_DTBG, past_DTBG, kept_DTBP, first)
+    return Errors(net_DTBG, net_DTBG, past_DTBG, first, dc, {}), whole_DTBP
+
+
+def gradients_of(
+    w: LstmWeights, factors: Factors, errors: Errors, dy_DTBP: Tensor, c_DSBH: Tensor, normal: Normal | None
+) -> dict[str, Tensor]:
+    """Gradients of the weights but W and R, by their names."""
+    found = {}
+    if w.b_DG is not None:
+        found["b_DG"] = errors.net_DTBG.sum((1, 2))
+    if w.peepholes_DKH is not None:
+        parts = errors.net_DTBG.unflatten(-1, (-1, c_DSBH.shape[-1])).unbind(3)
+        seen = (c_DSBH[:, 1:], c_DSBH[:, :-1], c_DSBH[:, :-1])
+        sums = [(error * c).sum((1, 2)) for error, c in zip(parts[:-1], seen, strict=False)]
+        found["peepholes_DKH"] = torch.stack(sums, dim=1)
+    if w.projection_DPH is not None:
+        found["projection_DPH"] = products_of(dy_DTBP, factors.m_DTBH)
+    if normal is not None:
+        found["gain_DG"] = (errors.net_DTBG * normal.values).sum((1, 2))
+    if factors.cell is not None:
+        found["gain_DH"] = (factors.A_DTBH * factors.cell.values).sum((1, 2))
+        found["bias_DH"] = factors.A_DTBH.sum((1, 2))
+    return found

@@ -26,7 +26,7 @@ TRAINING = (
 
 
 # What training imports, and what comparing with references does.
-TO_TRAIN = ("torch", "lightning", "lhotse", "onnx", "jiwer")
+TO_TRAIN = ("torch", "numba", "lightning", "lhotse", "onnx", "jiwer")
 TO_EVALUATE = ("jiwer", "lhotse")
 
 

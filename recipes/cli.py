@@ -56,7 +56,7 @@ def overview() -> str:
     """How the command is used, and a line on each recipe."""
     lines = [
         "usage: python -m recipes NAME --data FOLDER --out FOLDER [--stages prepare train evaluate] [--seeds 0 1 2] "
-        "[SETTING ...]",
+        "[--cells all] [SETTING ...]",
         "",
         "Prepares a corpus, trains on it, evaluates the exported model and prints the result. Run again, it goes on "
         "where it stopped.",

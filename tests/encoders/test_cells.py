@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from encoders import products, recurrence
 from encoders.blstm import EncoderConfig
 from encoders.cells import CELLS, CellOptions, State, check
 from encoders.layers import FastLstmLayer, NativeLayer, RecurrentLayer, make_layer, run_steps
@@ -77,16 +76,6 @@ def test_step_and_layer_equal_numpy(member: str, dtype: torch.dtype) -> None:
                 np.testing.assert_allclose(got[item].detach(), part, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("member", ["peephole", "cifg", "lstm_1997", "lstmp"])
-def test_without_packed_products_the_result_is_the_same(member: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    layer = layer_of(member, torch.float32)
-    x, state = drawn(layer, 3, 6)
-    packed = gradients(layer, layer, x, state)
-    monkeypatch.setattr(products, "packs", lambda: False)
-    for got, wanted in zip(gradients(layer, layer, x, state), packed, strict=True):
-        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
-
-
 def test_errors_of_single_precision_are_as_small_as_those_of_torchs_lstm() -> None:
     """Of gradients after 200 steps, against double precision."""
 
@@ -119,9 +108,7 @@ def test_no_state_is_a_state_of_zeros(member: str) -> None:
 
 
 @EACH
-@pytest.mark.parametrize("rows", [1, 4, 512], ids=lambda rows: f"{rows} rows a block")
-def test_gradients_are_those_of_the_tape(member: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recurrence, "ROWS", rows)
+def test_gradients_are_those_of_the_tape(member: str) -> None:
     layer = layer_of(member)
     x, state = drawn(layer, 2, 7)
     fast = gradients(layer, layer, x, state)
@@ -134,8 +121,7 @@ def test_gradients_are_those_of_the_tape(member: str, rows: int, monkeypatch: py
 
 
 @EACH
-def test_gradients_are_those_of_finite_differences(member: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recurrence, "ROWS", 4)
+def test_gradients_are_those_of_finite_differences(member: str) -> None:
     layer = layer_of(member)
     names = [name for name, _ in layer.named_parameters()]
     x, state = drawn(layer, 2, 3)

@@ -19,7 +19,9 @@ LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imp
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 
-ABSENT = {"torch", "torchaudio", "lightning", "lhotse", "onnx", "jiwer", "tensorboard", "av", "mediapipe", "cv2"}
+ABSENT = {
+    "torch", "torchaudio", "numba", "lightning", "lhotse", "onnx", "jiwer", "tensorboard", "av", "mediapipe", "cv2"
+}
 # What trains and evaluates, and reads manifests for it.
 TRAINING = {"asr.train", "asr.train_lm", "asr.train_targets", *(f"gestures.{name}" for name in (
     "clips", "evaluate", "evaluate_cli", "reading", "stream_report", "train", "train_cli", "train_data",

@@ -11,6 +11,8 @@ import pytest
 import soundfile
 
 from features import audio
+from inference import model as models
+from recipes.cli import main
 from recipes.digits.prepare import dev_speakers, digit_sentences, prepare
 from training.manifests import Item, ManifestError, read
 
@@ -138,6 +140,17 @@ def test_the_seed_chooses_the_speakers(corpora: Path) -> None:
     chosen = [dev_speakers(sentences, seed=seed) for seed in range(8)]
     assert chosen[0] == dev_speakers(sentences, seed=0)
     assert len(set(map(frozenset, chosen))) > 1
+
+
+@pytest.mark.slow
+def test_each_cell_starts_from_its_own_pretraining(corpora: Path, tmp_path: Path) -> None:
+    command = ["digits", "--data", str(corpora), "--out", str(tmp_path), "--cells", "rnn", "cifg", "--seeds", "0"]
+    work = ["--prepare.synthetic=0", "--prepare.repeat_real=1", "--loop.epochs=1", "--loop.workers=0"]
+    assert main([*command, *work, "--stages", "prepare", "train"]) == 0
+    for cell in ("rnn", "cifg"):
+        before, after = (models.load(tmp_path / cell / part / "model") for part in ("pretrain", "seed0"))
+        assert before.encoder["cell"] == after.encoder["cell"] == cell
+        assert f"- Trained on from: pretrain/{before.name}" in (after.directory / "README.md").read_text()
 
 
 @needs_programs
