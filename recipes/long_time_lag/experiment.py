@@ -19,15 +19,16 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
-from asr.workers import Failure, Here, Processes
 from inference.files import read_text, write_text
 from inference.progress import bar
 from inference.shell import CommandParser, count
+from inference.workers import Failure, Here, Processes
 from recipes.long_time_lag.learner import MEMBERS, Outcome, learn
 from recipes.long_time_lag.report import draw, summary, table
 from recipes.long_time_lag.settings import FILE, ExperimentError, Plan, Run, read_settings, runs_of, shown
 from recipes.long_time_lag.tasks import TASKS
 
+PROGRAM = "recipes long_time_lag"
 RUNS, TABLE, PLOT = "runs.jsonl", "table.md", "long_time_lag.png"
 Line = dict[str, Any]
 LINE = {field.name for kind in (Run, Outcome) for field in fields(kind)} | {"seconds"}
@@ -115,7 +116,7 @@ def work(runs: Sequence[Run], lines: list[Line], path: Path, *, jobs: int) -> li
     done = {key_of(line) for line in lines}
     left = [run for run in runs if run.key not in done]
     failed: list[str] = []
-    pool = Processes(min(jobs, len(left))) if jobs > 1 and len(left) > 1 else Here()
+    pool = Processes(min(jobs, len(left)), program=PROGRAM) if jobs > 1 and len(left) > 1 else Here()
     shown_bar = RunsBar(left, of=len(runs))
     with shown_bar, closing(pool.run(Worker, left, shown_bar.tell)) as outcomes:
         for run, line in outcomes:
@@ -179,8 +180,8 @@ class Worker:
 
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
-        prog="python -m recipes long_time_lag",
-        usage="python -m recipes long_time_lag --out FOLDER [OPTION ...]",
+        prog=f"python -m {PROGRAM}",
+        usage=f"python -m {PROGRAM} --out FOLDER [OPTION ...]",
         description="Learns tasks of Hochreiter and Schmidhuber 1997 whose answers depend on what was many steps "
         "before, and reports which cells solve them, and after how many sequences. Run again, it goes on where "
         "it stopped.",
