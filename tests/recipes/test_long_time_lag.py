@@ -192,16 +192,18 @@ def test_processes_are_stopped_and_go_on_to_the_end_of_one_process(tmp_path: Pat
     longer = ["--seeds", "4", "--budget", "2000"]
     assert experiment(one, *longer) == 0
     options = ["--out", str(two), *COMMAND, *longer, "--jobs", "2"]
-    program = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "recipes", "long_time_lag", *options], stderr=subprocess.PIPE, text=True
-    )
-    while not (two / RUNS).exists():
-        assert program.poll() is None, program.stderr.read()
-        time.sleep(0.01)
-    program.send_signal(signal.SIGINT)
-    assert program.communicate(timeout=120)[1] == (
-        "recipes long_time_lag: stopped; the same command goes on from here\n"
-    )
+    ) as program:
+        try:
+            while not (two / RUNS).exists():
+                assert program.poll() is None, program.stderr.read()
+                time.sleep(0.01)
+            program.send_signal(signal.SIGINT)
+            said = program.communicate(timeout=120)[1]
+        finally:
+            program.kill()
+    assert said == "recipes long_time_lag: stopped; the same command goes on from here\n"
     assert program.returncode == 130
     before = lines_of(two)
     assert 0 < len(before) < 16
@@ -275,6 +277,11 @@ def test_other_settings_and_seeds_may_be_tried(tmp_path: Path, capsys: pytest.Ca
     assert shown["first_seed"] == 100
     assert experiment(tmp_path, "--tasks", "two_sequences", "--seeds", "1", "--first-seed", "100") == 0
     assert {line["seed"] for line in lines_of(tmp_path)} == {100}
+    read["tasks"]["two_sequences"]["lstm"] = {"batch": 301}
+    own.write_text(yaml.safe_dump(read), encoding="utf-8")
+    capsys.readouterr()
+    assert experiment(tmp_path, "--config", str(own)) == 2
+    assert "two_sequences: a batch of 301 is more than its budget of 300" in said(capsys)
 
 
 @pytest.mark.parametrize(
