@@ -51,9 +51,8 @@ def evaluate_data(
         0 if every recording could be read, 1 if some could not (they are listed and not counted).
     """
     require(TO_EVALUATE, what="evaluating", extra="train")
-    for option, path in (("output", output), ("reliability", reliability)):
-        if path is not None and not Path(path).parent.is_dir():
-            raise EvaluationError(f"{Path(path).parent}: no such folder; make it, or give another file to --{option}")
+    if output is not None and not Path(output).parent.is_dir():
+        raise EvaluationError(f"{Path(output).parent}: no such folder; make it, or give another file to --output")
     if reliability is not None:
         check_plot(reliability)
     loaded = models.load(find(model), threads=threads)
