@@ -71,7 +71,8 @@ def scores_in_pieces(
     scores, states = [], None
     for start in starts:
         part, after = checkpoint(piece, start, states, use_reentrant=False)
-        states = [tuple(value.detach() for value in state) for state in after]
+        # Of their own: as views they would keep the outputs of all steps until the way back.
+        states = [tuple(value.detach().clone() for value in state) for state in after]
         scores.append(part)
     return torch.cat(scores, dim=1), encoder.output_lengths(lengths_B)
 

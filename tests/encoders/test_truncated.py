@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -246,6 +248,28 @@ def test_no_tape_is_kept_until_the_scores_are_there() -> None:
         held[frames] = [kept_for_the_way_back(network, x, lengths, truncate) for truncate in (None, 12)]
     assert held[192][0] > 3.5 * held[48][0], "without truncation it grows as the recording does"
     assert held[192][1] < held[48][0] / 8
+
+
+def held_by_tensors() -> int:
+    """Bytes of different storage of all numbers that Python can reach; the states of torch's generator are none."""
+    gc.collect()
+    tensors = [one for one in gc.get_objects() if type(one) in (Tensor, torch.nn.Parameter) and one.is_floating_point()]
+    storages = [one.untyped_storage() for one in tensors]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+@pytest.mark.parametrize("cell", ["lstm", "peephole", "gru"])
+def test_of_a_piece_its_scores_and_last_states_are_kept_and_nothing_else(cell: str) -> None:
+    """A state that were a view would keep all outputs of its layer."""
+    network = made(cell=cell, hidden_size=16, subsampling=[1]).float()
+    frames, lengths = batch((200,))
+    frames = frames.float()
+    before = held_by_tensors()
+    scores, _ = network(frames, lengths, truncate=20)
+    states = 1 if cell == "gru" else 2
+    numbers = 200 * V + (200 // 20 - 1) * network.encoder.config.layers * states * 16
+    assert held_by_tensors() - before == 4 * numbers
+    assert scores.requires_grad
 
 
 def test_what_cannot_be_cut_is_refused() -> None:
