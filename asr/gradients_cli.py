@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from inference.installed import require
 from inference.shell import time
 
 
@@ -40,6 +39,7 @@ def _gradients(parsed: argparse.Namespace) -> int:
     from the end. Of each recording at most 30 s are heard."""
     from asr.confidence.reliability import check_plot
     from asr.shipped import DEFAULT
+    from inference.installed import require
 
     require(("torch", "onnx"), what="asr gradients", extra="train")
     if parsed.plot is not None:

@@ -199,16 +199,28 @@ def test_files_of_another_model_are_found(directory: Path, tmp_path: Path, name:
     refused(directory)
 
 
+ON_LANDMARKS = {"features": {"landmarks": {}}}
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         ({"format": 3}, "format 3.*knows up to 2.*upgrade saywave"),
         ({"head": {"kind": "regression"}}, "head.kind is 'regression'"),
         ({"head": "ctc"}, "head.kind is missing"),
-        ({"head": {"kind": "class"}}, "head.window_ms is None"),
-        ({"head": {"kind": "class", "window_ms": float("nan"), "hop_ms": 1, "threshold": 0}}, "head.window_ms is nan"),
-        ({"head": {"kind": "class", "window_ms": 9, "hop_ms": "x", "threshold": 0}}, "head.hop_ms is 'x'"),
-        ({"head": {"kind": "class", "window_ms": 9, "hop_ms": 1, "threshold": 2}}, "head.threshold is 2"),
+        (ON_LANDMARKS | {"head": {"kind": "class"}}, "head.window_ms is None"),
+        (
+            ON_LANDMARKS | {"head": {"kind": "class", "window_ms": float("nan"), "hop_ms": 1, "threshold": 0}},
+            "head.window_ms is nan",
+        ),
+        (
+            ON_LANDMARKS | {"head": {"kind": "class", "window_ms": 9, "hop_ms": "x", "threshold": 0}},
+            "head.hop_ms is 'x'",
+        ),
+        (
+            ON_LANDMARKS | {"head": {"kind": "class", "window_ms": 9, "hop_ms": 1, "threshold": 2}},
+            "head.threshold is 2",
+        ),
         (
             {"head": {"kind": "class", "window_ms": 9, "hop_ms": 1, "threshold": 0}},
             "<blank> is the first label with CTC, and only there",
