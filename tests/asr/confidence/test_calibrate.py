@@ -135,7 +135,7 @@ def test_evaluate_plots_and_reports_reliability(tone_model: Path, tones: Path, t
     assert "<svg" in plot.read_text()
     assert "## Confidence" in report.read_text()
     assert main([*command, "--reliability", str(tmp_path / "gone" / "plot.png")]) == 2
-    assert "give another file to --reliability" in capsys.readouterr().err
+    assert "there is no such folder; make it" in capsys.readouterr().err
 
 
 def test_training_calibrates_at_its_end_or_says_why_not(tone_model: Path, tmp_path: Path, speak, capsys) -> None:
