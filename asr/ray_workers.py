@@ -14,9 +14,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from asr.workers import TRIES_ON_RAY, Failure, Outcome, Work, WorkerError, begun, check_answer, done
 from inference.shell import one_line
+from inference.workers import Failure, Outcome, Work, WorkerError, begun, check_answer, done
 
+# How often a recording is begun at most: more often than on one machine, since machines come and go.
+TRIES = 4
 # Tasks handed out for each slot of the cluster: one that runs and one that waits.
 AHEAD = 2
 # Seconds without news after which to look whether the cluster still has machines.
@@ -38,7 +40,7 @@ class RayCluster:
         self._cores = max(1, cores)
 
     def run(
-        self, begin: Callable[[], Work], items: Sequence[Any], heard: Callable[[Any, float], None]
+        self, begin: Callable[[], Work], items: Sequence[Any], tell: Callable[[Any, float], None]
     ) -> Iterator[Outcome]:
         """As `Pool` says; how far an item is shows when it is done."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
@@ -75,7 +77,7 @@ class RayCluster:
                     except RayTaskError as error:
                         raise RuntimeError(f"in a worker:\n{error}") from None
                     except RayError as error:
-                        if tries[number] < TRIES_ON_RAY:
+                        if tries[number] < TRIES:
                             waiting.appendleft(number)
                             continue
                         kind, content = "done", _lost(items[number], error)
@@ -97,7 +99,7 @@ def _answers(address: str) -> None:
 
 def _lost(item: Any, error: Exception) -> Failure:
     first = next(iter(str(error).splitlines()), "")
-    return Failure(f"{item}: its worker was lost {TRIES_ON_RAY} times: {type(error).__name__}: {first[:200]}")
+    return Failure(f"{item}: its worker was lost {TRIES} times: {type(error).__name__}: {first[:200]}")
 
 
 # The work of the run that this process serves, by its key: a worker of Ray serves one after the other.
@@ -112,4 +114,4 @@ def _on_ray(key: str, begin: Callable[[], Work], item: Any) -> tuple[str, Any]:
             return "unfit", work.line
         _WORK.clear()
         _WORK[key] = work
-    return done(_WORK[key], item, lambda seconds: None)
+    return done(_WORK[key], item, lambda amount: None)

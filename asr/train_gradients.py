@@ -53,16 +53,25 @@ def report(
     Raises:
         GradientsError: no recording can be measured, or a model reads no sound.
     """
+    if back is not None and back >= LONGEST_SECONDS:
+        raise GradientsError(f"--back is {back:g} s; give less than the {LONGEST_SECONDS:g} s heard of each recording")
     # Matrices are small here, and so many that threads would only wait for each other.
     torch.set_num_threads(1)
     opened = {name: models.load(find(name)) for name in names}
     failed: list[str] = []
     found = expand(files, failed)
+    # By file: a recording that one model cannot follow is none for the others either.
+    left_out: dict[str, str] = {}
     flows: list[Flow] = []
     for name, model in opened.items():
-        recordings = _read(model, found, failed)
-        steps_back = _steps_back(model, recordings, back, failed)
+        recordings = _read(model, found, left_out)
+        if not recordings:
+            raise GradientsError(f"no recording could be read; the first: {[*failed, *left_out.values()][0]}")
+        steps_back = _steps_back(model, recordings, back)
         followed = [frames_TF for frames_TF in recordings.values() if _steps(model, frames_TF) > steps_back]
+        for file, frames_TF in recordings.items():
+            if _steps(model, frames_TF) <= steps_back:
+                left_out.setdefault(file, f"{file}: is no longer than {steps_back * model.step_seconds:.2f} s")
         for untrained in (False, True)[: 1 + fresh]:
             torch.manual_seed(0)
             flow = measure(
@@ -78,12 +87,11 @@ def report(
     if picture is not None:
         plot(flows, picture)
         print(f"plot: {picture}", file=sys.stderr)
-    # A recording that one model cannot follow is none for the others either.
-    return listed("asr", list(dict.fromkeys(failed)), "recordings could not be read, or are too short")
+    return listed("asr", [*failed, *left_out.values()], "recordings could not be read, or are too short")
 
 
-def _read(model: models.Model, files: Sequence[str], failed: list[str]) -> dict[str, np.ndarray]:
-    """Frames (T,F) by file; a line in `failed` for each that cannot be read."""
+def _read(model: models.Model, files: Sequence[str], left_out: dict[str, str]) -> dict[str, np.ndarray]:
+    """Frames (T,F) by file; in `left_out` why others cannot be read."""
     if not isinstance(model.extractor, FeatureExtractor):
         raise GradientsError(f"{model.directory}: reads landmarks, not sound; name a model that `asr train` made")
     frames = {}
@@ -91,22 +99,22 @@ def _read(model: models.Model, files: Sequence[str], failed: list[str]) -> dict[
         try:
             frames[file] = model.extractor(model.extractor.read(file, duration=LONGEST_SECONDS))
         except (ValueError, OSError) as error:
-            failed.append(one_line(error))
-    if not frames:
-        raise GradientsError(f"no recording could be read; the first: {failed[0]}")
+            left_out.setdefault(file, one_line(error))
     return frames
 
 
-def _steps_back(model: models.Model, recordings: dict[str, np.ndarray], back: float | None, failed: list[str]) -> int:
-    """Steps that errors are followed back; recordings that have no more than these go to `failed`."""
-    steps = {file: _steps(model, frames_TF) for file, frames_TF in recordings.items()}
-    wanted = min(steps.values()) // 2 if back is None else round(back / model.step_seconds)
-    wanted = max(LEAST_STEPS, wanted)
-    seconds = f"{wanted * model.step_seconds:.2f} s"
-    failed += [f"{file}: is no longer than {seconds}" for file, count in steps.items() if count <= wanted]
-    if max(steps.values()) <= wanted:
+def _steps_back(model: models.Model, recordings: dict[str, np.ndarray], back: float | None) -> int:
+    """Steps that errors are followed back, fewer than the longest recording has."""
+    steps = [_steps(model, frames_TF) for frames_TF in recordings.values()]
+    wanted = max(LEAST_STEPS, min(steps) // 2) if back is None else round(back / model.step_seconds)
+    if wanted < LEAST_STEPS:
+        least = f"{1000 * LEAST_STEPS * model.step_seconds:.0f}ms"
+        raise GradientsError(f"--back is {back:g} s; of {model.directory} give at least {least}, which are two steps")
+    if max(steps) <= wanted:
+        longest = f"the longest recording lasts {max(steps) * model.step_seconds:.2f} s"
         raise GradientsError(
-            f"all recordings are too short to follow errors {seconds} back; give longer ones or --back"
+            f"{longest}, too short to follow errors {wanted * model.step_seconds:.2f} s back; give longer ones"
+            + ("" if back is None else ", or a lower --back")
         )
     return wanted
 

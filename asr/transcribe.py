@@ -20,10 +20,10 @@ from asr.shipped import find
 from asr.shipped import names as shipped_names
 from asr.sources import InputError, expand, is_finished, seconds
 from asr.task import Heard, Recording, Settings, Transcriber, as_text
-from asr.workers import Failure, Here, Pool, Processes, WorkerError
 from inference.files import sweep
 from inference.outputs import keep_originals, make_folder, output_names
 from inference.shell import ended
+from inference.workers import Failure, Here, Pool, Processes, WorkerError
 
 # A disk that is full, or a share of it, does not become empty by going on.
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -56,7 +56,7 @@ def transcribe_files(
 
     Raises:
         InputError: there is nothing to transcribe, or it cannot go to standard output together.
-        asr.workers.WorkerError: there is nobody to do it, or nobody left.
+        inference.workers.WorkerError: there is nobody to do it, or nobody left.
     """
     failed: list[str] = []
     sources = expand(files, failed)
@@ -96,7 +96,7 @@ class _Run:
         """Transcribe them; stop where the disk is full, or nobody is left to do it.
 
         Raises:
-            asr.workers.WorkerError: nobody has done anything.
+            inference.workers.WorkerError: nobody has done anything.
         """
         console = Console(stderr=True)
         # Only the bar needs lengths, and asking for them opens every file.
@@ -204,7 +204,7 @@ def _pool(sources: Sequence[str], workers: Workers, settings: Settings) -> Pool:
         from asr.ray_workers import RayCluster
 
         return RayCluster(workers.ray, cores=settings.threads)
-    return Processes(workers.jobs) if elsewhere else Here()
+    return Processes(workers.jobs, program="asr") if elsewhere else Here()
 
 
 def _elsewhere(settings: Settings) -> Settings:

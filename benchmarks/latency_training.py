@@ -1,6 +1,7 @@
 """A training step of the latency-controlled encoder against the same encoder with full context, in turns.
 
     OMP_NUM_THREADS=1 python benchmarks/latency_training.py
+    OMP_NUM_THREADS=1 python benchmarks/latency_training.py --cell gru_cudnn
 
 Prints a Markdown table: forward and backward of one batch, chunk and look-ahead in milliseconds.
 """
@@ -14,6 +15,7 @@ import time
 import torch
 
 from encoders.blstm import Blstm, EncoderConfig
+from encoders.cells import CELLS
 from encoders.windows import Latency
 
 FRAME_MS = 10
@@ -24,13 +26,14 @@ def main() -> None:
     """Time every latency once in each round, so that what else the machine does falls on all of them alike."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--cell", choices=list(CELLS), default="lstm")
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--hidden", type=int, default=320)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--frames", type=int, default=800)
     parser.add_argument("--plain", action="store_true", help="time the plain form, window by window, as well")
     options = parser.parse_args()
-    config = EncoderConfig(layers=options.layers, hidden_size=options.hidden, subsampling=[3], dropout=0.0)
+    config = EncoderConfig(options.cell, options.layers, options.hidden, subsampling=[3], dropout=0.0)
     torch.manual_seed(0)
     encoder = Blstm(80, config)
     frames = torch.randn(options.batch, options.frames, 80)
@@ -51,7 +54,7 @@ def main() -> None:
             if round:  # the first warms up
                 times[name].append(time.perf_counter() - started)
     whole = times["full context", ""]
-    print(f"{config.layers} x {config.hidden_size}, batch {options.batch}, {options.frames} frames, "
+    print(f"{config.cell}, {config.layers} x {config.hidden_size}, batch {options.batch}, {options.frames} frames, "
           f"{torch.get_num_threads()} threads, torch {torch.__version__}\n")  # fmt: skip
     print("| chunk + look-ahead, ms | form | median ms | times full context |\n| --- | --- | ---: | ---: |")
     for (name, form), taken in times.items():

@@ -12,14 +12,14 @@ from collections.abc import Callable
 import numba
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 PASTS = {"kept": 0, "forgotten": 1, "coupled": 2}  # what becomes of a cell's past, to the kernels
 KEPT, FORGOTTEN, COUPLED = PASTS.values()
 # A product is computed in tiles of as many rows and columns as the registers of the processor can hold sums of.
-LANES, ROWS = (16, 8) if get_host_cpu_features().get("avx512f") else (8, 4)
+LANES, ROWS = (16, 8) if "+avx512f" in get_host_cpu_features() else (8, 4)
 COLUMNS = 2 * LANES
 
 
@@ -204,6 +204,8 @@ def add_products(out_TBC, left_TBK, blocks_NKC, first, last):
 @compiled
 def add_product(out_BC, left_BK, blocks_NKC, first, last):
     """Add to rows `first` to `last` of `out_BC` the product of those of `left_BK` with the matrix in blocks."""
+    if left_BK.shape[1] == 0:
+        return  # tiles begin with their first term
     whole = out_BC.shape[1] // COLUMNS
     for n in range(whole):
         b, column, block_KC = first, n * COLUMNS, blocks_NKC[n]

@@ -81,9 +81,9 @@ class CompiledSteps:
         in_threads(run, parts)
         gradients = {}
         if w.b_DG is not None:
-            gradients["b_DG"] = _of_directions(for_b, parts)
+            gradients["b_DG"] = _of_directions(for_b, parts, b_DG)
         if w.peepholes_DKH is not None:
-            gradients["peepholes_DKH"] = _of_directions(for_peepholes, parts)
+            gradients["peepholes_DKH"] = _of_directions(for_peepholes, parts, peepholes_DKH)
         if w.projection_DPH is not None:
             m_DTBH = gates_DTBG[..., : c_DSBH.shape[-1]] * torch.tanh(c_DSBH[:, 1:])
             gradients["projection_DPH"] = products_of(dy_DTBP, m_DTBH)
@@ -113,17 +113,16 @@ class Part(NamedTuple):
 
 
 def divided(directions: int, batch: int) -> list[Part]:
-    """Parts for as many threads as torch uses: directions first, then items, in pairs, as a product likes them."""
-    pieces = min(-(-torch.get_num_threads() // directions), -(-batch // 2))
-    size = -(-batch // pieces)
-    size += size % 2
+    """Parts for as many threads as torch uses, in one turn: directions first, then items, in pairs for the products."""
+    size = -(-batch // max(1, torch.get_num_threads() // directions))
+    size = max(2, size + size % 2)
     ranges = [(d, first, min(first + size, batch)) for first in range(0, batch, size) for d in range(directions)]
     return [Part(index, *where) for index, where in enumerate(ranges)]
 
 
-def _of_directions(sums: list[np.ndarray], parts: list[Part]) -> Tensor:
-    """The sum over all parts of a direction."""
-    totals = [np.zeros_like(sums[0]) for _ in range(parts[-1].direction + 1)]
+def _of_directions(sums: list[np.ndarray], parts: list[Part], like: np.ndarray) -> Tensor:
+    """The sums over all parts of each direction, in the shape of `like`."""
+    totals = np.zeros_like(like)
     for part in parts:
         totals[part.direction] += sums[part.index]
-    return torch.from_numpy(np.stack(totals))
+    return torch.from_numpy(totals)

@@ -44,34 +44,40 @@ class _GruThroughTime(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, dy_TBH: Tensor):
-        x_TBF, gates_TBG, y_SBH, W_GF, R_GH = ctx.saved_tensors
-        hidden = y_SBH.shape[-1]
-        r, z, n = gates_TBG.chunk(3, dim=-1)
-        past = y_SBH[:-1]
-        K = torch.empty_like(gates_TBG)
-        K_r, K_z, K_n = K.chunk(3, dim=-1)
-        rz, K_rz = gates_TBG[..., : 2 * hidden], K[..., : 2 * hidden]
-        torch.addcmul(rz, rz, rz, value=-1, out=K_rz)
-        K_r.mul_(past)
-        K_z.mul_(past - n)
-        torch.mul(n, n, out=K_n)
-        K_n.sub_(1).mul_(z - 1)
-        R_rz, R_n = R_GH[: 2 * hidden].contiguous(), R_GH[2 * hidden :].contiguous()
-        dh, d_reset = torch.zeros_like(past[0]), torch.empty_like(past[0])
-        rzs, rs, ns = K_rz.unbind(0), K_r.unbind(0), K_n.unbind(0)
-        zns = K[..., hidden:].unflatten(-1, (2, hidden)).unbind(0)
-        keep, reset, dys = z.unbind(0), r.unbind(0), dy_TBH.unbind(0)
-        for t in range(len(x_TBF) - 1, -1, -1):
-            dh.add_(dys[t])
-            zns[t].mul_(dh.unsqueeze(1))
-            torch.mm(ns[t], R_n, out=d_reset)
-            rs[t].mul_(d_reset)
-            dh.mul_(keep[t]).addcmul_(d_reset, reset[t]).addmm_(rzs[t], R_rz)
-        errors_NG = K.flatten(0, 1)
-        dW, db = errors_NG.t() @ x_TBF.flatten(0, 1), errors_NG.sum(0)
-        dR = torch.cat([
-            K_rz.flatten(0, 1).t() @ past.flatten(0, 1),
-            K_n.flatten(0, 1).t() @ (r * past).flatten(0, 1),
-        ])  # fmt: skip
-        dx_TBF = K @ W_GF if ctx.needs_input_grad[0] else None
-        return dx_TBF, dh, dW, db, dR
+        with torch.autocast(dy_TBH.device.type, enabled=False):
+            return _through_time_back(ctx, dy_TBH)
+
+
+def _through_time_back(ctx: FunctionCtx, dy_TBH: Tensor) -> tuple[Tensor | None, ...]:
+    """Errors of x and of the first state, and gradients of the weights."""
+    x_TBF, gates_TBG, y_SBH, W_GF, R_GH = ctx.saved_tensors
+    hidden = y_SBH.shape[-1]
+    r, z, n = gates_TBG.chunk(3, dim=-1)
+    past = y_SBH[:-1]
+    K = torch.empty_like(gates_TBG)
+    K_r, K_z, K_n = K.chunk(3, dim=-1)
+    rz, K_rz = gates_TBG[..., : 2 * hidden], K[..., : 2 * hidden]
+    torch.addcmul(rz, rz, rz, value=-1, out=K_rz)
+    K_r.mul_(past)
+    K_z.mul_(past - n)
+    torch.mul(n, n, out=K_n)
+    K_n.sub_(1).mul_(z - 1)
+    R_rz, R_n = R_GH[: 2 * hidden].contiguous(), R_GH[2 * hidden :].contiguous()
+    dh, d_reset = torch.zeros_like(past[0]), torch.empty_like(past[0])
+    rzs, rs, ns = K_rz.unbind(0), K_r.unbind(0), K_n.unbind(0)
+    zns = K[..., hidden:].unflatten(-1, (2, hidden)).unbind(0)
+    keep, reset, dys = z.unbind(0), r.unbind(0), dy_TBH.unbind(0)
+    for t in range(len(x_TBF) - 1, -1, -1):
+        dh.add_(dys[t])
+        zns[t].mul_(dh.unsqueeze(1))
+        torch.mm(ns[t], R_n, out=d_reset)
+        rs[t].mul_(d_reset)
+        dh.mul_(keep[t]).addcmul_(d_reset, reset[t]).addmm_(rzs[t], R_rz)
+    errors_NG = K.flatten(0, 1)
+    dW, db = errors_NG.t() @ x_TBF.flatten(0, 1), errors_NG.sum(0)
+    dR = torch.cat([
+        K_rz.flatten(0, 1).t() @ past.flatten(0, 1),
+        K_n.flatten(0, 1).t() @ (r * past).flatten(0, 1),
+    ])  # fmt: skip
+    dx_TBF = K @ W_GF if ctx.needs_input_grad[0] else None
+    return dx_TBF, dh, dW, db, dR

@@ -93,8 +93,9 @@ class RecurrentLayer(nn.Module, ABC):
 class NativeLayer(RecurrentLayer):
     """torch's own kernel: RNN, LSTM with forget gate, with projection or without, and cuDNN's GRU.
 
-    On a CPU `encoders.recurrence` is faster for an LSTM in single precision, and with a projection in any, for which
-    torch has a kernel on a GPU alone. The parameters are torch's all the same.
+    On a CPU `encoders.recurrence` is faster for an LSTM with weights in single precision, under autocast too, where it
+    computes in that; and with a projection in any, for which torch has a kernel on a GPU alone. The parameters are
+    torch's all the same.
     """
 
     def __init__(self, name: str, input_size: int, hidden_size: int, options: CellOptions):
@@ -128,8 +129,9 @@ class NativeLayer(RecurrentLayer):
         return y_BTP, (h[0],)
 
     def recurs(self, x_BTF: Tensor) -> bool:
-        kernel_is_slower = x_BTF.dtype == torch.float32 or self.cell.projected
-        return self.cell.operator == "LSTM" and x_BTF.device.type == "cpu" and kernel_is_slower
+        if self.cell.operator != "LSTM" or x_BTF.device.type != "cpu":
+            return False
+        return self.cell.projected or self.native.weight_hh_l0.dtype == torch.float32
 
     def own_weights(self) -> dict[str, Tensor]:
         native = self.native
@@ -164,7 +166,7 @@ class NativeLayer(RecurrentLayer):
 
 
 class OwnLayer(RecurrentLayer):
-    """What the layers without a kernel of torch's share: parameters, gates in the order of `encoders.torch_steps`.
+    """What the layers without a kernel of torch's share: parameters, gates in the order of OWN_GATES.
 
     There is one bias a gate. It is stored as ONNX's first, and the second is zero.
     """
@@ -343,7 +345,7 @@ def make_layer(
     return kind(name, input_size, hidden_size, options)
 
 
-# How torch stacks gates, and how `encoders.torch_steps` and `encoders.gru_recurrence` do.
+# How torch stacks gates, and how `encoders.steps` and `encoders.gru_recurrence` do.
 TORCH_GATES = {"LSTM": "ifgo", "GRU": "rzn", "RNN": "h"}
 OWN_GATES = {"LSTM": "oifg", "GRU": "rzn", "RNN": "h"}
 

@@ -6,7 +6,6 @@ gradients of the weights are one product each. Gates are stacked and shapes are 
 
 from __future__ import annotations
 
-import importlib
 from importlib.util import find_spec
 
 import torch
@@ -45,11 +44,12 @@ class _LstmThroughTime(torch.autograd.Function):
         count = len(LstmWeights._fields)
         w, kept = LstmWeights(*others[:count]), others[count:]
         dy_DTBP = torch.zeros_like(y_DSBP[:, 1:]) if dy_DTBP is None else dy_DTBP
-        errors = steps_of(ctx.form, w).back(kept, y_DSBP, c_DSBH, dy_DTBP, dc_DTBH, to_x=ctx.needs_input_grad[1])
-        gradients = dict.fromkeys(w._fields) | errors.gradients
-        gradients["R_DGP"] = products_of(errors.past_DTBG, y_DSBP[:, :-1])
-        if w.W_DGF is not None:
-            gradients["W_DGF"] = products_of(errors.net_DTBG, x_DTBF)
+        with torch.autocast(x_DTBF.device.type, enabled=False):
+            errors = steps_of(ctx.form, w).back(kept, y_DSBP, c_DSBH, dy_DTBP, dc_DTBH, to_x=ctx.needs_input_grad[1])
+            gradients = dict.fromkeys(w._fields) | errors.gradients
+            gradients["R_DGP"] = products_of(errors.past_DTBG, y_DSBP[:, :-1])
+            if w.W_DGF is not None:
+                gradients["W_DGF"] = products_of(errors.net_DTBG, x_DTBF)
         dx_DTBF = errors.x_DTBF if ctx.needs_input_grad[1] else None
         return None, dx_DTBF, errors.h_DBP, errors.c_DBH, *gradients.values()
 
@@ -61,7 +61,11 @@ def steps_of(form: LstmForm, w: LstmWeights) -> Steps:
     """
     single = w.R_DGP.dtype == torch.float32 and w.gain_DG is None and w.gain_DH is None
     if single and w.R_DGP.device.type == "cpu":
-        return importlib.import_module("encoders.compiled_steps").CompiledSteps(form, w)
+        from encoders.compiled_steps import CompiledSteps
+
+        return CompiledSteps(form, w)
     if single and w.R_DGP.is_cuda and w.projection_DPH is None and find_spec("triton"):
-        return importlib.import_module("encoders.fused_steps").FusedSteps(form, w)
+        from encoders.fused_steps import FusedSteps
+
+        return FusedSteps(form, w)
     return TorchSteps(form, w)

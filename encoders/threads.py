@@ -4,6 +4,9 @@ Between two operations of torch its OpenMP threads do not sleep: they wait in a 
 processors that threads of ours would need. So where torch uses GNU's OpenMP, we ask it for the same threads, by the
 function that compilers call for a parallel region (libgomp's manual, "Implementing PARALLEL construct"). Elsewhere work
 goes to threads of Python.
+
+What holds of torch's threads holds here: a forked process, in which they are not, has to keep to one
+(`torch.set_num_threads(1)`), as the processes of a DataLoader do.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ def in_threads(run: Callable[[Part], None], parts: Sequence[Part]) -> None:
     """Call `run` with each part, at the same time on as many threads as torch uses; `run` should release the GIL.
 
     Raises:
-        Exception: the first that `run` has raised, when all parts have ended.
+        Exception: the first that `run` has raised, when no part runs any more; some may not have begun.
     """
     threads = min(torch.get_num_threads(), len(parts))
     if threads <= 1:
@@ -40,19 +43,24 @@ def in_threads(run: Callable[[Part], None], parts: Sequence[Part]) -> None:
 
 def _in_region(library: ctypes.CDLL, run: Callable[[Part], None], parts: Sequence[Part], threads: int) -> None:
     raised: list[BaseException] = []
+    ended: list[Part] = []
 
     @_Region
     def region(_: object) -> None:
-        # There may be fewer threads than were asked for.
-        for part in parts[library.omp_get_thread_num() :: library.omp_get_num_threads()]:
-            try:
+        try:
+            # There may be fewer threads than were asked for.
+            for part in parts[library.omp_get_thread_num() :: library.omp_get_num_threads()]:
                 run(part)
-            except BaseException as error:
-                raised.append(error)
+                ended.append(part)
+        except BaseException as error:
+            raised.append(error)
 
     library.GOMP_parallel(region, None, threads, 0)
     if raised:
         raise raised[0]
+    if len(ended) < len(parts):
+        # Ctrl-C has come before `region` could catch it, and ctypes drops what its functions raise.
+        raise KeyboardInterrupt
 
 
 @cache

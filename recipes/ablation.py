@@ -4,8 +4,8 @@ After the ablation of Greff et al. 2017 (LSTM: A Search Space Odyssey). They sea
 random, 200 times, and compare its best tenth; here every cell has the settings of the recipe, and what spreads is the
 seed. The hidden size is the same, so numbers of parameters differ and are in the table.
 
-One thing differs besides the cell: torch's own kernels (rnn, lstm, lstmp, gru_cudnn) train two biases a gate that add
-up, which the optimizer moves twice as fast as the one bias of the others.
+One thing differs besides the cell: rnn, lstm, lstmp and gru_cudnn have torch's parameters, two biases a gate that add
+up, and so their sum moves twice as fast as the one bias of the others. The report says so.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ from training.run import Settings, shell_command
 SEEDS = (0, 1, 2)
 # Of one cell and seed: why there is no model, and the seconds of processor time that its training took.
 DIVERGED, SECONDS = "diverged.txt", "seconds.txt"
+# In the place of seconds while a training runs: if it is killed, nobody knows how long it took.
+UNKNOWN = "unknown"
 # Of one cell, where several are trained side by side: what its process says.
 OUTPUT = "training.txt"
 
@@ -170,11 +172,13 @@ def parameters(weights: Path, cell: str) -> int:
 def _train_side_by_side(name: str, plan: Plan, out: Path, arguments: Sequence[str]) -> None:
     """A process for each cell, so many at once: the same command for this cell alone, with its share of the threads."""
     failed = []
-    for cell, code in with_bar(_processes(name, plan, out, arguments), "cells trained", total=len(plan.configs)):
-        said = (out / cell / OUTPUT).read_text(encoding="utf-8", errors="replace").split("\n")
-        if code:
-            failed.append(f"{cell}: {next((line for line in reversed(said) if line), f'ended by signal {-code}')}")
-        stages.say(f"train: {cell} is {'not trained, it failed' if code else 'trained'}")
+    with _ended_like_ctrl_c():
+        for cell, code in with_bar(_processes(name, plan, out, arguments), "cells trained", total=len(plan.configs)):
+            said = (out / cell / OUTPUT).read_text(encoding="utf-8", errors="replace").split("\n")
+            if code:
+                why = f"killed by signal {-code}" if code < 0 else next((line for line in reversed(said) if line), "")
+                failed.append(f"{cell}: {why}")
+            stages.say(f"train: {cell} is {'not trained, it failed' if code else 'trained'}")
     if failed:
         raise AblationError(f"{len(failed)} of {len(plan.configs)} cells are not trained: {'; '.join(failed)}")
 
@@ -215,14 +219,38 @@ def _begun(name: str, cell: str, plan: Plan, out: Path, arguments: Sequence[str]
 
 
 @contextmanager
-def _timed(path: Path) -> Iterator[None]:
-    """Add the processor time that the block takes to the seconds in the file, also where it is interrupted."""
-    before, started = _seconds(path) or 0.0, _processor_seconds()
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """What else would end this process, and leave those that it began to themselves, interrupts it."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    ends = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # What is ignored stays so: nohup.
+    before = {number: signal.getsignal(number) for number in ends if signal.getsignal(number) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, f"{before + _processor_seconds() - started:.1f}\n")
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _timed(path: Path) -> Iterator[None]:
+    """Add the processor time that the block takes to the seconds in the file, also where it is interrupted.
+
+    Where it is killed they stay unknown, also after it has gone on.
+    """
+    before, started = _seconds(path) if path.exists() else 0.0, _processor_seconds()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, f"{UNKNOWN}\n")
+    try:
+        yield
+    finally:
+        if before is not None:
+            write_text(path, f"{before + _processor_seconds() - started:.1f}\n")
 
 
 def _processor_seconds() -> float:
@@ -232,10 +260,9 @@ def _processor_seconds() -> float:
 
 
 def _seconds(path: Path) -> float | None:
-    if not path.exists():
-        return None
+    said = path.read_text(encoding="utf-8").strip() if path.exists() else UNKNOWN
     try:
-        return float(path.read_text(encoding="utf-8"))
+        return None if said == UNKNOWN else float(said)
     except ValueError:
         raise AblationError(f"{path}: is damaged; remove it, and this training's time will be missing") from None
 

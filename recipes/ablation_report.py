@@ -104,14 +104,16 @@ def to_markdown(
         reference: The cell that the others are compared with.
     """
     blocks = [
-        f"# {name}: {len(runs)} cells of the LSTM family, {len(seeds)} seeds each",
+        f"# {name}: {len(runs)} cells of the LSTM family, {len(seeds)} seed{'s' * (len(seeds) > 1)} each",
         f"    {command}",
         f"Same settings and budget for every cell, seeds {', '.join(map(str, seeds))}. Figures are means with the "
-        f"standard deviation of a sample; p is of Welch's t-test against `{reference}`, times the number of cells "
-        "compared with it (Bonferroni). CPU time is the least of a cell's trainings, of all threads and processes "
+        f"standard deviation of a sample; p is of Welch's t-test against `{reference}`, times the number of other "
+        "cells (Bonferroni). CPU time is the least of a cell's trainings, of all threads and processes "
         "together, and in brackets its ratio to that of the reference. The second column is what Greff et al. 2017 "
         "call the cell: V is their vanilla LSTM, N says what is not there (P peepholes, FG forget gate), CIFG that "
-        "input and forget gates are coupled.",
+        "input and forget gates are coupled. Besides the cell one thing differs: `rnn`, `lstm`, `lstmp` and "
+        "`gru_cudnn` have two biases a gate, as torch has, which add up and so learn twice as fast as the one of the "
+        "others.",
     ]
     for comparison in comparisons:
         blocks += [f"## {comparison.part} {comparison.figure}", _table(comparison, runs, reference)]
@@ -139,8 +141,8 @@ def _table(comparison: Comparison, runs: Mapping[str, Runs], reference: str) -> 
                 _spread(figure, values),
                 ", ".join(shown(figure, value) for value in values) or "diverged",
                 NONE if difference is None else f"{'+' if difference > 0 else ''}{shown(figure, difference)}",
-                NONE if chance is None else f"{chance:.3f}",
-                NONE if seconds is None else f"{seconds:.0f} s{share}",
+                NONE if chance is None else f"{chance:.3f}" if chance >= 5e-4 else "< 0.001",
+                NONE if seconds is None else f"{seconds:.1f} s{share}",
             ]
         )
     header = ["cell", "Greff et al.", "parameters", f"dev {figure}", f"{comparison.part} {figure}", "each seed"]

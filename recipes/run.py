@@ -86,7 +86,7 @@ def start(name: str, arguments: Sequence[str]) -> str:
 
 
 def run(recipe: ModuleType, name: str, config: Settings, options, arguments: Sequence[str]) -> str:
-    """Run the stages asked for by `arguments`, whose `options` are; returns the line that says the result."""
+    """Run the stages that `options` ask for, read from `arguments`; returns the line that says the result."""
     if options.cells:
         plan = ablation.Plan.of(config, options.cells, options.seeds, options.jobs)
     elif options.jobs != 1:

@@ -17,6 +17,9 @@ from inference.files import write_bytes
 from inference.markdown import table
 from inference.progress import with_bar
 
+# A plot ends here: next to what comes from nearby, single precision has long lost such shares.
+LEAST_SHOWN = 1e-12
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -37,14 +40,15 @@ class Flow:
     def halving_seconds(self, layer: str) -> float:
         """The time back in which an error is halved, in the geometric mean from the first step back to the last.
 
-        Infinite where it does not fade, 0 where nothing comes back.
+        Infinite where it does not fade, 0 where nothing comes back. Where an error fades exponentially, as in a plain
+        network, it is the same however far back one looks; where the curve levels off it grows with that.
         """
         first, last = self.shares[layer][1], self.shares[layer][-1]
         if last <= 0:
             return 0.0
-        steps = len(self.shares[layer]) - 2
-        halvings = math.log2(first / last)
-        return self.step_seconds * steps / halvings if halvings > 0 else math.inf
+        if first <= last:
+            return math.inf
+        return self.step_seconds * (len(self.shares[layer]) - 2) / math.log2(first / last)
 
     def to_markdown(self) -> str:
         """Shares at 0, 1, 2, 4, 8, ... steps back, and how fast they are halved."""
@@ -55,7 +59,7 @@ class Flow:
             for steps in sorted(set(shown))
         ]
         halved = [self.halving_seconds(layer) for layer in self.shares]
-        rows.append(["halved in", *(f"{1000 * s:.0f} ms" if s < math.inf else "never" for s in halved)])
+        rows.append(["halved in (mean)", *(f"{1000 * s:.0f} ms" if s < math.inf else "never" for s in halved)])
         what = f"{self.name}: what comes back of an error, as a share of what arrives at its own step "
         what += f"({self.errors} errors a direction)"
         return what + "\n\n" + table(["back", *self.shares], rows)
@@ -109,7 +113,8 @@ def plot(flows: Sequence[Flow], path: str | Path) -> None:
         panel.set(xlabel=f"seconds back, as the {direction} direction reads", title=direction)
         panel.grid(alpha=0.3)
         panel.legend(fontsize="small")
-    panels[0].set_ylabel("what comes back of an error")
+    panels[0].set_ylim(bottom=max(panels[0].get_ylim()[0], LEAST_SHOWN))
+    panels[0].set_ylabel("what comes back of an error, as a share of step 0")
     picture = io.BytesIO()
     figure.savefig(picture, format=Path(path).suffix[1:].lower(), dpi=150)
     write_bytes(path, picture.getvalue())

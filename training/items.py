@@ -41,6 +41,11 @@ class Item:
         return self.id, self.start, self.duration, self.text, self.speaker, self.segments
 
     @property
+    def labels(self) -> set[str]:
+        """The labels of its segments; of a recording its whole text, where that is a label."""
+        return {segment.label for segment in self.segments} or {self.text} - {""}
+
+    @property
     def whole(self) -> bool:
         """Whether it is one gesture from end to end, to a frame or two."""
         return len(self.segments) == 1 and self.segments[0].end - self.segments[0].start >= self.duration - 0.1

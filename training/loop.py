@@ -336,13 +336,6 @@ def fit(
         )
     except torch.OutOfMemoryError as error:
         raise ValueError(f"out of memory ({str(error).splitlines()[0]}): raise loop.accumulate") from error
-    except RuntimeError as error:
-        # What oneDNN says of an LSTM in bfloat16 on a processor without AVX-512.
-        if "primitive descriptor" not in str(error):
-            raise
-        raise ValueError(
-            f"loop.precision is {loop.precision}, which this processor cannot do: choose 32-true"
-        ) from error
     except SystemExit:
         # Lightning ends the program on Ctrl-C and shuts its ears to the next one; what to do is for the caller to say.
         if not trainer.interrupted:

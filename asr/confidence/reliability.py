@@ -197,6 +197,8 @@ def check_plot(path: str | Path) -> None:
         raise ReliabilityError("plots need matplotlib: pip install 'saywave[bench]'") from error
     if Path(path).suffix[1:].lower() not in Figure().canvas.get_supported_filetypes():
         raise ReliabilityError(f"{path}: no picture can be of this kind; give a name that ends in .png, .svg or .pdf")
+    if not Path(path).parent.is_dir():
+        raise ReliabilityError(f"{path}: there is no such folder; make it, or give another name")
 
 
 def _error(bins: Sequence[Bin]) -> float:

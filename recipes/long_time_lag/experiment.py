@@ -1,7 +1,8 @@
 """The long time lags of the paper that introduced the LSTM: who bridges them, and after how many sequences.
 
-An experiment makes its own data, so there is nothing to prepare and no model to keep: what comes out is `table.md`,
-`long_time_lag.png`, and `runs.jsonl` with a line for each finished run, from which the same command goes on.
+An experiment makes its own data, so there is nothing to prepare and no model to keep: what comes out is `runs.jsonl`
+with a line for each finished run, from which the same command goes on; `table.md`, which is written with it; and
+`long_time_lag.png`, drawn when all has ended, or was stopped.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
-from asr.workers import Failure, Here, Processes
 from inference.files import read_text, write_text
 from inference.progress import bar
 from inference.shell import CommandParser, count
+from inference.workers import Failure, Here, Processes
 from recipes.long_time_lag.learner import MEMBERS, Outcome, learn
 from recipes.long_time_lag.report import draw, summary, table
 from recipes.long_time_lag.settings import FILE, ExperimentError, Plan, Run, read_settings, runs_of, shown
 from recipes.long_time_lag.tasks import TASKS
 
+PROGRAM = "recipes long_time_lag"
 RUNS, TABLE, PLOT = "runs.jsonl", "table.md", "long_time_lag.png"
 Line = dict[str, Any]
 LINE = {field.name for kind in (Run, Outcome) for field in fields(kind)} | {"seconds"}
@@ -38,6 +40,7 @@ def start(arguments: Sequence[str]) -> str:
 
     Raises:
         ExperimentError: an option is out of range, the folder holds runs of other settings, or runs failed.
+        inference.workers.WorkerError: no process can begin, or none is left.
         OSError: the folder cannot be written.
         SystemExit: an option is unknown or has no such value, or `--help` was asked for.
     """
@@ -59,10 +62,12 @@ def start(arguments: Sequence[str]) -> str:
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     lines = finished(out / RUNS, runs)
-    failed = work(runs, lines, out / RUNS, jobs=options.jobs or os.cpu_count() or 1)
-    if lines:
-        write_text(out / TABLE, table(lines))
-        draw(lines, out / PLOT)
+    try:
+        failed = work(runs, lines, out, jobs=options.jobs or os.cpu_count() or 1)
+    finally:
+        if lines:
+            write_text(out / TABLE, table(lines))
+            draw(lines, out / PLOT)
     if failed:
         raise ExperimentError(
             f"{len(failed)} of {len(runs)} runs failed, and the same command tries them again: {failed[0]}"
@@ -75,17 +80,17 @@ def finished(path: Path, runs: Sequence[Run]) -> list[Line]:
     """The lines of the runs that are done already, these and others.
 
     Raises:
-        ExperimentError: a line is damaged, or of one of these runs with other settings.
+        ExperimentError: a line is damaged, or one that would be counted with these runs is of other settings.
     """
     if not path.exists():
         return []
-    wanted = {run.key: run for run in runs}
+    wanted = {run.key[:3]: run for run in runs}  # whatever the seed: those of all seeds make one row of the table
     lines = []
     for number, text in enumerate(read_text(path, error=ExperimentError).splitlines(), start=1):
         line = _read_line(text)
         if line is None:
             raise ExperimentError(f"{path}: line {number} is no run; remove it, and the run is done again")
-        run = wanted.get(key_of(line))
+        run = wanted.get(key_of(line)[:3])
         if run is not None and (line["budget"], line["settings"]) != (run.budget, asdict(run.settings)):
             raise ExperimentError(f"{path}: line {number} is of other settings or another budget; take another --out")
         lines.append(line)
@@ -106,8 +111,8 @@ def key_of(line: Line) -> tuple[str, int, str, int]:
     return line["task"], line["lag"], line["cell"], line["seed"]
 
 
-def work(runs: Sequence[Run], lines: list[Line], path: Path, *, jobs: int) -> list[str]:
-    """Do the runs of which there is no line yet, and add theirs, to the file too as soon as each is done.
+def work(runs: Sequence[Run], lines: list[Line], out: Path, *, jobs: int) -> list[str]:
+    """Do the runs of which there is no line yet; as soon as each is done add its line, to the files in `out` too.
 
     Returns:
         Why runs failed, a line each.
@@ -115,7 +120,7 @@ def work(runs: Sequence[Run], lines: list[Line], path: Path, *, jobs: int) -> li
     done = {key_of(line) for line in lines}
     left = [run for run in runs if run.key not in done]
     failed: list[str] = []
-    pool = Processes(min(jobs, len(left))) if jobs > 1 and len(left) > 1 else Here()
+    pool = Processes(min(jobs, len(left)), program=PROGRAM) if jobs > 1 and len(left) > 1 else Here()
     shown_bar = RunsBar(left, of=len(runs))
     with shown_bar, closing(pool.run(Worker, left, shown_bar.tell)) as outcomes:
         for run, line in outcomes:
@@ -124,7 +129,8 @@ def work(runs: Sequence[Run], lines: list[Line], path: Path, *, jobs: int) -> li
                 failed.append(line.line)
                 continue
             lines.append(line)
-            write_text(path, "".join(f"{json.dumps(one)}\n" for one in lines))
+            write_text(out / RUNS, "".join(f"{json.dumps(one)}\n" for one in lines))
+            write_text(out / TABLE, table(lines))
     return failed
 
 
@@ -179,8 +185,8 @@ class Worker:
 
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
-        prog="python -m recipes long_time_lag",
-        usage="python -m recipes long_time_lag --out FOLDER [OPTION ...]",
+        prog=f"python -m {PROGRAM}",
+        usage=f"python -m {PROGRAM} --out FOLDER [OPTION ...]",
         description="Learns tasks of Hochreiter and Schmidhuber 1997 whose answers depend on what was many steps "
         "before, and reports which cells solve them, and after how many sequences. Run again, it goes on where "
         "it stopped.",

@@ -87,7 +87,7 @@ def runs_of(plan: Plan, read: dict[str, Any], *, budget: int | None = None) -> l
     """The runs of a plan, those of one seed together: what is there when it is interrupted compares the cells.
 
     Raises:
-        ExperimentError: a lag is too short for its task, or a budget for its criterion.
+        ExperimentError: a lag is too short for its task, or a budget for its criterion or a batch.
     """
     runs = []
     for seed in range(plan.first_seed, plan.first_seed + plan.seeds):
@@ -95,12 +95,16 @@ def runs_of(plan: Plan, read: dict[str, Any], *, budget: int | None = None) -> l
             for task in plan.tasks:
                 if lag < TASKS[task].shortest:
                     raise ExperimentError(f"--lags: {task} is not defined for less than {TASKS[task].shortest} steps")
-                most = budget or int(read["tasks"][task]["budget"])
+                most = int(read["tasks"][task]["budget"]) if budget is None else budget
                 if most < TASKS[task].criterion.window:
                     raise ExperimentError(
                         f"--budget: {task} is solved over {TASKS[task].criterion.window} sequences; give no fewer"
                     )
-                runs += [Run(task, lag, cell, seed, most, settings_of(read, task, cell)) for cell in plan.cells]
+                for cell in plan.cells:
+                    settings = settings_of(read, task, cell)
+                    if most < settings.batch:
+                        raise ExperimentError(f"{task}: a batch of {settings.batch} is more than its budget of {most}")
+                    runs.append(Run(task, lag, cell, seed, most, settings))
     return runs
 
 

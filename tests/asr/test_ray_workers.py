@@ -14,7 +14,7 @@ import asr
 from asr.cli import main
 from asr.ray_workers import RayCluster
 from asr.task import Heard, Recording, Settings, Transcriber
-from asr.workers import WorkerError
+from inference.workers import WorkerError
 
 pytest.importorskip("ray", reason="ray is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="clusters are not tested there")]

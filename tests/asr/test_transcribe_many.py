@@ -22,8 +22,8 @@ from asr import transcribe
 from asr.cli import main
 from asr.progress import AudioProgress, hours
 from asr.sources import expand
-from asr.workers import Outcome, WorkerError, attempt
 from features import audio
+from inference.workers import Outcome, WorkerError, attempt
 
 called = runpy.run_path(str(Path(__file__).resolve().parents[1] / "command_line.py"))["calling"](main, "transcribe")
 
@@ -299,7 +299,7 @@ def test_silence_and_a_moment_are_empty_and_noise_is_words_within_it(
 class _Deserted:
     """A pool that loses its last worker when it has done all but the first and the last item."""
 
-    def run(self, begin, items, heard):
+    def run(self, begin, items, tell):
         work = begin()
         for item in items[1:-1]:
             yield Outcome(item, attempt(work, item, lambda seconds: None))

@@ -98,6 +98,26 @@ def test_errors_of_single_precision_are_as_small_as_those_of_torchs_lstm() -> No
     assert error("lstm_1997") < 1e-4
 
 
+@pytest.mark.parametrize("name", ["lstm", "lstmp", "cifg", "gru"])
+def test_a_way_back_under_autocast_is_in_single_precision_too(name: str) -> None:
+    layer = layer_of(name, torch.float32)
+    x, state = drawn(layer, 3, 9)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = gradients(layer, layer, x, state)
+    for got, wanted in zip(inside, gradients(layer, layer, x, state), strict=True):
+        assert got.equal(wanted)
+
+
+def test_the_precision_of_weights_decides_how_an_lstm_is_computed() -> None:
+    layer = make_layer("lstm", F, H)
+    x = torch.randn(2, 5, F)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(x)[0].equal(layer(x.double())[0])
+        assert layer(x.bfloat16())[0].dtype == torch.float32
+    assert layer.recurs(x)
+    assert not layer.double().recurs(x)
+
+
 @EACH
 def test_no_state_is_a_state_of_zeros(member: str) -> None:
     layer = layer_of(member)

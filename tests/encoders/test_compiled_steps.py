@@ -11,21 +11,16 @@ import pytest
 import torch
 
 from encoders import compiled_kernels as kernels
-from encoders.cells import CellOptions
+from encoders.cells import CELLS, CellOptions
 from encoders.compiled_steps import CompiledSteps, divided
 from encoders.layers import FastLstmLayer, run_directions, states_by_step
 from encoders.recurrence import steps_of
 from encoders.steps import LstmForm, LstmWeights
 from encoders.torch_steps import TorchSteps
 
-MEMBERS = {
-    "forget gate": ("lstm", CellOptions()),
-    "1997": ("lstm_1997", CellOptions()),
-    "1997, truncated": ("lstm_1997", CellOptions(truncated_gradient=True)),
-    "peephole": ("peephole", CellOptions()),
-    "coupled": ("cifg", CellOptions()),
-    "coupled, peephole": ("cifg_peephole", CellOptions()),
-    "projected": ("lstmp", CellOptions(projection_size=3)),
+MEMBERS = {name: (name, CellOptions()) for name, cell in CELLS.items() if cell.operator == "LSTM"} | {
+    "lstm_1997, truncated": ("lstm_1997", CellOptions(truncated_gradient=True)),
+    "lstmp, of a size": ("lstmp", CellOptions(projection_size=3)),
 }
 F = 6
 
@@ -75,7 +70,7 @@ def by_definition(layers: list[FastLstmLayer], x: torch.Tensor, h: torch.Tensor,
 @pytest.mark.parametrize("member", MEMBERS)
 @pytest.mark.parametrize(
     ("directions", "frames", "batch", "hidden"),
-    [(1, 1, 1, 4), (2, 9, 1, 5), (2, 5, 3, 16), (1, 7, 9, 37), (2, 30, 11, 64), (1, 3, 70, 8)],
+    [(1, 1, 1, 4), (2, 9, 1, 5), (2, 5, 3, 16), (1, 7, 9, 37), (2, 30, 11, 64), (1, 3, 70, 8), (2, 3, 0, 4)],
 )
 def test_results_are_those_of_the_definition(
     member: str, directions: int, frames: int, batch: int, hidden: int, threads: int
@@ -86,9 +81,10 @@ def test_results_are_those_of_the_definition(
     wanted = results(layers, by_definition, x, torch.float64)
     # The truncated gradient says nothing to the first h: there the definition has no number, and the kernels a zero.
     if MEMBERS[member][1].truncated_gradient:
-        assert got.pop(3).abs().max() == 0
+        assert not got.pop(3).any()
     for mine, exact in zip(got, wanted, strict=True):
-        torch.testing.assert_close(mine, exact, rtol=0, atol=3e-6 * max(1.0, float(exact.abs().max())))
+        largest = float(exact.abs().max()) if exact.numel() else 0.0
+        torch.testing.assert_close(mine, exact, rtol=0, atol=3e-6 * max(1.0, largest))
 
 
 @pytest.mark.parametrize("member", MEMBERS)
@@ -135,7 +131,7 @@ def test_the_functions_are_right_to_single_precision() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "terms", "columns"), [(1, 1, 1), (15, 7, 31), (16, 33, 32), (29, 130, 200), (8, 64, 96)]
+    ("rows", "terms", "columns"), [(1, 1, 1), (15, 7, 31), (16, 33, 32), (29, 130, 200), (8, 64, 96), (9, 0, 64)]
 )
 def test_products_add_to_the_rows_asked_for(rows: int, terms: int, columns: int) -> None:
     draw = np.random.default_rng(0)
@@ -146,14 +142,14 @@ def test_products_add_to_the_rows_asked_for(rows: int, terms: int, columns: int)
     first, last = rows // 3, rows
     wanted[first:last] += left[first:last].astype(np.float64) @ matrix
     kernels.add_product(out, left, kernels.blocked(matrix), first, last)
-    np.testing.assert_allclose(out, wanted, rtol=0, atol=1e-6 * terms**0.5 * 10)
+    np.testing.assert_allclose(out, wanted, rtol=0, atol=1e-5 * terms**0.5)
     wanted[first:last] += left[first:last].astype(np.float64) @ matrix
     kernels.add_product(out, left, kernels.blocked(np.ascontiguousarray(matrix.T).T), first, last)
-    np.testing.assert_allclose(out, wanted, rtol=0, atol=1e-6 * terms**0.5 * 10)
+    np.testing.assert_allclose(out, wanted, rtol=0, atol=1e-5 * terms**0.5)
 
 
 @pytest.mark.parametrize("directions", [1, 2])
-@pytest.mark.parametrize("batch", [1, 2, 7, 16, 33])
+@pytest.mark.parametrize("batch", [0, 1, 2, 7, 16, 33])
 def test_every_item_is_in_one_part(directions: int, batch: int, threads: int) -> None:
     counted = np.zeros((directions, batch), int)
     parts = divided(directions, batch)
@@ -161,7 +157,7 @@ def test_every_item_is_in_one_part(directions: int, batch: int, threads: int) ->
         assert part.first < part.last
         counted[part.direction, part.first : part.last] += 1
     assert (counted == 1).all()
-    assert len(parts) <= max(directions, threads + directions - 1)
+    assert len(parts) <= max(directions, threads)
 
 
 def test_a_second_way_back_finds_what_the_first_found() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -55,6 +57,40 @@ def test_a_mistake_is_raised_when_all_parts_have_ended(two_threads: None) -> Non
     with pytest.raises(ArithmeticError, match="part 0"):
         in_threads(run, [0, 1, 2])
     assert 1 in done
+
+
+def test_an_interruption_goes_through(two_threads: None) -> None:
+    def run(part: int) -> None:
+        if part == 0:
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(0.05)
+
+    with pytest.raises(KeyboardInterrupt):
+        in_threads(run, [0, 1])
+
+
+def test_parts_that_were_not_done_are_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an interruption leaves that comes at a thread's first instruction, which no test can time."""
+    monkeypatch.setattr(threads, "_openmp", lambda: SimpleNamespace(GOMP_parallel=lambda *_: None))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(KeyboardInterrupt):
+        in_threads(lambda part: None, [0, 1])
+
+
+def test_parts_may_have_parts(two_threads: None) -> None:
+    done: list[int] = []
+    in_threads(lambda part: in_threads(done.append, [part, part + 1]), [0, 2])
+    assert sorted(done) == [0, 1, 2, 3]
+
+
+def test_threads_of_python_may_ask_at_the_same_time(two_threads: None) -> None:
+    done: list[int] = []
+    asking = [threading.Thread(target=in_threads, args=(done.append, range(k, k + 3))) for k in range(0, 30, 3)]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join(timeout=10)
+    assert sorted(done) == list(range(30))
 
 
 def test_torch_computes_on_as_before(two_threads: None) -> None:

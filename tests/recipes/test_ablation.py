@@ -20,6 +20,7 @@ from encoders.cells import CELLS
 from encoders.export import export
 from encoders.network import Network
 from inference import model as models
+from recipes import ablation
 from recipes.ablation import parameters
 from recipes.ablation_report import Comparison, Runs, plot, reference_of, significance, summary, to_markdown
 from recipes.cli import main
@@ -168,8 +169,29 @@ def test_side_by_side_gives_what_one_after_the_other_gives(
     assert f"lstm: recipes natops: {other / 'lstm' / 'seed3'}: holds a run with other settings (loop)" in said
 
 
+def test_a_process_that_is_killed_is_told_by_its_signal(small_natops: Path, tmp_path: Path, capsys) -> None:
+    """Its last words are about the training, and say nothing of it."""
+    command = arguments(small_natops, tmp_path, "--cells", "lstm", "rnn", "--seeds", "0", "--jobs", "2", epochs=60)
+
+    def begun(name: str, cell: str, *rest: object) -> subprocess.Popen:
+        if cell == "rnn":
+            return subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+        return subprocess.Popen([sys.executable, "-c", ""])
+
+    for cell in ("lstm", "rnn"):
+        (tmp_path / cell).mkdir()
+        (tmp_path / cell / "training.txt").write_text("interval   1  step     12\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ablation, "_begun", begun)
+        assert main(command) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("cells are not trained: rnn: killed by signal 9")
+
+
 @pytest.mark.slow
-def test_ctrl_c_ends_what_runs_side_by_side_and_the_same_command_goes_on(small_natops: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_what_runs_side_by_side_and_the_same_command_goes_on(
+    number: signal.Signals, small_natops: Path, tmp_path: Path
+) -> None:
     assert main(arguments(small_natops, tmp_path, "--stages", "prepare")) == 0
     command = arguments(small_natops, tmp_path, "--cells", "lstm", "rnn", "--seeds", "0", "--jobs", "2", epochs=60)
     whole = [sys.executable, "-m", "recipes", *command, "--stages", "train", "evaluate"]
@@ -180,7 +202,7 @@ def test_ctrl_c_ends_what_runs_side_by_side_and_the_same_command_goes_on(small_n
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.splitlines()[-1] == "recipes natops: stopped; the same command goes on from here"
@@ -216,10 +238,10 @@ def test_table_of_known_numbers() -> None:
     # t = 0.05 / sqrt(0.0001 / 3 + 0.0004 / 3) = 3.873 with 2.941 degrees of freedom: p = 0.0316, three times.
     assert rows(report) == {
         "gru": ["", "1,234", "0.8700 ± 0.0100", "0.9700 ± 0.0100", "0.9600, 0.9700, 0.9800", "+0.0500", "0.095",
-                "20 s (2.04)"],
+                "20.4 s (2.04)"],
         "lstm": ["NP", "2,345", "0.8200 ± 0.0200", "0.9200 ± 0.0200", "0.9000, 0.9200, 0.9400", "–", "–",
-                 "10 s (1.00)"],
-        "rnn": ["", "345", "0.4000", "0.5000", "0.5000", "-0.4200", "–", "5 s (0.50)"],
+                 "10.0 s (1.00)"],
+        "rnn": ["", "345", "0.4000", "0.5000", "0.5000", "-0.4200", "–", "5.0 s (0.50)"],
         "cifg": ["CIFG, NP", "–", "–", "–", "diverged", "–", "–", "–"],
     }  # fmt: skip
     for said in ("`rnn`, seed 1, diverged: the loss is nan", "`rnn`, seed 2, diverged: the loss is inf"):
@@ -232,6 +254,41 @@ def test_an_error_rate_is_in_per_cent() -> None:
     table = rows(to_markdown("an4", "x", [comparison], runs, seeds=(0, 1), reference="lstm"))
     assert table["peephole"][:6] == ["V", "12", "–", "1.00 % ± 0.00 %", "1.00 %, 1.00 %", "-1.50 %"]
     assert summary(comparison, "lstm") == "test other WER: lowest peephole 1.00 %, highest lstm 2.50 %, lstm 2.50 %"
+
+
+def test_a_chance_that_rounds_to_nothing_is_said_to_be_less() -> None:
+    comparison = Comparison("test", "accuracy", {"lstm": [0.1, 0.1001, 0.1002], "gru": [0.9, 0.9001, 0.9002]})
+    runs = {"lstm": Runs(10, [1.0] * 3), "gru": Runs(12, [2.0, None, 3.0])}
+    assert significance(*comparison.test.values(), tests=1) < 1e-6
+    assert rows(to_markdown("an4", "x", [comparison], runs, seeds=(0, 1, 2), reference="lstm"))["gru"][6] == "< 0.001"
+
+
+def test_time_is_added_up_over_interruptions_and_unknown_after_a_kill(tmp_path: Path) -> None:
+    def interrupted_after(seconds: float) -> None:
+        started = time.process_time()
+        while time.process_time() - started < seconds:
+            pass
+        raise KeyboardInterrupt
+
+    def work(seconds: float) -> None:
+        with pytest.raises(KeyboardInterrupt), ablation._timed(tmp_path / "run" / "seconds.txt"):
+            interrupted_after(seconds)
+
+    def known() -> float | None:
+        return ablation._seconds(tmp_path / "run" / "seconds.txt")
+
+    assert known() is None
+    work(0.2)
+    first = known()
+    assert first >= 0.2
+    work(0.3)
+    assert known() >= first + 0.3
+    code = "import os, sys; from pathlib import Path; from recipes.ablation import _timed\n"
+    code += "with _timed(Path(sys.argv[1])): os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", code, tmp_path / "run" / "seconds.txt"]).returncode == 9
+    assert known() is None
+    work(0.1)
+    assert known() is None, "of a part of it nobody should think that it is all"
 
 
 def test_reference_is_lstm_or_the_first() -> None:

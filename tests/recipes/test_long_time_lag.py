@@ -18,7 +18,7 @@ import yaml
 
 from encoders.layers import make_layer
 from recipes import cli
-from recipes.long_time_lag.experiment import RUNS, TABLE
+from recipes.long_time_lag.experiment import PLOT, RUNS, TABLE
 from recipes.long_time_lag.learner import MEMBERS, Learner, Settings, errors_of, learn, start_with
 from recipes.long_time_lag.report import draw, needed, summary, table
 from recipes.long_time_lag.settings import read_settings, settings_of
@@ -174,7 +174,7 @@ def test_interrupted_experiment_goes_on_to_the_same_end(tmp_path: Path, capsys: 
     result = capsys.readouterr().out
     assert re.search(r"^two_sequences, lag 4, solved: rnn \d of 2, lstm \d of 2$", result, re.MULTILINE)
     assert len(lines_of(whole)) == 8
-    assert (whole / "long_time_lag.png").stat().st_size > 1000
+    assert (whole / PLOT).read_bytes().startswith(b"\x89PNG")
 
     # Stopped after three runs; the fourth had not ended, and so left nothing.
     assert experiment(parts) == 0
@@ -192,19 +192,23 @@ def test_processes_are_stopped_and_go_on_to_the_end_of_one_process(tmp_path: Pat
     longer = ["--seeds", "4", "--budget", "2000"]
     assert experiment(one, *longer) == 0
     options = ["--out", str(two), *COMMAND, *longer, "--jobs", "2"]
-    program = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "recipes", "long_time_lag", *options], stderr=subprocess.PIPE, text=True
-    )
-    while not (two / RUNS).exists():
-        assert program.poll() is None, program.stderr.read()
-        time.sleep(0.01)
-    program.send_signal(signal.SIGINT)
-    assert program.communicate(timeout=60)[1] == (
-        "recipes long_time_lag: stopped; the same command goes on from here\n"
-    )
+    ) as program:
+        try:
+            while not (two / RUNS).exists():
+                assert program.poll() is None, program.stderr.read()
+                time.sleep(0.01)
+            program.send_signal(signal.SIGINT)
+            said = program.communicate(timeout=120)[1]
+        finally:
+            program.kill()
+    assert said == "recipes long_time_lag: stopped; the same command goes on from here\n"
     assert program.returncode == 130
     before = lines_of(two)
     assert 0 < len(before) < 16
+    assert (two / TABLE).read_text(encoding="utf-8") == table(before)
+    assert (two / PLOT).read_bytes().startswith(b"\x89PNG")
     assert experiment(two, *longer, "--jobs", "2") == 0
     assert lines_of(two) == lines_of(one)
 
@@ -225,6 +229,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for wrong, why in [
         (["--budget", "20"], "--budget: two_sequences is solved over 256 sequences; give no fewer"),
+        (["--budget", "0"], "--budget: two_sequences is solved over 256 sequences; give no fewer"),
         (["--tasks", "adding", "--budget", "9000"], "--lags: adding is not defined for less than 10 steps"),
         (["--seeds", "0"], "--seeds is 0"),
     ]:
@@ -243,6 +248,9 @@ def test_folder_of_another_experiment_is_refused(tmp_path: Path, capsys: pytest.
     before = (tmp_path / RUNS).read_text(encoding="utf-8")
     assert experiment(tmp_path, "--budget", "400") == 2
     assert f"{tmp_path / RUNS}: line 1 is of other settings or another budget; take another --out" in said(capsys)
+    # Of other seeds too: what one row of the table counts has one budget.
+    assert experiment(tmp_path, "--budget", "400", "--seeds", "1", "--first-seed", "1") == 2
+    assert "line 1 is of other settings or another budget" in said(capsys)
     (tmp_path / RUNS).write_text(before[:-20], encoding="utf-8")
     assert experiment(tmp_path) == 2
     assert "line 4 is no run; remove it, and the run is done again" in said(capsys)
@@ -269,6 +277,11 @@ def test_other_settings_and_seeds_may_be_tried(tmp_path: Path, capsys: pytest.Ca
     assert shown["first_seed"] == 100
     assert experiment(tmp_path, "--tasks", "two_sequences", "--seeds", "1", "--first-seed", "100") == 0
     assert {line["seed"] for line in lines_of(tmp_path)} == {100}
+    read["tasks"]["two_sequences"]["lstm"] = {"batch": 301}
+    own.write_text(yaml.safe_dump(read), encoding="utf-8")
+    capsys.readouterr()
+    assert experiment(tmp_path, "--config", str(own)) == 2
+    assert "two_sequences: a batch of 301 is more than its budget of 300" in said(capsys)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Many items, one piece of work for each: here, in several processes, or on a Ray cluster, behind one interface.
+"""Many items, one piece of work for each: here or in several processes, behind one interface, `Pool`.
 
 A pool gives outcomes as they come. What cannot be done is an outcome too, and stops nothing else. A worker that is
 killed loses nothing: its item is done again, by another one. It doubles nothing if doing an item twice leaves what
@@ -24,17 +24,15 @@ from typing import Any, NamedTuple, Protocol
 
 from inference.shell import one_line
 
-# How often an item is begun at most. A process of this machine that dies most likely dies of its item; the machines of
-# a cluster also come and go.
-TRIES_HERE = 2
-TRIES_ON_RAY = 4
+# How often an item is begun at most: a process that dies most likely dies of its item.
+TRIES = 2
 # Seconds between two messages on the progress of an item, and until a process is killed that does not end.
 REPORT_EVERY = 0.1
 PATIENCE = 5.0
-# Products of features are small: more threads would only wait for each other.
+# Each process has a core: with more threads than one they would only wait for each other.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
-# The result for an item; it is called with how many seconds of it have been heard so far.
+# The result for an item; it is given what to call with how much of the item is done so far.
 Work = Callable[[Any, Callable[[float], None]], Any]
 
 
@@ -60,7 +58,7 @@ class Pool(Protocol):
     """Where work is done."""
 
     def run(
-        self, begin: Callable[[], Work], items: Sequence[Any], heard: Callable[[Any, float], None]
+        self, begin: Callable[[], Work], items: Sequence[Any], tell: Callable[[Any, float], None]
     ) -> Iterator[Outcome]:
         """Do the work for each item; the outcomes in any order, one for each.
 
@@ -69,7 +67,8 @@ class Pool(Protocol):
         Args:
             begin: Makes the work, once in each worker; it and the items can be pickled.
             items: What it is done for; each different from the others, and named by its `str`.
-            heard: Called with an item and how many seconds of it have been heard; fewer again if it is begun anew.
+            tell: Called with an item and how much of it is done, in the unit of the work (seconds of sound, say); less
+                again if it is begun anew.
 
         Raises:
             WorkerError: no worker can begin, or none is left.
@@ -77,10 +76,10 @@ class Pool(Protocol):
         ...
 
 
-def attempt(work: Work, item: Any, heard: Callable[[float], None]) -> Any:
+def attempt(work: Work, item: Any, tell: Callable[[float], None]) -> Any:
     """The result for an item, or a `Failure` for what its user can do something about."""
     try:
-        return work(item, heard)
+        return work(item, tell)
     except MemoryError:
         return Failure(f"{item}: not enough memory")
     except (ValueError, OSError) as error:
@@ -91,17 +90,17 @@ class Here:
     """One item after the other, in this process."""
 
     def run(
-        self, begin: Callable[[], Work], items: Sequence[Any], heard: Callable[[Any, float], None]
+        self, begin: Callable[[], Work], items: Sequence[Any], tell: Callable[[Any, float], None]
     ) -> Iterator[Outcome]:
         work = begin()
         for item in items:
-            yield Outcome(item, attempt(work, item, partial(heard, item)))
+            yield Outcome(item, attempt(work, item, partial(tell, item)))
 
 
 # --- processes --------------------------------------------------------------------------------------------------------
 
 
-LOADING = -1  # for the number of an item
+BEGINNING = -1  # for the number of an item
 
 
 @dataclass
@@ -111,14 +110,20 @@ class _Worker:
 
 
 class Processes:
-    """So many processes of this machine, each of which makes the work once."""
+    """Processes of this machine, each of which makes the work once.
 
-    def __init__(self, jobs: int):
+    Args:
+        jobs: How many at most.
+        program: What a line on standard error begins with, which says that a process was lost.
+    """
+
+    def __init__(self, jobs: int, *, program: str):
         self._jobs = jobs
+        self._program = program
         self._context = multiprocessing.get_context("spawn")  # a fork would copy the locks of running threads
 
     def run(
-        self, begin: Callable[[], Work], items: Sequence[Any], heard: Callable[[Any, float], None]
+        self, begin: Callable[[], Work], items: Sequence[Any], tell: Callable[[Any, float], None]
     ) -> Iterator[Outcome]:
         waiting, tries = deque(range(len(items))), Counter[int]()
         workers: dict[Connection, _Worker] = {}
@@ -136,8 +141,8 @@ class Processes:
                     except (EOFError, OSError):
                         outcome = self._died(workers, channel, items, waiting, tries)
                     else:
-                        if kind == "heard":
-                            heard(items[worker.number], content)
+                        if kind == "told":
+                            tell(items[worker.number], content)
                             continue
                         if kind != "free":
                             check_answer(kind, content)
@@ -158,7 +163,7 @@ class Processes:
         with _quiet_start():
             process.start()
         theirs.close()
-        workers[ours] = _Worker(process, number=LOADING)
+        workers[ours] = _Worker(process, number=BEGINNING)
 
     def _hand(self, channel: Connection, worker: _Worker, number: int, items: Sequence[Any], tries: Counter) -> None:
         worker.number = number
@@ -179,19 +184,19 @@ class Processes:
         channel.close()
         worker.process.join(PATIENCE)
         why = _ending(worker.process.exitcode)
-        if worker.number == LOADING:
+        if worker.number == BEGINNING:
             self._most -= 1
             if not self._most:
-                raise WorkerError(f"the worker processes cannot load the model: the last one {why}; take fewer --jobs")
-            print(f"asr: a worker process {why} while it loaded the model; going on with fewer", file=sys.stderr)
+                raise WorkerError(f"the worker processes cannot begin: the last one {why}; take fewer --jobs")
+            print(f"{self._program}: a worker process {why} before it began; going on with fewer", file=sys.stderr)
             return None
         if worker.number is None:
             return None
-        if tries[worker.number] < TRIES_HERE:
+        if tries[worker.number] < TRIES:
             waiting.appendleft(worker.number)
             return None
         item = items[worker.number]
-        return Outcome(item, Failure(f"{item}: the process that heard it {why}, and so did another one"))
+        return Outcome(item, Failure(f"{item}: {TRIES} processes died while they did it; the last one {why}"))
 
 
 def _ending(code: int | None) -> str:
@@ -267,12 +272,12 @@ class _Reporter:
         self._channel = channel
         self._last = -REPORT_EVERY
 
-    def __call__(self, seconds: float) -> None:
+    def __call__(self, amount: float) -> None:
         now = time.monotonic()
         if now - self._last >= REPORT_EVERY:
             self._last = now
             try:
-                self._channel.send(("heard", seconds))
+                self._channel.send(("told", amount))
             except OSError:
                 os._exit(1)  # the one that asked is gone: nobody would want the result either
 
@@ -285,9 +290,9 @@ def begun(begin: Callable[[], Work]) -> Work | Failure:
         return Failure(one_line(error))
 
 
-def done(work: Work, item: Any, heard: Callable[[float], None]) -> tuple[str, Any]:
+def done(work: Work, item: Any, tell: Callable[[float], None]) -> tuple[str, Any]:
     """A worker's answer on an item: `done` with its result, or `bug` with the traceback of a mistake of the program."""
     try:
-        return "done", attempt(work, item, heard)
+        return "done", attempt(work, item, tell)
     except Exception:
         return "bug", traceback.format_exc()
