@@ -15,12 +15,13 @@ from features import audio
 from inference.files import read_text
 from training.items import Item, ManifestError
 
-# What the commands may be told beside the name of the file: that changes nothing of the sound, or its rate and number
-# of channels alone, which are what a model makes of them anyway. Of some options the value is the next word.
+# What the commands may be told beside the name of the file: what changes nothing of the sound but its rate, and mixes
+# its channels down, as reading it for a model does anyway. Of some options the value is the next word.
 HARMLESS = {
     "cat": set(),
     "flac": {*("-c", "-d", "-s", "-f"), *("-cd", "-dc", "-cds", "-dcs"), "--stdout", "--decode", "--silent"},
-    "sph2pipe": {*("-f wav", "-f rif", "-f sph"), "-p", "-c 1"},
+    # Not -c, which takes one channel of several.
+    "sph2pipe": {*("-f wav", "-f rif", "-f sph"), "-p"},
     "sox": {*("-t wav", "-t flac", "-t mp3", "-t sph", "-t ogg"), *("-b 16", "-c 1", "-e signed"), "-", "-G", "-V1"},
     "ffmpeg": {
         *("-f wav", "-acodec pcm_s16le", "-c:a pcm_s16le", "-ac 1", "-ab 16", "-v 0", "-loglevel quiet"),
@@ -70,7 +71,7 @@ def read(folder: Path, *, unreadable: list[str] | None = None) -> list[Item]:
                 continue
         if not end > start:
             raise ManifestError(f"{folder / 'segments'}: {id} ends at {end:g} s, before it starts at {start:g} s")
-        items.append(Item(id, paths[recording], start, end - start, texts[id], speakers.get(id, "")))
+        items.append(Item(id, paths[recording], start, end - start, " ".join(texts[id].split()), speakers.get(id, "")))
     return items
 
 
