@@ -18,7 +18,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from training.pieces import over_all
+from training.devices import over_all
 
 if TYPE_CHECKING:
     from training.loop import Training

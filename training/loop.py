@@ -8,9 +8,9 @@ there; since every draw comes from (seed, step) or (seed, pass, item), its losse
 from __future__ import annotations
 
 import copy
+import errno
 import logging
 import math
-import os
 import signal
 import sys
 import warnings
@@ -27,14 +27,15 @@ from torch import Tensor, nn
 from encoders.blstm import NotFiniteError
 from encoders.windows import Latency
 from training.callbacks import Bar, Patience, TextLog
-from training.checkpoints import BEST, LAST, Checkpoints, WholeFiles, read
+from training.checkpoints import BEST, LAST, CheckpointError, Checkpoints, WholeFiles, read
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Batch, Buckets, Load, Trainable, fitting_batch, loader
+from training.devices import named_by_all, over_all, placement
 from training.gradients import GradientNorms
 from training.latency import Latencies, LatencyConfig, piece_frames
 from training.metrics import ErrorCounts
 from training.objectives import Loss, Objective
-from training.pieces import LossSum, StepLoss, count_pieces_anew, named_by_all, no_loss, over_all, steps_done
+from training.pieces import LossSum, StepLoss, count_pieces_anew, no_loss, steps_done
 
 # Weight of the development loss beside the error, less than any one error can weigh.
 TIE_BREAK = 1e-6
@@ -281,7 +282,7 @@ def fit(
         callbacks.append(Bar(leave=True))
     trainer = lightning.Trainer(
         accelerator="auto",
-        **_placement(loop),
+        **placement(loop),
         strategy=loop.strategy,
         precision=_precision(loop.precision),
         deterministic=loop.deterministic,
@@ -336,6 +337,11 @@ def fit(
         )
     except torch.OutOfMemoryError as error:
         raise ValueError(f"out of memory ({str(error).splitlines()[0]}): raise loop.accumulate") from error
+    except OSError as error:
+        # Logs are written to the same disk as checkpoints are, and do not say what could not be written.
+        if error.errno != errno.ENOSPC:
+            raise
+        raise CheckpointError(f"{out}: cannot be written ({error.strerror}); make room and run again") from error
     except SystemExit:
         # Lightning ends the program on Ctrl-C and shuts its ears to the next one; what to do is for the caller to say.
         if not trainer.interrupted:
@@ -348,31 +354,6 @@ def fit(
         torch.use_deterministic_algorithms(deterministic)
     module.load_state_dict(read(out / (BEST if loop.keep == "best" else LAST))["state_dict"])
     return module.evaluated.cpu().eval()
-
-
-def first_process() -> bool:
-    """Whether this process is the one of those that trained together that writes down what came of it."""
-    together = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return not together or torch.distributed.get_rank() == 0
-
-
-def wait_for_all() -> None:
-    """Until all processes that trained together have come here."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.barrier()
-
-
-def _placement(loop: LoopConfig) -> dict[str, int | str]:
-    """The devices, as Lightning wants to hear of them: those for which torchrun started processes, if it did."""
-    if not (torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()):
-        return {"devices": loop.devices, "num_nodes": loop.nodes}
-    here, all_of_them = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
-    if loop.devices not in ("auto", here) or loop.nodes not in (1, all_of_them // here):
-        raise ValueError(
-            f"loop.devices is {loop.devices} and loop.nodes {loop.nodes}, but torchrun started {here} processes here "
-            f"and {all_of_them} in all: leave both out"
-        )
-    return {"devices": here, "num_nodes": all_of_them // here}
 
 
 def _precision(wanted: str) -> str:

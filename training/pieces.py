@@ -7,12 +7,14 @@ pieces change nothing but rounding: a mean of the means of pieces would weigh it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from training.devices import over_all
 
 
 @dataclass(frozen=True)
@@ -80,24 +82,6 @@ def no_loss(weights: Iterable[nn.Parameter]) -> Tensor:
     A device without items still gives its part of each gradient, for which the others wait.
     """
     return torch.stack([weight.sum() * 0.0 for weight in weights if weight.requires_grad]).sum()
-
-
-def over_all(numbers: Sequence[float], device: torch.device) -> list[float]:
-    """The numbers added up over all devices that train together."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return list(numbers)
-    sums = torch.tensor(numbers, dtype=torch.float64, device=device)
-    torch.distributed.all_reduce(sums)
-    return sums.tolist()
-
-
-def named_by_all(lines: dict[str, str]) -> dict[str, str]:
-    """The lines of all devices that train together, each under its name."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return lines
-    found: list[dict[str, str]] = [{}] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(found, lines)
-    return {name: line for one in found for name, line in one.items()}
 
 
 def steps_done(checkpoint: dict[str, Any]) -> tuple[int, int]:

@@ -27,8 +27,9 @@ from inference.files import write_text
 from training.checkpoints import LAST
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Load, Trainable
+from training.devices import first_process, wait_for_all
 from training.latency import LatencyConfig
-from training.loop import first_process, fit, wait_for_all
+from training.loop import fit
 from training.manifests import Item, ManifestError
 from training.objectives import Objective
 

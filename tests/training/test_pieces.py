@@ -19,7 +19,8 @@ from torch import nn
 
 from training.checkpoints import BEST, LAST, read
 from training.config import LoopConfig
-from training.loop import Training, _placement
+from training.devices import placement
+from training.loop import Training
 from training.manifests import Item
 from training.pieces import LossSum, StepLoss, no_loss
 
@@ -214,13 +215,13 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path, losses) -> None:
 
 
 def test_torchrun_says_how_many_processes_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _placement(replace(LOOP, devices=2, nodes=3)) == {"devices": 2, "num_nodes": 3}
+    assert placement(replace(LOOP, devices=2, nodes=3)) == {"devices": 2, "num_nodes": 3}
     for name, value in {"TORCHELASTIC_RUN_ID": "1", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}.items():
         monkeypatch.setenv(name, value)
-    assert _placement(LOOP) == {"devices": 4, "num_nodes": 2}
-    assert _placement(replace(LOOP, devices=4, nodes=2)) == {"devices": 4, "num_nodes": 2}
+    assert placement(LOOP) == {"devices": 4, "num_nodes": 2}
+    assert placement(replace(LOOP, devices=4, nodes=2)) == {"devices": 4, "num_nodes": 2}
     with pytest.raises(ValueError, match=r"loop.devices is 3 .* torchrun started 4 processes here and 8 in all"):
-        _placement(replace(LOOP, devices=3))
+        placement(replace(LOOP, devices=3))
 
 
 # --- deterministic mode -----------------------------------------------------------------------------------------------
