@@ -327,6 +327,9 @@ def fit(
     )
     truncate = piece_frames(loop.truncate_ms, frame_seconds=frame_seconds, subsampling=network.subsampling)
     module = Training(network, objective, optimizer, loop, steps, latencies, truncate, trainer.world_size)
+    if loop.precision == "64-true":
+        # Lightning would do it after it has read the checkpoint, whose weights then lost half of their digits.
+        module.double()
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(
