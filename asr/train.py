@@ -25,8 +25,8 @@ from inference import model as models
 from inference.progress import with_bar
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Example
+from training.devices import first_process, wait_for_all
 from training.latency import LatencyConfig
-from training.loop import first_process, wait_for_all
 from training.manifests import Item
 from training.run import Card, as_started, check_truncation, finished_or_noted, train_model
 

@@ -60,16 +60,19 @@ def ctc_loss(scores_BTV: Tensor, lengths_B: Tensor, targets_BL: Tensor, target_l
     feasible_B = frames_needed(targets_BL, target_lengths_B) <= lengths_B
     if not bool(feasible_B.any()):
         return CtcLoss(scores_BTV.sum() * 0.0, feasible_B)
+    # On a GPU its gradient is added up in any order: where that is refused, a processor has to do it.
+    place = "cpu" if torch.are_deterministic_algorithms_enabled() else scores_BTV.device
     keep = feasible_B.nonzero()[:, 0]
+    counts_B = target_lengths_B[keep].to(place)
     losses_B = nn.functional.ctc_loss(
-        scores_BTV[keep].transpose(0, 1),
-        targets_BL[keep],
-        lengths_B[keep],
-        target_lengths_B[keep],
+        scores_BTV[keep].transpose(0, 1).to(place),
+        targets_BL[keep].to(place),
+        lengths_B[keep].to(place),
+        counts_B,
         blank=BLANK,
         reduction="none",
     )
-    return CtcLoss((losses_B / target_lengths_B[keep].clamp(min=1)).mean(), feasible_B)
+    return CtcLoss((losses_B / counts_B.clamp(min=1)).mean().to(scores_BTV.device), feasible_B)
 
 
 class ClassHead(nn.Module):

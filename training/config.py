@@ -57,7 +57,10 @@ class LoopConfig:
     Args:
         epochs: Passes over the training data at most.
         batch_frames: Frames in a batch at most, padding included, before augmentation changes the speed; a longer item
-            is a batch of its own. None is 12,000 or, of a small corpus, so few that a pass has about 30 batches.
+            is a batch of its own. None is 12,000 or, of a small corpus, so few that a pass has about 30 batches. A
+            batch is what a step of the optimizer sees: several devices divide it, so give them larger ones.
+        accumulate: Pieces that a device divides its part of a batch into, one after the other, where it has not the
+            memory for the whole; the gradient is the same but for rounding.
         interval_batches: Batches between two looks at the development set, with a checkpoint each; none is a whole
             pass.
         keep: Which weights become the model: those of the interval with the least development error, or the last ones;
@@ -78,12 +81,17 @@ class LoopConfig:
         workers: Processes that prepare batches; 0 prepares them in the training process.
         cache_mb: Megabytes of decoded recordings that these processes together keep from pass to pass.
         threads: Threads of torch; 0 leaves torch's own choice.
-        devices: Devices to train on: a number or `auto`.
+        devices: Devices of each machine to train on: a number or `auto`, which is all GPUs or, without one, a single
+            process. How many there are changes what is learnt by nothing but rounding.
+        nodes: Machines that train together, each started with the same command; torchrun says so itself.
         strategy: How Lightning spreads the work over several devices, such as `auto` or `ddp`.
+        deterministic: The same run twice is the same to the bit on a GPU, too; slower. On a processor it is so anyway.
+        checkpoint_minutes: Minutes after which a checkpoint is written within an interval, too; 0 does not.
     """
 
     epochs: int = 40
     batch_frames: int | None = None
+    accumulate: int = 1
     interval_batches: int | None = None
     keep: Literal["best", "last"] = "best"
     patience: int = 10
@@ -98,12 +106,19 @@ class LoopConfig:
     cache_mb: int = 500
     threads: int = 0
     devices: int | str = "auto"
+    nodes: int = 1
     strategy: str = "auto"
+    deterministic: bool = False
+    checkpoint_minutes: float = 15.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or (self.batch_frames is not None and self.batch_frames < 1):
             raise ValueError("loop.epochs and loop.batch_frames must be at least 1")
-        for name in ("patience", "clip_norm", "clip_value", "truncate_ms", "workers", "cache_mb", "threads"):
+        for name in ("accumulate", "nodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"loop.{name} is {getattr(self, name)}; it must be at least 1")
+        not_negative = ("patience", "clip_norm", "clip_value", "truncate_ms", "workers", "cache_mb", "threads")
+        for name in (*not_negative, "checkpoint_minutes"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"loop.{name} is {getattr(self, name)}; it must be a number that is not negative")
         if not 0 <= self.seed < 1 << 31:

@@ -1,7 +1,8 @@
 """Which recordings there are, what is in them, and who produced them.
 
 The manifest is a lhotse CutSet (`.jsonl` or `.jsonl.gz`). A plain folder (`a.wav` beside `a.txt`) and a table (TSV with
-the columns path, text and, if known, speaker) become one too, so that all of them train alike. A cut is of a sound file
+the columns path, text and, if known, speaker) become one too, so that all of them train alike; Kaldi's data directories
+and lhotse Shar are read as they are. A cut is of a sound file
 or, with the custom field `frames`, of a file of frames made of sound that is not there, or, with the custom field
 `landmarks`, of a file of landmarks, where each supervision is a gesture with its place.
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,49 +19,14 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 
 from features import audio
+from training import kaldi, shar
+from training.items import Item, ManifestError, Segment
 
-
-class ManifestError(ValueError):
-    """Data that cannot be trained or tested on; the message names the file and says what to do."""
-
-
-class Segment(NamedTuple):
-    """A label and its place in an item, in seconds from the item's start."""
-
-    start: float
-    end: float
-    label: str
-
-
-@dataclass(frozen=True)
-class Item:
-    """One utterance or clip: where it lies, how long it is (seconds), what it says, and whose it is.
-
-    `speaker` is the empty string where nobody said whose it is. `segments` are the gestures of a clip of landmarks.
-    """
-
-    id: str
-    path: str
-    start: float
-    duration: float
-    text: str
-    speaker: str = ""
-    segments: tuple[Segment, ...] = ()
-
-    @property
-    def content(self) -> tuple:
-        """What the item is, wherever it lies: by it a run knows its data again."""
-        return self.id, self.start, self.duration, self.text, self.speaker, self.segments
-
-    @property
-    def labels(self) -> set[str]:
-        """The labels of its segments; of a recording its whole text, where that is a label."""
-        return {segment.label for segment in self.segments} or {self.text} - {""}
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is one gesture from end to end, to a frame or two."""
-        return len(self.segments) == 1 and self.segments[0].end - self.segments[0].start >= self.duration - 0.1
+__all__ = [
+    *("Item", "ManifestError", "Segment"),
+    *("cut", "cut_of_length", "frames_cut", "from_folder", "from_tsv", "landmark_cut"),
+    *("read", "write"),
+]
 
 
 def cut(id: str, path: str | Path, text: str, *, speaker: str | None = None, gender: str | None = None) -> MonoCut:
@@ -126,10 +91,10 @@ def write(path: str | Path, cuts: Iterable[MonoCut]) -> Path:
 
 
 def read(source: str | Path, *, unreadable: list[str] | None = None, labelled: bool = False) -> list[Item]:
-    """The items of a manifest (`.jsonl`, `.jsonl.gz`), a folder, or a `.tsv`.
+    """The items of a manifest (`.jsonl`, `.jsonl.gz`), a folder, or a `.tsv`; of a Kaldi data directory or of Shar.
 
     Args:
-        source: Where they are listed.
+        source: Where they are listed; `kaldi:DIR` is a Kaldi data directory, `shar:DIR` one of lhotse Shar.
         unreadable: Gets the message of each sound file that a folder or table names and that cannot be read, and these
             are left out; without it, the first one ends the reading.
         labelled: Each item has a label: the text that a manifest or table has for it, and in a folder the name of the
@@ -139,8 +104,13 @@ def read(source: str | Path, *, unreadable: list[str] | None = None, labelled: b
         ManifestError: nothing there, nothing in it, or something that cannot be used.
         features.audio.AudioError: a sound file cannot be read.
     """
+    kind, _, folder = str(source).partition(":")
     source = Path(source)
-    if source.is_dir():
+    if kind == "kaldi" and folder:
+        items = kaldi.read(Path(folder), unreadable=unreadable)
+    elif kind == "shar" and folder:
+        items = shar.read(Path(folder))
+    elif source.is_dir():
         rows = _labelled_folder(source) if labelled else _folder(source)
         items = [_item(one) for one in _cuts(rows, unreadable)]
     elif source.suffix == ".tsv" and source.is_file():

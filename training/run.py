@@ -27,10 +27,17 @@ from inference.files import write_text
 from training.checkpoints import LAST
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Load, Trainable
+from training.devices import first_process, wait_for_all
 from training.latency import LatencyConfig
-from training.loop import first_process, fit, wait_for_all
+from training.loop import fit
 from training.manifests import Item, ManifestError
 from training.objectives import Objective
+
+# Settings of the loop that say how the work is done and change what is learnt by rounding at most.
+HOW = (
+    *("workers", "cache_mb", "threads", "devices", "nodes", "strategy"),
+    *("accumulate", "deterministic", "detect_anomaly", "checkpoint_minutes"),
+)
 
 
 class Settings(Protocol):
@@ -249,7 +256,7 @@ def is_finished(out: Path, config: object, data: Sequence[Trainable], more: dict
         digest.update(repr(item.content).encode())
     settings = asdict(config)
     # How the work is done may change between a run and its resumption; what is done may not.
-    for name in ("workers", "cache_mb", "threads", "devices", "strategy", "detect_anomaly"):
+    for name in HOW:
         del settings["loop"][name]
     settings = yaml.safe_load(yaml.safe_dump(_plain({**settings, "data": digest.hexdigest()}))) | more
     note = out / "settings.yaml"
