@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from encoders.blstm import stack_frames
+from encoders.frames import stack_frames
 from encoders.layers import states_by_step
 from encoders.network import Network
 

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from encoders.blstm import Blstm, NotFiniteError, check_finite, check_lengths
+from encoders.blstm import Blstm
 from encoders.cells import State
+from encoders.frames import NotFiniteError, check_finite, check_lengths
 from encoders.windows import Latency, fitted
 
 

@@ -24,7 +24,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
-from encoders.blstm import NotFiniteError
+from encoders.frames import NotFiniteError
 from encoders.windows import Latency
 from training.checkpoints import BEST, LAST, Checkpoints, WholeFiles, read
 from training.config import LoopConfig, OptimizerConfig

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from encoders.blstm import EncoderConfig, NotFiniteError
+from encoders.blstm import EncoderConfig
 from encoders.cells import CELLS
+from encoders.frames import NotFiniteError
 from encoders.heads import class_loss, ctc_loss, pool
 from encoders.network import Network
 from encoders.windows import Latency
