@@ -31,9 +31,12 @@ import yaml
 from features.definition import Extractor, from_dict, to_dict
 from inference.scorer import Scorer
 
-# 2 added the head. A model of format 1 has the only head there was, CTC.
+# 2 added the head. A model of format 1 has the only head there was, CTC. 3 added convolutions before the layers, and is
+# the format of the models that have them; the others stay readable for older programs.
 FORMAT = 2
-READABLE = (1, 2)
+FORMAT_OF_CONVOLUTIONS = 3
+READABLE = (1, 2, 3)
+CONVOLUTION_FRAMES = 4  # that become one step, before any stacking
 CTC, CLASS = "ctc", "class"
 LANGUAGE = "language_model"  # the key by which a directory is one, of `inference.lstm_lm`
 BLANK = "<blank>"
@@ -83,7 +86,7 @@ class Model:
     @property
     def subsampling(self) -> int:
         """Feature frames for each frame of scores."""
-        total = 1
+        total = CONVOLUTION_FRAMES if self.encoder.get("convolution") else 1
         for factor in self.encoder["subsampling"]:
             total *= factor
         return total
@@ -199,6 +202,9 @@ def _config(directory: Path) -> dict:
     factors = config["encoder"]["subsampling"]
     if not isinstance(factors, list) or not all(type(factor) is int and 0 < factor <= 64 for factor in factors):
         raise ModelError(f"{directory / CONFIG}: encoder.subsampling is {factors!r}; fetch the model anew")
+    maps = config["encoder"].get("convolution", 0)
+    if type(maps) is not int or maps < 0:
+        raise ModelError(f"{directory / CONFIG}: encoder.convolution is {maps!r}; fetch the model anew")
     if config["head"]["kind"] not in (CTC, CLASS):
         raise ModelError(f"{directory / CONFIG}: head.kind is {config['head']['kind']!r}; fetch the model anew")
     if config["head"]["kind"] == CLASS:
@@ -248,7 +254,7 @@ def save(
     """
     directory = Path(directory)
     config = {
-        "format": FORMAT,
+        "format": FORMAT_OF_CONVOLUTIONS if encoder.get("convolution") else FORMAT,
         "features": to_dict(extractor),
         "encoder": encoder,
         "head": head or {"kind": CTC},
@@ -353,6 +359,6 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _other_format(directory: Path, version: object) -> str:
     """Why a model of another format is refused. What an older one lacks gets its meaning in `load`."""
-    if isinstance(version, int) and version > FORMAT:
-        return f"{directory}: model format {version}; this program knows up to {FORMAT}: upgrade saywave"
+    if isinstance(version, int) and version > max(READABLE):
+        return f"{directory}: model format {version}; this program knows up to {max(READABLE)}: upgrade saywave"
     return f"{directory}: model format {version!r} is not one that saywave ever wrote; fetch the model anew"

@@ -168,11 +168,11 @@ def _trained_latency(config: LatencyConfig) -> dict | None:
 
 
 def as_started(config: AnySettings, start_from: models.Model) -> AnySettings:
-    """The settings with features and encoder of the model to start from, but for the dropout, which is training's."""
+    """The settings with features and encoder of the model to start from, but for dropout, which is training's."""
     if type(start_from.extractor.config) is not type(config.features):
         raise models.ModelError(f"{start_from.directory}: cannot be trained on from: it reads other data than these")
     try:
-        encoder = EncoderConfig(**{**start_from.encoder, "dropout": config.encoder.dropout})
+        encoder = _with_dropout_of(config.encoder, start_from)
     except (TypeError, ValueError) as error:
         raise models.ModelError(f"{start_from.directory}: cannot be trained on from: {error}") from error
     started = replace(config, features=start_from.extractor.config, encoder=encoder)
@@ -181,10 +181,29 @@ def as_started(config: AnySettings, start_from: models.Model) -> AnySettings:
     return started
 
 
+def _with_dropout_of(encoder: EncoderConfig, model: models.Model) -> EncoderConfig:
+    """The encoder of a model, with what `encoder` does in training alone."""
+    return EncoderConfig(**{**model.encoder, "dropout": encoder.dropout, "dropout_mask": encoder.dropout_mask})
+
+
+# What makes the weights of one encoder those of another.
+SHAPE = (
+    "cell",
+    "layers",
+    "hidden_size",
+    "bidirectional",
+    "convolution",
+    "subsampling",
+    "layer_norm",
+    "output_norm",
+    "projection_size",
+)
+
+
 def check_shape(encoder: EncoderConfig, start_from: models.Model) -> None:
     """Refuse an encoder that cannot take the weights of `start_from`: two cells may have weights of the same shapes."""
-    stored = EncoderConfig(**{**start_from.encoder, "dropout": encoder.dropout})
-    for name in ("cell", "layers", "hidden_size", "bidirectional", "subsampling", "layer_norm", "projection_size"):
+    stored = _with_dropout_of(encoder, start_from)
+    for name in SHAPE:
         here, there = getattr(encoder, name), getattr(stored, name)
         if here != there:
             raise models.ModelError(
