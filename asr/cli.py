@@ -25,6 +25,7 @@ examples:
   asr transcribe a.wav --format json              words with times and confidence
   asr transcribe a.mp4 --format srt vtt --output .   subtitles: a.srt and a.vtt in this folder
   cat a.wav | asr transcribe -                    from standard input
+  asr classify calls/ --model speaker/model       who speaks, or what else a model was trained to tell
   asr align talk.flac talk.txt                    when each word of a known text is said
   asr listen                                      the microphone, while you speak; Ctrl-C ends
   asr transcribe talk.flac --streaming            a file heard as a live stream, with a report on the delays
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
     from asr.check_cli import DATA, FORMS_SAID
     from asr.check_cli import add_parser as add_check
+    from asr.classify_cli import add_parser as add_classify
     from asr.confidence.cli import add_calibrate, add_doubt
     from asr.formats import WRITERS
     from asr.gradients_cli import add_parser as add_gradients
@@ -113,6 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     add_subtitles(transcribe)
     transcribe.set_defaults(run=_transcribe)
 
+    add_classify(commands)
+
     align = commands.add_parser(
         "align", help="say when each word of a known text is said in a recording", description=_align.__doc__
     )
@@ -151,7 +155,9 @@ def _parser() -> argparse.ArgumentParser:
     listen.set_defaults(run=_listen)
 
     evaluate = commands.add_parser(
-        "evaluate", help="count the errors of a model on recordings with known words", description=_evaluate.__doc__
+        "evaluate",
+        help="count the errors of a model on recordings with known words or labels",
+        description=_evaluate.__doc__,
     )
     evaluate.add_argument("data", metavar="DATA", help=DATA)
     _add_model(evaluate)
@@ -288,9 +294,13 @@ def _listen(parsed: argparse.Namespace) -> int:
 
 
 def _evaluate(parsed: argparse.Namespace) -> int:
-    """Transcribe recordings whose words are known and count substituted, deleted and inserted words and characters."""
+    """Transcribe recordings whose words are known and count substituted, deleted and inserted words and characters.
+
+    Of a model of labels: accuracy, F1 and confusions on DATA/LABEL/a.wav, or on a table or manifest whose texts are
+    labels.
+    """
     from asr.evaluate import EvaluationError, evaluate_data
-    from asr.recognizer import Window
+    from asr.scoring import Window
     from asr.stream import LOOKAHEAD_SECONDS
 
     if parsed.lookahead is not None and parsed.chunk is None:

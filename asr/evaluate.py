@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asr
+from asr import evaluate_classes
+from asr.classifier import Classifier
 from asr.confidence.reliability import Reliability, check_plot, judge
-from asr.recognizer import WHOLE, Recognizer, Window
+from asr.recognizer import Recognizer
 from asr.report import Pair, Report, evaluate_pairs
+from asr.scoring import WHOLE, Window
 from asr.search import Search, SearchConfig
+from asr.shipped import find
 from asr.transcript import Transcript
 from features import audio
+from inference import model as models
 from inference.files import write_text
 from inference.installed import TO_EVALUATE, require
 from inference.progress import with_bar
@@ -39,7 +44,8 @@ def evaluate_data(
 ) -> int:
     """Evaluate and print a summary; with `output`, write the Markdown report there, and with `reliability` a plot.
 
-    With `stream`, the recordings are heard as live streams of this chunk and look-ahead are, endpoints and all.
+    With `stream`, the recordings are heard as live streams of this chunk and look-ahead are, endpoints and all. Of a
+    model of labels the figures are accuracy and F1; it takes no search, stream, form or plot.
 
     Returns:
         0 if every recording could be read, 1 if some could not (they are listed and not counted).
@@ -50,6 +56,10 @@ def evaluate_data(
             raise EvaluationError(f"{Path(path).parent}: no such folder; make it, or give another file to --{option}")
     if reliability is not None:
         check_plot(reliability)
+    loaded = models.load(find(model), threads=threads)
+    if loaded.head["kind"] == models.CLASS:
+        _check_of_words(search=search, reliability=reliability, stream=stream, form=form)
+        return evaluate_classes.evaluate_data(data, Classifier(loaded), output=output)
     recognizer = asr.load(model, threads=threads)
     report, failed = evaluate(recognizer, data, search=Search(recognizer.tokens, search), stream=stream, form=form)
     print(report.summary())
@@ -60,6 +70,21 @@ def evaluate_data(
         Reliability(report.judged).plot(reliability)
         print(f"plot: {reliability}", file=sys.stderr)
     return listed("asr", failed, "recordings could not be read and are not counted")
+
+
+def _check_of_words(
+    *, search: SearchConfig | None, reliability: str | None, stream: Window | None, form: str | None
+) -> None:
+    """Refuse what has no meaning for a model of labels."""
+    given = {
+        "options of the search go": search not in (None, SearchConfig()),
+        "--reliability goes": reliability is not None,
+        "--chunk goes": stream is not None,
+        "--form goes": form is not None,
+    }
+    for what, asked in given.items():
+        if asked:
+            raise EvaluationError(f"{what} with models that write words, and this one gives labels; leave them out")
 
 
 def evaluate(

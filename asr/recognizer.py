@@ -1,9 +1,4 @@
-"""A model and a recording become a transcript, in bounded memory.
-
-Samples, frames and scores flow through in blocks: a recording no longer than the chunk of WHOLE is seen with full
-context, a longer one in windows of that length with the look-ahead beyond each. The exception is a model that
-normalises by the whole utterance: it can only begin when it has heard the end, and holds the recording until then.
-"""
+"""A model and a recording become a transcript, in bounded memory; `asr.scoring` says how the recording is heard."""
 
 from __future__ import annotations
 
@@ -11,11 +6,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from asr.alternatives import alternatives as make_list
+from asr.scoring import WHOLE, Window
+from asr.scoring import scores as scores_of
 from asr.search import Search, SearchConfig, SearchError
 from asr.stream import SpeechSession
 from asr.stretches import Segments, stretches
@@ -25,19 +21,9 @@ from features import audio
 from features.extractor import FeatureExtractor
 from inference import model as models
 from inference.ctc import Emission, GreedyDecoder
-from inference.scorer import ScoreStream
 from inference.session import Decoder
 from inference.utterances import Utterance, utterances
 
-
-class Window(NamedTuple):
-    """Chunk and look-ahead in seconds; see `encoders.blstm` for what they are."""
-
-    chunk: float
-    lookahead: float
-
-
-WHOLE = Window(30.0, 3.0)
 PAUSE = 1.0
 """Seconds without words that divide a recording into utterances."""
 
@@ -52,6 +38,7 @@ class Recognizer:
 
     Raises:
         ModelError: the model reads landmarks.
+        asr.tokens.TokenError: it writes no words.
     """
 
     def __init__(self, model: models.Model):
@@ -149,7 +136,7 @@ class Recognizer:
                 heard += len(samples_S)
                 yield samples_S
 
-        scores = self._scores(counted(), window)
+        scores = scores_of(self.model, counted(), window)
         if count or (search is not None and search.of_utterances):
             found = [
                 (one.emissions, make_list(one.hypotheses, search.tokens, count=count))
@@ -191,7 +178,7 @@ class Recognizer:
             features.audio.AudioError: the recording cannot be read.
         """
         blocks = list(self.model.extractor.blocks(source, start=start, duration=duration))
-        scores = [np.zeros((0, len(self.model.labels)), dtype=np.float32), *self._scores(blocks, window)]
+        scores = [np.zeros((0, len(self.model.labels)), dtype=np.float32), *scores_of(self.model, blocks, window)]
         return np.concatenate(scores), sum(map(len, blocks)) / self.model.extractor.rate
 
     def search(self, **settings) -> Search:
@@ -215,26 +202,6 @@ class Recognizer:
             settings: `chunk` and `lookahead` in seconds, `rules` for endpoints, and so on.
         """
         return SpeechSession(self.model, rate=rate, **settings)
-
-    def _frames(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        extractor = self.model.extractor
-        if not extractor.streams:
-            whole = list(blocks)
-            if whole:
-                yield extractor(np.concatenate(whole))
-            return
-        stream = extractor.stream()
-        for samples_S in blocks:
-            yield stream.push(samples_S)
-        yield stream.flush()
-
-    def _scores(self, blocks: Iterable[np.ndarray], window: Window) -> Iterator[np.ndarray]:
-        scorer, shift = self.model.scorer, self.model.extractor.shift_seconds
-        chunk, lookahead = (scorer.frames(seconds, shift) for seconds in window)
-        stream = ScoreStream(scorer, chunk=chunk, lookahead=lookahead)
-        for frames_TF in self._frames(blocks):
-            yield from stream.push(frames_TF)
-        yield from stream.flush()
 
 
 def _emissions(decoder: Decoder, scores: Iterable[np.ndarray]) -> Iterator[Emission]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from asr.text import FORMS, PLAIN, Form, normalize
 from inference.ctc import Emission
-from inference.model import BLANK, Model
+from inference.model import BLANK, CTC, Model
 
 SPACE = "<space>"
 LONGEST_WORD = 60  # labels without a space that are taken for more than one word
@@ -77,8 +77,13 @@ class Tokens:
         """The labels of a loaded model.
 
         Raises:
-            TokenError: it says of them what this program does not know.
+            TokenError: it writes no words, or says of its labels what this program does not know.
         """
+        if model.head["kind"] != CTC:
+            raise TokenError(
+                f"{model.directory}: gives a recording one of {len(model.labels)} labels and writes no words; use "
+                "`asr classify` or `asr evaluate`"
+            )
         return cls(model.labels, model.tokens["unit"], model.tokens.get("form", PLAIN))
 
     @classmethod

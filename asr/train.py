@@ -1,7 +1,7 @@
-"""Recordings and their transcripts become a model directory: the speech side of training.
+"""Recordings and their transcripts, or their labels, become a model directory: the speech side of training.
 
-Beside `asr.language.train` the one place in `asr` that imports torch. Frames are made by the same extractor that reads
-files and streams later, and the model that comes back is the exported one.
+With the other modules here whose names begin with `train` the one place in `asr` that imports torch. Frames are made by
+the same extractor that reads files and streams later, and the model that comes back is the exported one.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from asr.alphabet import make_tokens
 from asr.confidence.calibrate import calibrate_trained
-from asr.letters import SHOWN, Seen, count_pieces, shown, table
-from asr.tokens import TokenConfig, Tokens
+from asr.tokens import TokenConfig
+from asr.train_targets import HeadConfig, Target, classes_of, words_of
 from encoders.blstm import EncoderConfig
 from features.augment import AugmentConfig, FrameAugmenter, WaveformAugmenter, spec_augment
 from features.cmvn import CmvnAccumulator
@@ -27,17 +27,13 @@ from training.config import LoopConfig, OptimizerConfig
 from training.data import Example
 from training.latency import LatencyConfig
 from training.loop import first_process, wait_for_all
-from training.manifests import Item, ManifestError
-from training.metrics import ErrorCounts, align_tokens
-from training.objectives import CtcObjective
+from training.manifests import Item
 from training.run import Card, as_started, check_truncation, finished_or_noted, train_model
 
 # Utterances that the global mean and deviation of the features are taken from.
 STATISTICS_ITEMS = 2000
 # Development utterances that confidences are calibrated on at the end, at most.
 CALIBRATION_ITEMS = 2000
-# Labels that are named before training because so few utterances have them.
-RAREST = 5
 
 
 @dataclass
@@ -47,7 +43,8 @@ class TrainConfig:
     Args:
         features: Samples to frames.
         augment: What training does to recordings and frames; nothing unless asked.
-        tokens: What the labels stand for.
+        head: What the scores are.
+        tokens: What the labels of words stand for.
         encoder: The network.
         optimizer: How its weights move.
         loop: How long, in what batches, from which seed.
@@ -56,6 +53,7 @@ class TrainConfig:
 
     features: FeatureConfig = field(default_factory=lambda: FeatureConfig(fbank=FbankConfig()))
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
     tokens: TokenConfig = field(default_factory=TokenConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -64,21 +62,23 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_truncation(self)
+        if self.head.kind == models.CLASS and self.tokens != TokenConfig():
+            raise ValueError("tokens say how words are spelled, and head.kind class writes none; leave them out")
 
 
 class LoadSpeech:
-    """Makes an example of an utterance: read, augment, extract, mask, encode. It travels to the workers.
+    """Makes an example of an utterance: read, augment, extract, mask, label. It travels to the workers.
 
     Args:
         extractor: Samples to normalised frames.
-        tokens: Text to labels.
+        target: Text to labels.
         augment: What training does to a recording and its frames.
         cache_mb: Megabytes of decoded sound to keep: decoding and resampling cost as much as all that follows.
     """
 
-    def __init__(self, extractor: FeatureExtractor, tokens: Tokens, augment: AugmentConfig, *, cache_mb: int = 0):
+    def __init__(self, extractor: FeatureExtractor, target: Target, augment: AugmentConfig, *, cache_mb: int = 0):
         self._extractor = extractor
-        self._tokens = tokens
+        self._target = target
         self._augment = augment
         self._cache: dict[Item, np.ndarray] = {}
         self._cache_left = cache_mb * 1_000_000
@@ -94,7 +94,7 @@ class LoadSpeech:
         if not len(frames_TF):
             # Too short for one window: one frame of silence, which the loss then reports as too short for its text.
             frames_TF = np.zeros((1, self._extractor.num_features), dtype=np.float32)
-        return Example(frames_TF, np.array(self._tokens.encode(item.text), dtype=np.int64))
+        return Example(frames_TF, *self._target(item.text, len(frames_TF)))
 
     def _decoded(self, item: Item) -> np.ndarray:
         # By the whole item: training and development data may use the same ids.
@@ -106,16 +106,6 @@ class LoadSpeech:
             samples_S.flags.writeable = False
             self._cache[item] = samples_S
         return samples_S
-
-
-class CountWords:
-    """Word errors of labels against labels: what the development error counts."""
-
-    def __init__(self, tokens: Tokens):
-        self._tokens = tokens
-
-    def __call__(self, hypothesis: list[int], reference: list[int]) -> ErrorCounts:
-        return align_tokens(self._tokens.decode(reference).split(), self._tokens.decode(hypothesis).split())[0]
 
 
 def train(
@@ -131,7 +121,7 @@ def train(
     """Train a recogniser and write it to `out/model`.
 
     A run that was interrupted goes on from its last checkpoint when it is called again with the same settings; a run
-    that is finished gives back its model. At the end confidences are calibrated on the development utterances.
+    that is finished gives back its model. At the end confidences of words are calibrated on the development utterances.
 
     Args:
         config: All settings. Features and encoder of `start_from`, if given, take the place of the ones here.
@@ -143,7 +133,8 @@ def train(
         data_note: What the data are and under which terms, for the model card.
 
     Raises:
-        ManifestError: no utterance is left to train or to choose on, or `out` holds a run with other settings.
+        ManifestError: no utterance is left to train or to choose on, an item has no label that can be one, or `out`
+            holds a run with other settings.
         asr.tokens.TokenError: no labels can be made of the texts, or the alphabet is none.
     """
     out = Path(out)
@@ -157,34 +148,32 @@ def train(
     finished = finished_or_noted(out, config, train, dev, start_from)
     if finished is not None:
         return finished
-    tokens = make_tokens([item.text for item in train], config.tokens)
-    found = count_pieces(train, tokens)
-    if start_from is not None and (before := Tokens.of(start_from)).form != tokens.form:
-        print(f"texts are {tokens.form} here, and those of {start_from.directory} are {before.form} (tokens.form)")
-    train = _sayable(train, found, tokens, part="training", config=config.tokens)
-    dev = _sayable(dev, count_pieces(dev, tokens), tokens, part="development", config=config.tokens)
+    if config.head.kind == models.CLASS:
+        target, train, dev = classes_of(config.head, train, dev)
+    else:
+        target, train, dev = words_of(config.tokens, train, dev, start_from)
     extractor = (
         start_from.extractor
         if start_from is not None
         else make_extractor(config.features, train, seed=config.loop.seed)
     )
-    load = LoadSpeech(extractor, tokens, config.augment, cache_mb=config.loop.cache_mb // (config.loop.workers + 1))
-    _say_labels(found, tokens)
+    load = LoadSpeech(extractor, target, config.augment, cache_mb=config.loop.cache_mb // (config.loop.workers + 1))
+    print(target.note)
     model = train_model(
         config,
         extractor=extractor,
-        labels=tokens.labels,
-        head={"kind": models.CTC},
-        tokens={"unit": tokens.unit, "form": tokens.form},
+        labels=target.labels,
+        head=target.head,
+        tokens=target.tokens,
         load=load,
-        objective=CtcObjective(CountWords(tokens)),
+        objective=target.objective(config.encoder.total_subsampling),
         train=train,
         dev=dev,
         out=out,
         start_from=start_from,
-        card=Card(f"CTC over {tokens.unit} labels", command=command, data_note=data_note),
+        card=Card(target.task, command=command, data_note=data_note),
     )
-    if first_process():
+    if config.head.kind == models.CTC and first_process():
         calibrate_trained(model.directory, dev[:CALIBRATION_ITEMS])
     wait_for_all()
     return models.load(model.directory)
@@ -204,37 +193,3 @@ def make_extractor(config: FeatureConfig, items: Sequence[Item], *, seed: int) -
 
 def _samples(item: Item, extractor: FeatureExtractor) -> np.ndarray:
     return extractor.read(item.path, start=item.start, duration=item.duration)
-
-
-def _sayable(
-    items: Sequence[Item], found: Sequence[Seen], tokens: Tokens, *, part: str, config: TokenConfig
-) -> list[Item]:
-    """Items whose text the labels can spell; the letters that are in the way of the others are shown."""
-    kept = [item for item in items if not tokens.unknown(item.text)]
-    if len(kept) < len(items):
-        print(f"{len(items) - len(kept)} of {len(items)} {part} utterances left out, no label for:")
-        print(table([seen for seen in found if seen.piece not in tokens.labels], tokens))
-        print(_advice(config, part))
-    if not kept:
-        raise ManifestError(f"no {part} utterance is left: every text holds something that has no label")
-    return kept
-
-
-def _advice(config: TokenConfig, part: str) -> str:
-    if config.alphabet is not None:
-        return "to learn them, add them to the alphabet; what is a slip, correct in the texts"
-    if part == "training":
-        return "to learn them, lower tokens.least_count or find more utterances that have them"
-    return "to learn them, find training utterances that have them; what is a slip, correct in the texts"
-
-
-def _say_labels(found: Sequence[Seen], tokens: Tokens) -> None:
-    """How many labels there are, the rarest of them, where slips are, and those that the texts do not have at all."""
-    heard = [seen for seen in found if seen.piece in tokens.labels]
-    rarest = ", ".join(f"{shown(seen.piece)} {seen.times} ({seen.example.id})" for seen in heard[: -RAREST - 1 : -1])
-    print(f"{len(tokens.labels) - 1} labels; the rarest in the training texts: {rarest}")
-    unheard = sorted({*tokens.labels[1:]} - {seen.piece for seen in heard})
-    if unheard:
-        more = f" and {len(unheard) - SHOWN} more" if len(unheard) > SHOWN else ""
-        named = ", ".join(map(shown, unheard[:SHOWN]))
-        print(f"{len(unheard)} labels stand in no training utterance and cannot be learnt: {named}{more}")

@@ -6,18 +6,24 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asr.shipped import find
 from inference import model as models
 from inference.installed import TO_TRAIN, require
 
+if TYPE_CHECKING:
+    from training.manifests import Item
+
 DEV_SHARE = 0.1
 
 DESCRIPTION = """\
-Train a recogniser on recordings and their words.
+Train a recogniser on recordings and their words or, with --head.kind class, on recordings and their labels.
 
 DATA is a folder (a.wav beside a.txt; subfolders are speakers), a table (.tsv with the columns path, text and maybe
-speaker) or a lhotse manifest (.jsonl.gz). Run the same command again and it goes on where it stopped.
+speaker) or a lhotse manifest (.jsonl.gz). Of labels, the folder has a subfolder for each (DATA/happy/a.wav or, where
+speakers are known, DATA/happy/anna/a.wav), and the text of a table or manifest is the label.
+Run the same command again and it goes on where it stopped.
 The settings below can stand in a YAML file (--config) or on the command line; the line wins.
 """
 
@@ -27,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     require(TO_TRAIN, what="training", extra="train")
     from asr.train import TrainConfig, train
     from training.config import OUT_OPTION, parse
-    from training.manifests import read, split_by_speaker
+    from training.manifests import read
     from training.run import shell_command
 
     config, options = parse(
@@ -51,25 +57,14 @@ def main(arguments: Sequence[str]) -> int:
         prog="asr train",
         description=DESCRIPTION,
     )
-    items = read(options.data)
+    labelled = config.head.kind == models.CLASS
+    items = read(options.data, labelled=labelled)
     if options.dev:
-        dev = read(options.dev)
-        shared = {item.speaker for item in items if item.speaker} & {item.speaker for item in dev}
-        if shared:
-            print(
-                f"asr train: {len(shared)} speakers are in both DATA and --dev, such as {min(shared)}: the development "
-                "error will look better than that on new speakers",
-                file=sys.stderr,
-            )
+        dev = read(options.dev, labelled=labelled)
+        _warn_of_shared(items, dev)
     else:
-        speakers = {item.speaker for item in items}
-        if len(speakers) == 1 and "" not in speakers:
-            print(
-                f"asr train: all is spoken by {speakers.pop()}: the error on unseen utterances will say nothing about "
-                "other speakers",
-                file=sys.stderr,
-            )
-        items, dev = split_by_speaker(items, DEV_SHARE, seed=config.loop.seed)
+        divide = _divided_by_label if labelled else _divided
+        items, dev = divide(items, seed=config.loop.seed)
     model = train(
         config,
         train=items,
@@ -78,9 +73,51 @@ def main(arguments: Sequence[str]) -> int:
         start_from=models.load(find(options["from"])) if options["from"] else None,
         command=shell_command(["asr", "train", *arguments]),
     )
+    command = "classify" if labelled else "transcribe"
     print(
-        f"model: {model.directory}\ntry it: asr transcribe FILE --model {shlex.quote(str(model.directory))}",
+        f"model: {model.directory}\ntry it: asr {command} FILE --model {shlex.quote(str(model.directory))}",
         file=sys.stderr,
     )
     print(Path(model.directory))
     return 0
+
+
+def _divided(items: Sequence[Item], *, seed: int) -> tuple[list[Item], list[Item]]:
+    """What to train and what to choose on, by speaker where speakers are known."""
+    from training.splits import split_by_speaker
+
+    _warn_of_one(items)
+    return split_by_speaker(items, DEV_SHARE, seed=seed)
+
+
+def _divided_by_label(items: Sequence[Item], *, seed: int) -> tuple[list[Item], list[Item]]:
+    """The same with every label in both parts; where speakers are the labels, they are in both."""
+    from training.splits import split_labelled
+
+    _warn_of_one(items)
+    items, dev, apart = split_labelled(items, DEV_SHARE, seed=seed)
+    if not apart:
+        _warn_of_shared(items, dev)
+    return items, dev
+
+
+def _warn_of_one(items: Sequence[Item]) -> None:
+    speakers = {item.speaker for item in items}
+    if len(speakers) == 1 and "" not in speakers:
+        print(
+            f"asr train: all is spoken by {speakers.pop()}: the error on unseen utterances will say nothing about "
+            "other speakers",
+            file=sys.stderr,
+        )
+
+
+def _warn_of_shared(items: Sequence[Item], dev: Sequence[Item]) -> None:
+    """Say that speakers are in both parts, unless they are what is to be told apart, or there is but one."""
+    known = {item.speaker for item in items if item.speaker and item.speaker != item.text}
+    shared = known & {item.speaker for item in dev}
+    if shared and len({item.speaker for item in items}) > 1:
+        print(
+            f"asr train: {len(shared)} speakers are in both training and development data, such as {min(shared)}: the "
+            "development error will look better than that on new speakers",
+            file=sys.stderr,
+        )

@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from asr.evaluate import evaluate
-from asr.recognizer import WHOLE, Recognizer, Window
+from asr.recognizer import Recognizer
+from asr.scoring import WHOLE, Window
 
 LATENCIES_MS = [None, (1600, 800), (800, 400), (400, 200), (200, 100), (100, 50)]
 

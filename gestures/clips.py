@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from features import landmark_files
 from gestures.extract import Extracted, extract, targets
 from gestures.sources import files_in, is_landmarks, looked_for
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
 # Clips of a label, with which four train and one tells how well that went.
 MIN_CLIPS = 5
-# Seeds that are tried for a division by signers which has every label in both parts.
-SPLITS_TRIED = 50
 
 SIGNER = re.compile(r"([^\W\d_][^_]*)_\d+")
 
@@ -189,42 +185,3 @@ def enough(items: Sequence[Item], *, source: str | Path) -> None:
         raise ClipError(f"{source}: each gesture needs {MIN_CLIPS} clips at least, and {', '.join(few)}: record more")
     if not set(counts) - {NONE}:
         raise ClipError(f"{source}: no clips of a gesture are left")
-
-
-def split(items: Sequence[Item], share: float, *, seed: int = 0) -> tuple[list[Item], list[Item], bool]:
-    """Two parts, of which the second holds about `share` of the items, and whether they have no signer in common.
-
-    Signers are kept apart where at least two are known and every label can be in both parts all the same; else each
-    label is divided by itself.
-    """
-    from training.manifests import split_by_speaker
-
-    if len({item.speaker for item in items}) > 1 and all(item.speaker for item in items):
-        for attempt in range(SPLITS_TRIED):
-            train, dev = split_by_speaker(items, share, seed=seed + attempt)
-            if _labels(train) - {NONE} == _labels(dev) - {NONE} == _labels(items) - {NONE}:
-                return train, dev, True
-    train, dev = split_by_label(items, share, seed=seed)
-    return train, dev, False
-
-
-def split_by_label(items: Sequence[Item], share: float, *, seed: int = 0) -> tuple[list[Item], list[Item]]:
-    """Two parts with the labels in the same proportions; each has one item at least of a label that has two.
-
-    An item of several labels goes with the rarest of them.
-    """
-    counts = Counter(label for item in items for label in _labels([item]))
-    groups: dict[str, list[int]] = {}
-    for index, item in enumerate(items):
-        rarest = min(_labels([item]), key=lambda label: (counts[label], label))
-        groups.setdefault(rarest, []).append(index)
-    rng = np.random.default_rng(seed)
-    second: set[int] = set()
-    for _, group in sorted(groups.items()):
-        wanted = round(share * len(group))
-        second.update(rng.permutation(group)[: min(max(1, wanted), len(group) - 1)].tolist())
-    return [item for k, item in enumerate(items) if k not in second], [items[k] for k in sorted(second)]
-
-
-def _labels(items: Sequence[Item]) -> set[str]:
-    return {segment.label for item in items for segment in item.segments}

@@ -9,12 +9,12 @@ from pathlib import Path
 from features.landmarks import Landmarks
 from gestures.reading import ReadClips
 from gestures.recognizer import BEAM, Recognizer
-from gestures.report import Clip, Report, ReportError, evaluate_clips
 from gestures.spotting import NONE, SpotRules
 from gestures.stream import CHUNK_SECONDS, LOOKAHEAD_SECONDS, GestureSession
 from gestures.stream_report import Stream, StreamReport, Told
 from inference.model import CLASS
 from inference.progress import with_bar
+from training.class_report import ClassReport, Judged, ReportError, make_report
 from training.manifests import Item
 
 
@@ -22,11 +22,11 @@ from training.manifests import Item
 class Evaluation:
     """What was measured on clips, on streams, or on both."""
 
-    clips: Report | None
+    clips: ClassReport | None
     streams: StreamReport | None
 
     @property
-    def _parts(self) -> list[Report | StreamReport]:
+    def _parts(self) -> list[ClassReport | StreamReport]:
         return [part for part in (self.clips, self.streams) if part is not None]
 
     def figures(self) -> dict[str, float]:
@@ -44,9 +44,7 @@ class Evaluation:
 
     def draw(self, path: str | Path, *, title: str = "") -> bool:
         """Draw the confusion matrix of the clips, if there are any."""
-        if self.clips is not None:
-            self.clips.draw(path, title=title)
-        return self.clips is not None
+        return self.clips is not None and self.clips.draw(path, title=title)
 
 
 def evaluate(
@@ -76,14 +74,14 @@ def evaluate(
     if not items:
         raise ReportError("nothing to evaluate: give at least one clip")
     read = ReadClips()
-    clips: list[Clip] = []
+    clips: list[Judged] = []
     streams: list[Stream] = []
     for item in with_bar(items, "evaluate"):
         landmarks = read(item)
         if recognizer.model.head["kind"] == CLASS and item.whole:
             answer = recognizer.classify(landmarks)
             label = item.segments[0].label
-            clips.append(Clip(item.id, item.speaker or None, label, answer.label, answer.confidence))
+            clips.append(Judged(item.id, item.speaker or None, label, answer.label, answer.confidence))
         else:
             session = recognizer.stream(chunk=chunk, lookahead=lookahead, rules=rules)
             reference = tuple(one for one in item.segments if one.label != NONE)
@@ -93,7 +91,7 @@ def evaluate(
         (*recognizer.model.labels, *(one.reference for one in clips), *(one.recognised for one in clips))
     )
     return Evaluation(
-        evaluate_clips(list(labels), clips) if clips else None, StreamReport(tuple(streams)) if streams else None
+        make_report(list(labels), clips) if clips else None, StreamReport(tuple(streams)) if streams else None
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import tempfile
 from pathlib import Path
@@ -10,10 +9,10 @@ from pathlib import Path
 import gestures
 from gestures.clips import load
 from gestures.recognize import Watching
-from inference.files import write_text
 from inference.installed import TO_EVALUATE, require
 from inference.outputs import make_folder
 from inference.shell import listed
+from training.class_report import write_page
 
 
 class EvaluationError(ValueError):
@@ -58,13 +57,7 @@ def evaluate_data(
         report = evaluate(recognizer, clips.items, **({} if watching is None else watching._asdict()))
     print(report.summary())
     if page is not None:
-        picture = page.with_suffix(".png")
-        drawable = importlib.util.find_spec("matplotlib") is not None
-        drawn = drawable and report.draw(picture, title=recognizer.model.name)
-        write_text(page, report.to_markdown(picture=picture.name if drawn else None))
-        print(f"report: {page}" + (f" and {picture}" if drawn else ""), file=sys.stderr)
-        if not drawable:
-            print("gestures: the confusion matrix is not drawn: pip install matplotlib", file=sys.stderr)
+        print(write_page(page, report, title=recognizer.model.name), file=sys.stderr)
     return listed("gestures", clips.failed, "clips could not be read and are not counted")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gestures.clips import Clips, enough, load, split
+from gestures.clips import Clips, enough, load
 from gestures.shipped import find
 from gestures.spotting import NONE
 from inference import model as models
@@ -122,7 +122,9 @@ def _tell(clips: Clips, source: str) -> None:
 
 def _divided(clips: Clips, *, seed: int) -> tuple[list[Item], list[Item]]:
     """The clips to train and to choose on, and on standard error what the error on the latter is worth."""
-    items, dev, apart = split(clips.items, DEV_SHARE, seed=seed)
+    from training.splits import split_labelled
+
+    items, dev, apart = split_labelled(clips.items, DEV_SHARE, seed=seed, optional=[NONE])
     signers = sorted({item.speaker for item in dev})
     if apart:
         print(f"chosen on {len(dev)} clips of {', '.join(signers)}, who are not trained on", file=sys.stderr)

@@ -60,8 +60,10 @@ class Model:
         labels: What the scores stand for; with CTC `labels[0]` is the blank.
         encoder: Shape of the encoder (the fields of `encoders.blstm.EncoderConfig`).
         head: What the scores are. `kind` is `ctc`, or `class`, whose frames have the energy of attention besides.
+            On landmarks the latter has `window_ms`, `hop_ms` and `threshold` too.
         tokens: How labels make up text; `unit` is `char` or `word`, or `gesture`. Of speech, `form` is `plain` or
-            `written` (`asr.text.normalize`), and plain where it is not there.
+            `written` (`asr.text.normalize`), and plain where it is not there; where recordings have a label, it is
+            `class`.
         latency: The latencies that it was trained at: `chunk_ms`, the shortest and the longest, and `lookahead_share`;
             none for full context alone.
         calibration: What confidences and times are corrected by, as `asr.confidence.calibration` has it; none for a
@@ -207,7 +209,7 @@ def _config(directory: Path) -> dict:
         raise ModelError(f"{directory / CONFIG}: encoder.convolution is {maps!r}; fetch the model anew")
     if config["head"]["kind"] not in (CTC, CLASS):
         raise ModelError(f"{directory / CONFIG}: head.kind is {config['head']['kind']!r}; fetch the model anew")
-    if config["head"]["kind"] == CLASS:
+    if config["head"]["kind"] == CLASS and "landmarks" in config["features"]:
         for key, fits in (("window_ms", _positive), ("hop_ms", _positive), ("threshold", _share)):
             value = config["head"].get(key)
             if not fits(value):

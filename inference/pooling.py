@@ -13,13 +13,47 @@ from typing import Any, NamedTuple
 import numpy as np
 
 
+class RunningPool:
+    """The pool of all steps so far, however many: sums are kept, steps are not.
+
+    Weights are kept relative to the highest energy so far, so that none overflows (Milakov and Gimelshein 2018).
+
+    Attributes:
+        steps: How many there were.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._highest = -np.inf
+        self._weight = 0.0
+        self._sum_V: np.ndarray | float = 0.0
+
+    def push(self, evidence_TE: np.ndarray) -> None:
+        """Take the next steps, any number of them."""
+        if not len(evidence_TE):
+            return
+        evidence_TE = evidence_TE.astype(np.float64)
+        highest = max(self._highest, float(evidence_TE[:, -1].max()))
+        kept = np.exp(self._highest - highest)
+        weights_T = np.exp(evidence_TE[:, -1] - highest)
+        self._sum_V = kept * self._sum_V + weights_T @ evidence_TE[:, :-1]
+        self._weight = kept * self._weight + weights_T.sum()
+        self._highest = highest
+        self.steps += len(evidence_TE)
+
+    def probabilities(self) -> np.ndarray:
+        """Probabilities (V) of the labels of all steps, float64; there must have been one."""
+        assert self.steps, "a pool of no steps has no label"
+        scores_V = self._sum_V / self._weight
+        probabilities_V = np.exp(scores_V - scores_V.max())
+        return probabilities_V / probabilities_V.sum()
+
+
 def pool(evidence_TE: np.ndarray) -> np.ndarray:
     """Probabilities (V) of the labels of a stretch, float64; it must have a step at least."""
-    evidence_TE = evidence_TE.astype(np.float64)
-    weights_T = np.exp(evidence_TE[:, -1] - evidence_TE[:, -1].max())
-    scores_V = weights_T @ evidence_TE[:, :-1] / weights_T.sum()
-    probabilities_V = np.exp(scores_V - scores_V.max())
-    return probabilities_V / probabilities_V.sum()
+    running = RunningPool()
+    running.push(evidence_TE)
+    return running.probabilities()
 
 
 def in_steps(head: Mapping[str, Any], step_seconds: float) -> tuple[int, int]:
@@ -65,5 +99,13 @@ class PoolStream:
         probabilities_NV = np.zeros((len(ends), self._labels))
         for n, end in enumerate(ends - first):
             probabilities_NV[n] = pool(held_TE[max(0, end - self._window) : end])
-        self._held_TE = held_TE[max(0, len(held_TE) - self._window + 1) :].copy()
+        self._held_TE = held_TE[max(0, len(held_TE) - self._window) :].copy()
         return Pooled(ends, probabilities_NV)
+
+    def flush(self) -> Pooled:
+        """The stream has ended: judge its last window, unless it was judged; what is pushed then is a new stream."""
+        taken, held_TE = self._taken, self._held_TE
+        self.reset()
+        if taken % self._hop == 0:
+            return Pooled(np.zeros(0, dtype=np.int64), np.zeros((0, self._labels)))
+        return Pooled(np.array([taken]), pool(held_TE)[None])

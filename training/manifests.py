@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 
@@ -55,12 +54,17 @@ class Item:
         return self.id, self.start, self.duration, self.text, self.speaker, self.segments
 
     @property
+    def labels(self) -> set[str]:
+        """The labels of its segments; of a recording its whole text, where that is a label."""
+        return {segment.label for segment in self.segments} or {self.text} - {""}
+
+    @property
     def whole(self) -> bool:
         """Whether it is one gesture from end to end, to a frame or two."""
         return len(self.segments) == 1 and self.segments[0].end - self.segments[0].start >= self.duration - 0.1
 
 
-def cut(id: str, path: str | Path, text: str, *, speaker: str | None = None) -> MonoCut:
+def cut(id: str, path: str | Path, text: str, *, speaker: str | None = None, gender: str | None = None) -> MonoCut:
     """A lhotse cut over a whole sound file.
 
     Raises:
@@ -72,16 +76,23 @@ def cut(id: str, path: str | Path, text: str, *, speaker: str | None = None) -> 
     if frames is None:
         samples, _ = audio.read(path)
         frames = len(samples)
-    return cut_of_length(id, path, text, rate=found.rate, frames=frames, speaker=speaker)
+    return cut_of_length(id, path, text, rate=found.rate, frames=frames, speaker=speaker, gender=gender)
 
 
 def cut_of_length(
-    id: str, path: str | Path, text: str, *, rate: int, frames: int, speaker: str | None = None
+    id: str,
+    path: str | Path,
+    text: str,
+    *,
+    rate: int,
+    frames: int,
+    speaker: str | None = None,
+    gender: str | None = None,
 ) -> MonoCut:
     """The same where rate (Hz) and length (frames) are known: the file is not opened."""
     duration = frames / rate
     recording = Recording(id, [AudioSource("file", [0], str(path))], rate, frames, duration)
-    supervision = SupervisionSegment(id, id, 0.0, duration, text=text, speaker=speaker or None)
+    supervision = SupervisionSegment(id, id, 0.0, duration, text=text, speaker=speaker or None, gender=gender)
     return MonoCut(id, 0.0, duration, channel=0, recording=recording, supervisions=[supervision])
 
 
@@ -114,13 +125,15 @@ def write(path: str | Path, cuts: Iterable[MonoCut]) -> Path:
     return path
 
 
-def read(source: str | Path, *, unreadable: list[str] | None = None) -> list[Item]:
+def read(source: str | Path, *, unreadable: list[str] | None = None, labelled: bool = False) -> list[Item]:
     """The items of a manifest (`.jsonl`, `.jsonl.gz`), a folder, or a `.tsv`.
 
     Args:
         source: Where they are listed.
         unreadable: Gets the message of each sound file that a folder or table names and that cannot be read, and these
             are left out; without it, the first one ends the reading.
+        labelled: Each item has a label: the text that a manifest or table has for it, and in a folder the name of the
+            subfolder that the sound lies in; transcripts beside it do not count.
 
     Raises:
         ManifestError: nothing there, nothing in it, or something that cannot be used.
@@ -128,7 +141,8 @@ def read(source: str | Path, *, unreadable: list[str] | None = None) -> list[Ite
     """
     source = Path(source)
     if source.is_dir():
-        items = [_item(one) for one in _cuts(_folder(source), unreadable)]
+        rows = _labelled_folder(source) if labelled else _folder(source)
+        items = [_item(one) for one in _cuts(rows, unreadable)]
     elif source.suffix == ".tsv" and source.is_file():
         items = [_item(one) for one in _cuts(_table(source), unreadable)]
     elif source.name.endswith((".jsonl", ".jsonl.gz")) and source.is_file():
@@ -235,6 +249,15 @@ def _folder(folder: Path) -> Iterator[_Row]:
         raise ManifestError(f"{folder}: no sound file has a transcript beside it; put the words of a.wav into a.txt")
 
 
+def _labelled_folder(folder: Path) -> Iterator[_Row]:
+    """FOLDER/LABEL/SOUND or FOLDER/LABEL/SPEAKER/SOUND."""
+    for sound in audio.files_in(folder):
+        inside = sound.relative_to(folder)
+        if len(inside.parts) == 1:
+            raise ManifestError(f"{sound}: belongs into a folder of its label: {folder / 'LABEL' / sound.name}")
+        yield _Row(str(inside), sound, inside.parts[0], inside.parts[1] if len(inside.parts) > 2 else None)
+
+
 def _table(table: Path) -> Iterator[_Row]:
     lines = csv.DictReader(io.StringIO(_text_of(table)), delimiter="\t", quoting=csv.QUOTE_NONE)
     missing = {"path", "text"} - set(lines.fieldnames or ())
@@ -254,33 +277,3 @@ def _text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: is not text in UTF-8; save it as such") from error
-
-
-def split_by_speaker(items: Sequence[Item], share: float, *, seed: int = 0) -> tuple[list[Item], list[Item]]:
-    """Two parts with no speaker in both; the second holds about `share` of the items, and neither is empty.
-
-    Items of unknown speaker are drawn one by one, and so are all where there is but one speaker.
-
-    Raises:
-        ManifestError: there are fewer than two items.
-    """
-    if not 0 < share < 1:
-        raise ValueError(f"share is {share}; it must lie between 0 and 1")
-    if len(items) < 2:
-        raise ManifestError("a single utterance cannot be divided: give more, or give development data of their own")
-    alone = len({item.speaker for item in items}) == 1
-    groups: dict[tuple[str, int], list[int]] = {}
-    for index, item in enumerate(items):
-        groups.setdefault((item.speaker, -1) if item.speaker and not alone else ("", index), []).append(index)
-    names = sorted(groups)
-    names = [names[k] for k in np.random.default_rng(seed).permutation(len(names))]
-    wanted = share * len(items)
-    second: set[int] = set()
-    for name in names:
-        if len(second) + len(groups[name]) / 2 <= wanted:
-            second.update(groups[name])
-    if not second:
-        second.update(min(groups.values(), key=len))
-    if len(second) == len(items):
-        second.difference_update(groups[names[-1]])
-    return [item for k, item in enumerate(items) if k not in second], [items[k] for k in sorted(second)]

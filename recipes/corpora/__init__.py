@@ -1,6 +1,7 @@
 """Corpora of others as their publishers lay them out: each loader gives clips, with label, signer and official part.
 
 A clip holds landmarks where the corpus does, else the path of a video, of which `gestures extract` makes landmarks.
+Those of speech give recordings, in the classes of `spoken` and `speechocean762`.
 """
 
 from __future__ import annotations

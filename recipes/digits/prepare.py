@@ -11,11 +11,11 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from lhotse import MonoCut
 
+from recipes.corpora.speechocean762 import Utterance, read_table, utterances
 from recipes.digits.phones import as_phones, common_voice_cuts, phone_cuts
 from recipes.digits.synthesize import SynthesisError, synthesize
 from recipes.fsdd.prepare import WORDS, check_speaker, clips, held_out_part
@@ -33,15 +33,6 @@ DEV_SHARE = 1 / 3  # of the speakers with digit sentences
 # Cut off either end of FSDD's clips that train, at most: speakers differ in how tightly theirs were cut.
 TRIM_MS = 60.0
 PHONE_CLIPS = 1200  # synthetic clips among those whose phones are learned first
-
-
-class Sentence(NamedTuple):
-    """One sentence of digit words, in small letters."""
-
-    id: str
-    path: Path
-    text: str
-    speaker: str
 
 
 def prepare(
@@ -85,7 +76,7 @@ def prepare(
     spoken = _synthetic(out, synthetic, seed=seed)
     real = [sentence for sentence in sentences if sentence.speaker not in chosen_for_dev]
     repeated = [_cut(sentence, f"{sentence.id}-{time}") for sentence in real for time in range(repeat_real)]
-    tables = {name: _table(corpus / "train" / name) for name in ("wav.scp", "utt2spk")}
+    tables = {name: read_table(corpus / "train" / name) for name in ("wav.scp", "utt2spk")}
     phones, phones_dev = phone_cuts(corpus, tables, chosen_for_dev)
     parts = {
         "pretrain": phones + _common_voice(data) + as_phones(spoken, PHONE_CLIPS, seed=seed),
@@ -105,29 +96,22 @@ def prepare(
         write(out / "manifests" / f"{part}.jsonl.gz", cuts)
 
 
-def digit_sentences(corpus: Path, part: str) -> list[Sentence]:
+def digit_sentences(corpus: Path, part: str) -> list[Utterance]:
     """The sentences of one part of speechocean762 (`train` or `test`) that hold the words ZERO to NINE alone.
 
     Raises:
         ManifestError: a table is missing, lacks a line, or no sentence is of digits alone.
     """
-    folder = corpus / part
-    text, speakers, paths = (_table(folder / name) for name in ("text", "utt2spk", "wav.scp"))
-    sentences = []
-    for id, words in text.items():
-        spoken = words.lower().split()
-        if not spoken or not set(spoken) <= set(WORDS):
-            continue
-        for name, table in (("utt2spk", speakers), ("wav.scp", paths)):
-            if id not in table:
-                raise ManifestError(f"{folder / name}: no line for {id}, which {folder / 'text'} has")
-        sentences.append(Sentence(id, corpus / paths[id], " ".join(spoken), speakers[id]))
+    spoken = [one._replace(text=" ".join(one.text.lower().split())) for one in utterances(corpus, part)]
+    sentences = [one for one in spoken if one.text and set(one.text.split()) <= set(WORDS)]
     if not sentences:
-        raise ManifestError(f"{folder / 'text'}: no sentence is made of digit words alone; is this speechocean762?")
+        raise ManifestError(
+            f"{corpus / part / 'text'}: no sentence is made of digit words alone; is this speechocean762?"
+        )
     return sentences
 
 
-def dev_speakers(sentences: Sequence[Sentence], *, seed: int) -> set[str]:
+def dev_speakers(sentences: Sequence[Utterance], *, seed: int) -> set[str]:
     """A third of the speakers, whom no training manifest then holds."""
     names = sorted({sentence.speaker for sentence in sentences})
     return set(np.random.default_rng(seed).permutation(names)[: round(DEV_SHARE * len(names))].tolist())
@@ -153,7 +137,7 @@ def _synthetic(out: Path, count: int, *, seed: int) -> list[MonoCut]:
         return []
 
 
-def _cut(sentence: Sentence, id: str) -> MonoCut:
+def _cut(sentence: Utterance, id: str) -> MonoCut:
     return cut(id, sentence.path, sentence.text, speaker=sentence.speaker)
 
 
@@ -161,13 +145,3 @@ def _folder(data: Path, name: str) -> Path:
     if not (data / name).is_dir():
         raise ManifestError(f"{data}: no folder {name}; --data is the folder that holds both fsdd and speechocean762")
     return data / name
-
-
-def _table(path: Path) -> dict[str, str]:
-    """The lines of a Kaldi table, by their first word."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise ManifestError(f"{path}: missing; unpack speechocean762.tar.gz of OpenSLR 101 here") from None
-    rows = [line.split(maxsplit=1) for line in lines if line.strip()]
-    return {row[0]: row[1].strip() if len(row) > 1 else "" for row in rows}

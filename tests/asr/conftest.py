@@ -130,7 +130,7 @@ def tone_recognizer(tone_model: Path) -> Recognizer:
 
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory):
-    """Make a model directory without training: (labels, unit, normalization) -> its directory."""
+    """Make a model directory without training: (labels, unit, normalization, head) -> its directory."""
     import torch
 
     from encoders.blstm import EncoderConfig
@@ -138,10 +138,12 @@ def untrained(tmp_path_factory: pytest.TempPathFactory):
     from encoders.network import Network
     from inference import model as models
 
-    def make(labels: Sequence[str], unit: str, *, normalization: str = "running", seed: int = 0) -> Path:
+    def make(
+        labels: Sequence[str], unit: str, *, normalization: str = "running", seed: int = 0, head: str = "ctc"
+    ) -> Path:
         config = EncoderConfig(layers=2, hidden_size=16, subsampling=[2])
         torch.manual_seed(seed)
-        network = Network(FBANK.bins, len(labels), config)
+        network = Network(FBANK.bins, len(labels), config, head=head)
         with torch.no_grad():
             network.head.linear.weight.mul_(30)  # sure of itself, and of many labels
         exported = export(network)
@@ -153,7 +155,45 @@ def untrained(tmp_path_factory: pytest.TempPathFactory):
             labels=labels,
             encoder={"layers": 2, "hidden_size": 16, "subsampling": [2]},
             tokens={"unit": unit},
+            head={"kind": head},
             card="",
         ).directory
 
     return make
+
+
+@pytest.fixture(scope="session")
+def named_tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders `train` and `test` of single words, in a subfolder for each word and one for each of three speakers."""
+    folder = tmp_path_factory.mktemp("named")
+    for part, count, first in (("train", 8, 0), ("test", 2, 1000)):
+        for number, (word, speaker, k) in enumerate(
+            (word, speaker, k) for word in TONES for speaker in ("anna", "ben", "cleo") for k in range(count)
+        ):
+            path = folder / part / word / speaker / f"{k}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            audio.write(path, say([word], seed=first + number), RATE)
+    return folder
+
+
+CLASS_OPTIONS = [
+    *("--head.kind=class", f"--features.fbank.rate={RATE}", "--features.fbank.bins=20", "--encoder.layers=1"),
+    *("--encoder.hidden_size=16", "--encoder.dropout=0", "--optimizer.learning_rate=0.02", "--loop.batch_frames=600"),
+    *("--optimizer.warmup_steps=5", "--loop.epochs=6", "--loop.workers=0", "--loop.threads=1"),
+]
+
+
+@pytest.fixture(scope="session")
+def class_options() -> list[str]:
+    """Options of `asr train` for a small model of labels that trains in seconds."""
+    return CLASS_OPTIONS
+
+
+@pytest.fixture(scope="session")
+def named_model(named_tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a model that names the word of a recording, made by the command."""
+    from asr.cli import main
+
+    out = tmp_path_factory.mktemp("naming")
+    assert main(["train", str(named_tones / "train"), "--out", str(out), *CLASS_OPTIONS]) == 0
+    return out / "model"

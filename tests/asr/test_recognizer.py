@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import asr
-from asr.recognizer import WHOLE, Recognizer, Window
+from asr.recognizer import Recognizer
+from asr.scoring import WHOLE, Window
+from asr.scoring import scores as scores_of
 from asr.tokens import SPACE
 from features import audio
 from inference import beam, ctc
@@ -130,7 +132,7 @@ def test_shorter_than_a_window_is_full_context(tone_recognizer: Recognizer, spea
     model = tone_recognizer.model
     samples = speak(["la", "mi", "so"] * 20)
     assert len(samples) / RATE < WHOLE.chunk
-    scores = np.concatenate(list(tone_recognizer._scores([samples[:5000], samples[5000:]], WHOLE)))
+    scores = np.concatenate(list(scores_of(tone_recognizer.model, [samples[:5000], samples[5000:]], WHOLE)))
     np.testing.assert_array_equal(scores, model.scorer.full(model.extractor(samples)))
 
 
@@ -138,7 +140,7 @@ def test_shorter_than_a_window_is_full_context(tone_recognizer: Recognizer, spea
 def test_longer_than_a_window_is_windows_with_lookahead(tone_recognizer: Recognizer, window: Window) -> None:
     model = tone_recognizer.model
     samples = 0.1 * np.random.default_rng(0).standard_normal(70 * RATE).astype(np.float32)
-    scores = np.concatenate(list(tone_recognizer._scores(np.split(samples, 7), window)))
+    scores = np.concatenate(list(scores_of(tone_recognizer.model, np.split(samples, 7), window)))
     chunk, lookahead = (model.scorer.round_up(round(seconds * 100)) for seconds in window)
     expected = model.scorer.windowed([model.extractor(samples)], chunk=chunk, lookahead=lookahead)
     np.testing.assert_array_equal(scores, expected)

@@ -12,6 +12,7 @@ import pytest
 import asr.train
 from asr.tokens import Tokens
 from asr.train import LoadSpeech, make_extractor
+from asr.train_targets import Words
 from features import audio
 from features.augment import AugmentConfig
 from features.extractor import FeatureConfig, FeatureExtractor
@@ -31,20 +32,20 @@ TOKENS = Tokens([BLANK, "la", "mi", "so"], "word")
 
 def test_an_example_is_what_the_extractor_makes_of_the_recording(augment, extractor, items) -> None:
     item = items["train"][0]
-    example = LoadSpeech(extractor, TOKENS, augment)(item, None)
+    example = LoadSpeech(extractor, Words(TOKENS), augment)(item, None)
     np.testing.assert_array_equal(example.frames_TF, extractor(audio.read(item.path)[0]))
     assert [TOKENS.labels[label] for label in example.targets_L] == item.text.split()
     part = replace(item, start=0.2, duration=0.3)
     expected = extractor(audio.read(item.path, start=0.2, duration=0.3)[0])
-    np.testing.assert_array_equal(LoadSpeech(extractor, TOKENS, augment)(part, None).frames_TF, expected)
+    np.testing.assert_array_equal(LoadSpeech(extractor, Words(TOKENS), augment)(part, None).frames_TF, expected)
 
 
 def test_training_varies_it_as_the_generator_draws(augment, extractor, items) -> None:
-    load, item = LoadSpeech(extractor, TOKENS, augment), items["train"][0]
+    load, item = LoadSpeech(extractor, Words(TOKENS), augment), items["train"][0]
     first, again, other = (load(item, np.random.default_rng(seed)).frames_TF for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert first.shape != other.shape or not np.array_equal(first, other)
-    plain = LoadSpeech(extractor, TOKENS, AugmentConfig())
+    plain = LoadSpeech(extractor, Words(TOKENS), AugmentConfig())
     np.testing.assert_array_equal(plain(item, np.random.default_rng(1)).frames_TF, plain(item, None).frames_TF)
 
 
@@ -57,7 +58,7 @@ def test_what_is_kept_in_memory_changes_nothing(augment, extractor, items, monke
     # A megabyte holds a few of these; all of them are 0.3 MB.
     for megabytes in (0, 1):
         reads.clear()
-        load = LoadSpeech(extractor, TOKENS, augment, cache_mb=megabytes)
+        load = LoadSpeech(extractor, Words(TOKENS), augment, cache_mb=megabytes)
         frames[megabytes] = [
             load(item, rng).frames_TF
             for number in range(2)
@@ -72,7 +73,7 @@ def test_what_is_kept_in_memory_changes_nothing(augment, extractor, items, monke
 def test_what_is_kept_in_memory_is_bounded_and_belongs_to_the_item(
     extractor, items, tmp_path: Path, monkeypatch
 ) -> None:
-    load = LoadSpeech(extractor, TOKENS, AugmentConfig(), cache_mb=1)
+    load = LoadSpeech(extractor, Words(TOKENS), AugmentConfig(), cache_mb=1)
     for k in range(6):
         audio.write(tmp_path / f"{k}.wav", np.full(80_000, k / 10, np.float32), 8000)
         load(Item(str(k), str(tmp_path / f"{k}.wav"), 0.0, 10.0, "la"), None)
@@ -80,7 +81,7 @@ def test_what_is_kept_in_memory_is_bounded_and_belongs_to_the_item(
     # The same id in training and development data, and two parts of one file.
     same = [replace(item, id="u") for item in items["train"][:2]]
     parts = [replace(items["train"][2], id="u", start=start, duration=0.1) for start in (0.0, 0.1)]
-    load = LoadSpeech(extractor, TOKENS, AugmentConfig(), cache_mb=1)
+    load = LoadSpeech(extractor, Words(TOKENS), AugmentConfig(), cache_mb=1)
     for item in [*same, *parts] * 2:
         expected = extractor(audio.read(item.path, start=item.start, duration=item.duration)[0])
         np.testing.assert_array_equal(load(item, None).frames_TF, expected)
@@ -89,13 +90,15 @@ def test_what_is_kept_in_memory_is_bounded_and_belongs_to_the_item(
 def test_too_short_for_one_frame_is_one_frame_of_silence(augment, extractor, tmp_path: Path) -> None:
     audio.write(tmp_path / "a.wav", np.zeros(20, np.float32), 8000)
     for rng in (None, np.random.default_rng(0)):
-        example = LoadSpeech(extractor, TOKENS, augment)(Item("a", str(tmp_path / "a.wav"), 0.0, 0.0025, "la"), rng)
+        example = LoadSpeech(extractor, Words(TOKENS), augment)(
+            Item("a", str(tmp_path / "a.wav"), 0.0, 0.0025, "la"), rng
+        )
         assert example.frames_TF.shape == (1, 20)
         assert not example.frames_TF.any()
 
 
 def test_it_travels_to_workers(augment, extractor, items) -> None:
-    load, item = LoadSpeech(extractor, TOKENS, augment, cache_mb=1), items["train"][0]
+    load, item = LoadSpeech(extractor, Words(TOKENS), augment, cache_mb=1), items["train"][0]
     expected = load(item, np.random.default_rng(0)).frames_TF
     there = pickle.loads(pickle.dumps(load))
     np.testing.assert_array_equal(there(item, np.random.default_rng(0)).frames_TF, expected)

@@ -53,7 +53,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tones: Path, tmp_path: Path) -> None:
     assert running.returncode == 130
     # The fixture's speakers stand on both sides, which is said first.
     warning, stopped = said.strip().splitlines()
-    assert "speakers are in both DATA and --dev" in warning
+    assert "speakers are in both training and development data" in warning
     assert stopped == "asr: stopped"
     assert not (tmp_path / "stopped" / "model").exists()
     ended = subprocess.run(command(tones, tmp_path / "stopped", "--loop.epochs=6"), capture_output=True, text=True)

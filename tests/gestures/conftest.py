@@ -151,12 +151,13 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def moves_model(moves: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a model that has learnt to spot the three gestures."""
     from encoders.blstm import EncoderConfig
-    from gestures.clips import read_clips, split
+    from gestures.clips import read_clips
     from gestures.joining import JoinConfig
     from gestures.train import TrainConfig, train
     from gestures.train_data import HeadConfig
     from training.config import LoopConfig, OptimizerConfig
     from training.latency import LatencyConfig
+    from training.splits import split_labelled
 
     out = tmp_path_factory.mktemp("spotting")
     config = TrainConfig(
@@ -168,7 +169,7 @@ def moves_model(moves: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         loop=LoopConfig(epochs=12, batch_frames=240, interval_batches=12, workers=0, threads=1, patience=0),
         latency=LatencyConfig(chunk_ms=(160.0, 640.0)),
     )
-    items, dev, _ = split(read_clips(moves / "train", out / "landmarks").items, 0.2)
+    items, dev, _ = split_labelled(read_clips(moves / "train", out / "landmarks").items, 0.2)
     return train(config, train=items, dev=dev, out=out).directory
 
 

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from features import landmark_files
-from gestures.clips import MIN_CLIPS, ClipError, enough, load, read_clips, split, split_by_label
+from gestures.clips import MIN_CLIPS, ClipError, enough, load, read_clips
 from training.manifests import Item, Segment, landmark_cut, write
 
 
 def item(number: int, *labels: str, signer: str = "") -> Item:
     segments = tuple(Segment(float(k), k + 1.0, label) for k, label in enumerate(labels))
     return Item(str(number), "x.pose", 0.0, float(len(labels)), " ".join(labels), signer, segments)
-
-
-def labels_of(items: list[Item]) -> Counter[str]:
-    return Counter(segment.label for one in items for segment in one.segments)
 
 
 def test_labels_are_folders_and_signers_are_in_the_names(clip_folder, tmp_path: Path) -> None:
@@ -154,47 +147,3 @@ def test_too_few_clips_are_all_named_with_the_number_needed() -> None:
     enough([item(k, "b") for k in range(MIN_CLIPS)] + [item(9, "none")], source="clips")
     with pytest.raises(ClipError, match="no clips of a gesture are left"):
         enough([item(k, "none") for k in range(9)], source="clips")
-
-
-def test_signers_are_kept_apart_where_every_label_can_be_in_both_parts() -> None:
-    items = [item(k, label, signer=f"s{k % 5}") for k in range(30) for label in ("a", "b")]
-    train, dev, apart = split(items, 0.2)
-    assert apart
-    assert not {one.speaker for one in train} & {one.speaker for one in dev}
-    assert len(dev) == 12
-    assert labels_of(train).keys() == labels_of(dev).keys() == {"a", "b"}
-    assert split(items, 0.2) == (train, dev, True), "drawn from the seed"
-
-
-def test_where_signers_cannot_be_kept_apart_labels_are_divided() -> None:
-    one_each = [item(k, label, signer=label) for label in ("a", "b") for k in range(10)]
-    alone = [item(k, label, signer="anna") for label in ("a", "b") for k in range(10)]
-    unknown = [item(k, label) for label in ("a", "b") for k in range(10)]
-    for items in (one_each, alone, unknown):
-        train, dev, apart = split(items, 0.2)
-        assert not apart
-        assert labels_of(train) == {"a": 8, "b": 8}
-        assert labels_of(dev) == {"a": 2, "b": 2}
-
-
-@given(
-    counts=st.dictionaries(st.sampled_from("abcde"), st.integers(1, 12), min_size=1),
-    share=st.floats(0.05, 0.6),
-    seed=st.integers(0, 99),
-)
-def test_both_parts_have_every_label_that_has_two_clips(counts: dict[str, int], share: float, seed: int) -> None:
-    items = [item(k, label) for label, count in counts.items() for k in range(count)]
-    train, dev = split_by_label(items, share, seed=seed)
-    assert Counter(id(one) for one in [*train, *dev]) == Counter(id(one) for one in items)
-    for label, count in counts.items():
-        here, there = labels_of(train)[label], labels_of(dev)[label]
-        assert here >= 1
-        assert there >= (count > 1)
-        assert there <= max(1, round(share * count))
-
-
-def test_an_item_of_several_labels_goes_with_the_rarest() -> None:
-    items = [item(k, "often") for k in range(20)] + [item(20 + k, "often", "rare") for k in range(4)]
-    train, dev = split_by_label(items, 0.25)
-    assert labels_of(train)["rare"] == 3
-    assert labels_of(dev)["rare"] == 1

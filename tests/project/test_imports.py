@@ -23,10 +23,12 @@ ABSENT = {
     "torch", "torchaudio", "numba", "lightning", "lhotse", "onnx", "jiwer", "tensorboard", "av", "mediapipe", "cv2"
 }
 # What trains and evaluates, and reads manifests for it.
-TRAINING = {"asr.train", "asr.train_gradients", "asr.language.train", *(f"gestures.{name}" for name in (
-    "clips", "evaluate", "evaluate_cli", "reading", "stream_report", "train", "train_cli", "train_data",
-    "train_defaults", "windows",
-))}
+TRAINING = {
+    "asr.train", "asr.train_gradients", "asr.train_targets", "asr.language.train", *(f"gestures.{name}" for name in (
+        "clips", "evaluate", "evaluate_cli", "reading", "stream_report", "train", "train_cli", "train_data",
+        "train_defaults", "windows",
+    ))
+}
 
 class Absent:
     def find_spec(self, name, path=None, target=None):

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from lhotse import CutSet, MonoCut, RecordingSet, SupervisionSet
 
 from features import audio
-from training.manifests import Item, ManifestError, cut, from_folder, from_tsv, read, split_by_speaker, write
+from training.manifests import Item, ManifestError, cut, from_folder, from_tsv, read, write
 
 
 def sound(path: Path, seconds: float = 0.5, rate: int = 8000) -> Path:
@@ -279,53 +277,3 @@ def test_a_file_whose_header_does_not_tell_its_length_is_measured(tmp_path: Path
     whole[4:8] = whole[40:44] = b"\xff\xff\xff\xff"  # what a program that writes into a pipe leaves there
     (tmp_path / "b.wav").write_bytes(whole)
     assert cut("b", tmp_path / "b.wav", "x").duration == 0.25
-
-
-# --- splits -----------------------------------------------------------------------------------------------------------
-
-SPEAKERS = st.lists(st.sampled_from(["", "anna", "bob", "carol", "dan", "eve"]), min_size=2, max_size=60)
-
-
-def items_of(speakers: list[str]) -> list[Item]:
-    # Ids repeat, as they do when corpora are joined.
-    return [Item(f"u{k % 7}", f"{k}.wav", 0.0, 1.0, "x", speaker) for k, speaker in enumerate(speakers)]
-
-
-@given(SPEAKERS, st.floats(0.01, 0.99), st.integers(0, 50))
-def test_no_speaker_is_in_both_parts_and_no_item_is_lost(speakers: list[str], share: float, seed: int) -> None:
-    items = items_of(speakers)
-    first, second = split_by_speaker(items, share, seed=seed)
-    assert first
-    assert second
-    assert sorted(first + second, key=items.index) == items
-    known = set(speakers) - {""}
-    if len(set(speakers)) > 1:
-        assert not {item.speaker for item in first} & {item.speaker for item in second} & known
-    assert (first, second) == split_by_speaker(items, share, seed=seed), "the same seed gives the same parts"
-    assert first == sorted(first, key=items.index)
-
-
-@given(st.lists(st.integers(1, 30), min_size=3, max_size=30), st.integers(0, 20))
-def test_the_second_part_is_about_the_share_asked_for(sizes: list[int], seed: int) -> None:
-    items = items_of([f"speaker {k}" for k, size in enumerate(sizes) for _ in range(size)])
-    _, second = split_by_speaker(items, 0.1, seed=seed)
-    assert len(second) <= max(0.1 * len(items) + max(sizes) / 2, min(sizes))
-
-
-def test_one_known_speaker_is_divided_by_items() -> None:
-    first, second = split_by_speaker(items_of(["anna"] * 50), 0.1)
-    assert (len(first), len(second)) == (45, 5)
-
-
-def test_unknown_speakers_are_drawn_by_items() -> None:
-    first, second = split_by_speaker(items_of([""] * 50), 0.2)
-    assert (len(first), len(second)) == (40, 10)
-    assert second != split_by_speaker(items_of([""] * 50), 0.2, seed=1)[1]
-
-
-def test_what_cannot_be_divided() -> None:
-    with pytest.raises(ManifestError, match="single utterance"):
-        split_by_speaker(items_of(["anna"]), 0.1)
-    for share in (0.0, 1.0, -0.1):
-        with pytest.raises(ValueError, match="share"):
-            split_by_speaker(items_of(["anna", "bob"]), share)
