@@ -23,7 +23,7 @@ from features.extractor import FeatureConfig, FeatureExtractor
 from features.filterbank import FbankConfig
 from inference import model as models
 from inference.progress import with_bar
-from training.config import LoopConfig, OptimizerConfig
+from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Example
 from training.latency import LatencyConfig
 from training.loop import first_process, wait_for_all
@@ -49,6 +49,7 @@ class TrainConfig:
         optimizer: How its weights move.
         loop: How long, in what batches, from which seed.
         latency: How much of the future a batch sees; for a model that is to hear streams.
+        intermediate: A loss below the last layer, too.
     """
 
     features: FeatureConfig = field(default_factory=lambda: FeatureConfig(fbank=FbankConfig()))
@@ -59,9 +60,13 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     latency: LatencyConfig = field(default_factory=LatencyConfig)
+    intermediate: IntermediateConfig = field(default_factory=IntermediateConfig)
 
     def __post_init__(self) -> None:
         check_truncation(self)
+        self.intermediate.chosen(self.encoder.layers)
+        if self.head.kind != models.CTC and self.intermediate.weight:
+            raise ValueError("intermediate.weight belongs to head.kind ctc; leave it out")
         if self.head.kind == models.CLASS and self.tokens != TokenConfig():
             raise ValueError("tokens say how words are spelled, and head.kind class writes none; leave them out")
 
@@ -172,6 +177,7 @@ def train(
         out=out,
         start_from=start_from,
         card=Card(target.task, command=command, data_note=data_note),
+        intermediate=config.intermediate,
     )
     if config.head.kind == models.CTC and first_process():
         calibrate_trained(model.directory, dev[:CALIBRATION_ITEMS])

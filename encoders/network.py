@@ -35,6 +35,11 @@ class Network(nn.Module):
         """Input frames for each step of scores."""
         return self.encoder.config.total_subsampling
 
+    @property
+    def layer_count(self) -> int:
+        """Layers of the encoder."""
+        return self.encoder.config.layers
+
     def forward(
         self, frames_BTF: Tensor, lengths_B: Tensor, latency: Latency | None = None, *, truncate: int | None = None
     ) -> tuple[Tensor, Tensor]:

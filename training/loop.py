@@ -27,12 +27,12 @@ from torch import Tensor, nn
 from encoders.frames import NotFiniteError
 from encoders.windows import Latency
 from training.checkpoints import BEST, LAST, Checkpoints, WholeFiles, read
-from training.config import LoopConfig, OptimizerConfig
+from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Batch, Buckets, Load, Trainable, fitting_batch, loader
 from training.gradients import CLIPPED, NORM, GradientNorms
 from training.latency import Latencies, LatencyConfig, piece_frames
 from training.metrics import ErrorCounts
-from training.objectives import Objective
+from training.objectives import LossOfLayers, Objective
 
 # Weight of the development loss beside the error, less than any one error can weigh.
 TIE_BREAK = 1e-6
@@ -73,6 +73,7 @@ class Training(lightning.LightningModule):
         steps: Optimizer steps of the whole run, over which the learning rate rises and falls.
         latencies: How much of the future each batch sees.
         truncate: Frames within which errors flow back; none does not cut.
+        intermediate: Layers below the last that are scored in training, too; none if not given.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Training(lightning.LightningModule):
         steps: int,
         latencies: Latencies,
         truncate: int | None = None,
+        intermediate: IntermediateConfig | None = None,
     ):
         super().__init__()
         self.network = network
@@ -94,6 +96,7 @@ class Training(lightning.LightningModule):
         self._steps = steps
         self._latencies = latencies
         self._truncation = {} if truncate is None else {"truncate": truncate}
+        self._loss = LossOfLayers(objective, intermediate)
         self._dev_errors = ErrorCounts.zero()
         self.left_out: dict[str, str] = {}
         # Whether nothing at all was recognised at the last look at the development set.
@@ -132,10 +135,9 @@ class Training(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         latency = self._latencies.draw(self.global_step)
         try:
-            scores, lengths = self.network(batch.frames_BTF, batch.lengths_B, latency, **self._truncation)
+            result = self._loss(self.network, batch, latency, **self._truncation)
         except NotFiniteError as error:
             raise DivergedError(f"step {self.global_step}: {error}, which is {batch.ids[error.item]}") from error
-        result = self._objective.loss(scores, lengths, batch)
         self.left_out.update(result.left_out)
         if not bool(torch.isfinite(result.loss)):
             raise DivergedError(
@@ -258,6 +260,7 @@ def fit(
     optimizer: OptimizerConfig,
     loop: LoopConfig,
     latency: LatencyConfig,
+    intermediate: IntermediateConfig | None = None,
     out: Path,
 ) -> AnyNetwork:
     """Train `network` and return it with the weights of the best interval, or of the last if `loop.keep` says so.
@@ -273,6 +276,8 @@ def fit(
         optimizer: Settings of the optimizer.
         loop: Settings of the run.
         latency: Latencies to train at.
+        intermediate: Layers below the last that are scored in training, too, of a network with `at_layers`; none if not
+            given.
         out: Folder for checkpoints, `train.log` and TensorBoard's files. A run that stopped there goes on.
     """
     _quieten()
@@ -329,7 +334,7 @@ def fit(
         seed=loop.seed,
     )
     truncate = piece_frames(loop.truncate_ms, frame_seconds=frame_seconds, subsampling=network.subsampling)
-    module = Training(network, objective, optimizer, loop, steps, latencies, truncate)
+    module = Training(network, objective, optimizer, loop, steps, latencies, truncate, intermediate)
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from encoders.heads import BLANK, class_loss, ctc_loss, frames_needed, pool
+from encoders.windows import Latency
+from training.config import IntermediateConfig
 from training.data import Batch
 from training.metrics import ErrorCounts
 
@@ -37,6 +39,34 @@ class Objective(Protocol):
     def loss(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> Loss: ...
 
     def errors(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> ErrorCounts: ...
+
+
+class LossOfLayers:
+    """The loss of a network's last layer and, with their share, of layers below it (Lee and Watanabe 2021, 3.2).
+
+    Args:
+        objective: What is minimised.
+        intermediate: Which layers below count, and how much; none if not given.
+    """
+
+    def __init__(self, objective: Objective, intermediate: IntermediateConfig | None = None):
+        self._objective = objective
+        self._intermediate = intermediate or IntermediateConfig()
+
+    def __call__(self, network: nn.Module, batch: Batch, latency: Latency | None, **settings: int) -> Loss:
+        """The loss of a batch at a latency; what it counts and leaves out is what that of the last layer does.
+
+        Args:
+            network: As of `training.loop.fit`; `settings` are for it.
+        """
+        inputs = (batch.frames_BTF, batch.lengths_B, latency)
+        if not self._intermediate.weight:
+            return self._objective.loss(*network(*inputs, **settings), batch)
+        layers = [*self._intermediate.chosen(network.layer_count), -1]
+        scored = network.at_layers(*inputs, layers=layers, **settings)
+        *below, last = (self._objective.loss(scores_BTV, lengths_B, batch) for scores_BTV, lengths_B in scored)
+        share = self._intermediate.weight
+        return last._replace(loss=(1 - share) * last.loss + share * sum(one.loss for one in below) / len(below))
 
 
 class CtcObjective:

@@ -25,7 +25,7 @@ from features.definition import Extractor
 from inference import model as models
 from inference.files import write_text
 from training.checkpoints import LAST
-from training.config import LoopConfig, OptimizerConfig
+from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Load, Trainable
 from training.latency import LatencyConfig
 from training.loop import first_process, fit, wait_for_all
@@ -79,6 +79,7 @@ def train_model(
     out: Path,
     start_from: models.Model | None,
     card: Card,
+    intermediate: IntermediateConfig | None = None,
 ) -> models.Model:
     """Train a network, choose its best weights, and write the model directory `out/model`.
 
@@ -95,6 +96,7 @@ def train_model(
         out: Folder of the run.
         start_from: A model whose encoder, and whose head as far as the labels agree, is trained on from.
         card: What the model card says besides the settings.
+        intermediate: Layers below the last that are scored in training, too; none if not given.
     """
     torch.manual_seed(config.loop.seed)
     network = Network(extractor.num_features, len(labels), config.encoder, head=head["kind"])
@@ -117,6 +119,7 @@ def train_model(
         optimizer=config.optimizer,
         loop=config.loop,
         latency=config.latency,
+        intermediate=intermediate,
         out=out / "run",
     )
     if first_process():
