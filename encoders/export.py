@@ -75,6 +75,7 @@ def export(network: Network) -> Exported:
         if network.encoder.norms:
             named = [f"layer{index}.norm.{part}" for part in ("weight", "bias")]
             x = graph("LayerNormalization", x, *named, axis=-1, epsilon=network.encoder.norms[index].eps)
+            x = graph.masked(x, lengths)  # where the layers give zeros it has its bias, and stacking would see that
     linear = graph("Add", graph("MatMul", x, "head.weight"), "head.bias")
     if isinstance(network.head, CtcHead):
         graph("LogSoftmax", linear, axis=-1, output="scores")

@@ -136,7 +136,7 @@ def test_gradients_of_the_fast_form_are_those_of_the_plain_one(name: str, dropou
 
 
 def test_one_mask_a_sequence_drops_the_same_units_at_every_step() -> None:
-    config = EncoderConfig(layers=2, hidden_size=40, subsampling=[1], dropout=0.4, dropout_mask="sequence")
+    config = EncoderConfig(layers=1, hidden_size=40, subsampling=[1], dropout=0.4, dropout_mask="sequence")
     network = randomised(Blstm(F, config)).train()
     frames, lengths = batch([60, 60], torch.float32)
     dropped = []
@@ -149,8 +149,8 @@ def test_one_mask_a_sequence_drops_the_same_units_at_every_step() -> None:
     assert not dropped[0].equal(dropped[1]), "each batch has masks of its own"
     assert 0.3 < torch.stack(dropped).float().mean() < 0.5
     with torch.no_grad():
-        mean = torch.stack([network(frames, lengths)[0] for _ in range(300)]).mean(0)
-    torch.testing.assert_close(mean.abs().mean(), network.eval()(frames, lengths)[0].abs().mean(), rtol=0.1, atol=0)
+        mean = torch.stack([network(frames[:, :9], lengths.clamp(max=9))[0] for _ in range(500)]).mean(0)
+    torch.testing.assert_close(mean, network.eval()(frames[:, :9], lengths.clamp(max=9))[0], rtol=0, atol=0.2)
 
 
 @NAMES

@@ -109,5 +109,5 @@ def test_the_layer_in_the_middle_is_heard_where_none_is_named() -> None:
     assert IntermediateConfig().chosen(1) == []
     with pytest.raises(ValueError, match="has 1"):
         IntermediateConfig(0.3).chosen(1)
-    with pytest.raises(ValueError, match="but intermediate.weight is 0"):
+    with pytest.raises(ValueError, match=r"but intermediate\.weight is 0"):
         IntermediateConfig(layers=[1])
