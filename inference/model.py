@@ -37,8 +37,9 @@ FORMAT = 2
 FORMAT_OF_CONVOLUTIONS = 3
 READABLE = (1, 2, 3)
 CONVOLUTION_FRAMES = 4  # that become one step, before any stacking
-CTC, CLASS = "ctc", "class"
+CTC, CLASS, FORECAST = "ctc", "class", "forecast"
 LANGUAGE = "language_model"  # the key by which a directory is one, of `inference.lstm_lm`
+FORECASTS = "forecasts sound and writes no words; train a model that does on from it: asr train DATA --from MODEL"
 BLANK = "<blank>"
 GRAPH, WEIGHTS, CONFIG, LABELS, CARD = "model.onnx", "weights.safetensors", "config.yaml", "labels.txt", "README.md"
 SUMS = "SHA256SUMS"
@@ -59,7 +60,8 @@ class Model:
         extractor: Samples or landmarks to the frames that it was trained on.
         labels: What the scores stand for; with CTC `labels[0]` is the blank.
         encoder: Shape of the encoder (the fields of `encoders.blstm.EncoderConfig`).
-        head: What the scores are. `kind` is `ctc`, or `class`, whose frames have the energy of attention besides.
+        head: What the scores are. `kind` is `ctc`, or `class`, whose frames have the energy of attention besides, or
+            `forecast`, the frames of the step that comes `ahead` steps later.
             On landmarks the latter has `window_ms`, `hop_ms` and `threshold` too.
         tokens: How labels make up text; `unit` is `char` or `word`, or `gesture`. Of speech, `form` is `plain` or
             `written` (`asr.text.normalize`), and plain where it is not there; where recordings have a label, it is
@@ -207,13 +209,15 @@ def _config(directory: Path) -> dict:
     maps = config["encoder"].get("convolution", 0)
     if type(maps) is not int or maps < 0:
         raise ModelError(f"{directory / CONFIG}: encoder.convolution is {maps!r}; fetch the model anew")
-    if config["head"]["kind"] not in (CTC, CLASS):
+    if config["head"]["kind"] not in (CTC, CLASS, FORECAST):
         raise ModelError(f"{directory / CONFIG}: head.kind is {config['head']['kind']!r}; fetch the model anew")
     if config["head"]["kind"] == CLASS and "landmarks" in config["features"]:
         for key, fits in (("window_ms", _positive), ("hop_ms", _positive), ("threshold", _share)):
             value = config["head"].get(key)
             if not fits(value):
                 raise ModelError(f"{directory / CONFIG}: head.{key} is {value!r}; fetch the model anew")
+    if config["head"]["kind"] == FORECAST and not (type(ahead := config["head"].get("ahead")) is int and ahead > 0):
+        raise ModelError(f"{directory / CONFIG}: head.ahead is {ahead!r}; fetch the model anew")
     latency = config.get("latency")
     chunk_ms = latency.get("chunk_ms") if isinstance(latency, dict) else None
     whole = isinstance(chunk_ms, list) and len(chunk_ms) == 2 and all(isinstance(ms, int | float) for ms in chunk_ms)

@@ -159,7 +159,7 @@ class Training(lightning.LightningModule):
     def shown(self, metrics: Mapping[str, Tensor]) -> str:
         """What is said of the development data."""
         if self._objective.choose_by == "loss":
-            return f"dev perplexity {math.exp(min(float(metrics['dev_loss']), 700)):.2f}"
+            return self._objective.shown(float(metrics["dev_loss"]))
         return f"dev error {100 * float(metrics['dev_error']):.2f} %"
 
     def on_validation_epoch_start(self) -> None:

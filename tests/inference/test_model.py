@@ -202,7 +202,7 @@ def test_files_of_another_model_are_found(directory: Path, tmp_path: Path, name:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"format": 3}, "format 3.*knows up to 2.*upgrade saywave"),
+        ({"format": 4}, "format 4.*knows up to 3.*upgrade saywave"),
         ({"head": {"kind": "regression"}}, "head.kind is 'regression'"),
         ({"head": "ctc"}, "head.kind is missing"),
         ({"head": {"kind": "class"}}, "head.window_ms is None"),
