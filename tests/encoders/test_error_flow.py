@@ -80,7 +80,7 @@ def test_the_sum_over_errors_is_the_gradient_of_the_fast_layers(cell: str, head:
 
 
 def test_convolutions_and_normalised_outputs_are_read_through() -> None:
-    network = made(convolution=2, subsampling=[1], output_norm=True)
+    network = made(convolution=8, subsampling=[1], output_norm=True)
     x_TF = frames(18).requires_grad_()
     reading = read_through(network, x_TF.detach())
     scores = network.head.linear(network.encoder(x_TF[None], torch.tensor([18]))[0])[0]
