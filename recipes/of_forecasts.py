@@ -18,16 +18,17 @@ from training.manifests import Item, ManifestError, read
 __all__ = ["TrainConfig", "measure", "train"]
 
 AUC = "AUC"
+ALTERED, USUAL = "altered", "usual"  # what a ctm calls a stretch
 SCORES = (AUC, "AUC of no change", "AUC of the mean")
 """By the error of the forecasts; of the forecast that nothing changes; and of the mean, which looks at no past."""
 
 
 def measure(model: Path, manifest: Path, *, beam: int | None = None) -> Measured:
-    """Score every step of recordings whose altered stretches are known, each in a ctm beside it.
+    """Score the steps of recordings, of each of which a ctm says what is altered and what is to be held against it.
 
     The figure is the area under the receiver operating characteristic: the probability that an altered step scores
-    higher than one that is not. Steps are left out that have no forecast, and those soon after an altered stretch,
-    whose forecasts were made in it.
+    higher than a usual one. Steps are left out that have no forecast, and those soon after an altered stretch, whose
+    forecasts were made in it.
 
     Args:
         model: The model directory.
@@ -52,9 +53,9 @@ def measure(model: Path, manifest: Path, *, beam: int | None = None) -> Measured
         usual.append(scores_3M[:, of_steps == 0])
     strange_3M, usual_3M = np.concatenate(strange, axis=1), np.concatenate(usual, axis=1)
     if not strange_3M.size or not usual_3M.size:
-        raise ManifestError(f"{manifest}: the recordings have altered steps alone, or none; give longer ones")
+        raise ManifestError(f"{manifest}: no step is {ALTERED}, or none {USUAL}; run the stage prepare again")
     figures = {name: area_under_roc(*pair) for name, *pair in zip(SCORES, strange_3M, usual_3M, strict=True)}
-    steps = f"{strange_3M.shape[1]} altered steps, {usual_3M.shape[1]} others, {len(items)} recordings"
+    steps = f"{strange_3M.shape[1]} altered steps, {usual_3M.shape[1]} usual ones, {len(items)} recordings"
     summary = f"AUC {figures[AUC]:.4f}: {steps}"
     rows = [[name, f"{value:.4f}"] for name, value in figures.items()]
     return Measured(summary, f"# {manifest.name}\n\n{steps}.\n\n{table(['', 'share'], rows)}\n", figures)
@@ -73,12 +74,13 @@ def scored(model: models.Model, item: Item) -> np.ndarray:
 
 
 def altered_steps(steps: int, borders: Sequence[Border], *, ahead: int, step_seconds: float) -> np.ndarray:
-    """Of each step (M): 1 altered, even in part, 0 not, -1 to be left out."""
-    found_M = np.zeros(steps, dtype=np.int64)
-    for border in borders:
+    """Of each step (M): 1 altered, even in part, 0 usual, even in part, -1 to be left out."""
+    found_M = np.full(steps, -1)
+    for border in sorted(borders, key=lambda border: border.text, reverse=True):  # what is altered comes last, and wins
         first, behind = int(border.start / step_seconds), int(np.ceil(border.end / step_seconds))
-        found_M[behind : behind + ahead] = -1
-        found_M[first:behind] = 1
+        found_M[first:behind] = border.text == ALTERED
+        if border.text == ALTERED:
+            found_M[behind : behind + ahead] = -1
     found_M[:ahead] = -1
     return found_M
 

@@ -1,7 +1,9 @@
 """anomaly: what is unlike speech, found by forecasts that have heard nothing but one man's speech.
 
 The recordings are those of yesno, in its split, without their words. Each test recording is altered in one stretch, in
-a different way for each test part. Beside it lies a ctm that says where; nothing altered is trained or chosen on.
+a different way for each test part. Beside it lies a ctm that says where, and of another stretch, drawn by the same
+rule, that it is as usual: words are harder to forecast than silence, and what is altered is held against its like.
+Nothing altered is trained or chosen on.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ import numpy as np
 from features import audio
 from inference.files import write_text
 from inference.progress import with_bar
+from recipes.of_forecasts import ALTERED, USUAL
 from recipes.yesno.prepare import DATA_NOTE
 from recipes.yesno.prepare import prepare as prepare_yesno
-from training.manifests import cut, read, write
+from training.manifests import ManifestError, cut, read, write
 
 __all__ = ["DATA_NOTE", "KIND", "RESULT", "prepare"]
 
@@ -26,8 +29,9 @@ RATE = 8000
 SECONDS = 0.4
 """How long what is altered lasts."""
 TRIED = 5
-"""Places drawn for it; the loudest is taken, since silence that is reversed is silence."""
-ALTERED = "altered"
+"""Places drawn for a stretch; the loudest is taken, since silence that is reversed is silence."""
+APART = 0.3
+"""Seconds between the two stretches, at least."""
 
 Alter = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -53,7 +57,18 @@ def backwards(samples_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return samples_S[::-1]
 
 
-ALTERATIONS: dict[str, Alter] = {"noise": with_noise, "beep": with_beep, "gap": with_gap, "backwards": backwards}
+def as_it_is(samples_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Not altered at all: what the figure is where there is nothing to find."""
+    return samples_S
+
+
+ALTERATIONS: dict[str, Alter] = {
+    "noise": with_noise,
+    "beep": with_beep,
+    "gap": with_gap,
+    "backwards": backwards,
+    "nothing": as_it_is,
+}
 
 
 def level(samples_S: np.ndarray) -> float:
@@ -61,14 +76,34 @@ def level(samples_S: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(samples_S, dtype=np.float64)))) if len(samples_S) else 0.0
 
 
-def altered(samples_S: np.ndarray, alter: Alter, rng: np.random.Generator) -> tuple[np.ndarray, int, int]:
-    """The recording with one stretch altered, and from which sample to which that is."""
-    length = min(round(SECONDS * RATE), len(samples_S))
-    places = rng.integers(0, len(samples_S) - length + 1, TRIED)
-    begin = int(max(places, key=lambda place: level(samples_S[place : place + length])))
+def stretches(samples_S: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    """First samples of two stretches that are drawn by one rule and lie apart.
+
+    Raises:
+        ManifestError: the recording is too short for two.
+    """
+    length, apart = round(SECONDS * RATE), round((SECONDS + APART) * RATE)
+    room = len(samples_S) - length + 1
+    if room < 2 * apart:
+        raise ManifestError(f"a recording of {len(samples_S) / RATE:.2f} s is too short to be altered")
+
+    def loudest() -> int:
+        places = rng.integers(0, room, TRIED).tolist()
+        return max(places, key=lambda place: level(samples_S[place : place + length]))
+
+    while True:
+        one, other = loudest(), loudest()
+        if abs(one - other) >= apart:
+            return one, other
+
+
+def altered(samples_S: np.ndarray, alter: Alter, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, int]]:
+    """The recording with one stretch altered, and first samples of that and of one that is as usual."""
+    begin, usual = stretches(samples_S, rng)
+    end = begin + round(SECONDS * RATE)
     changed_S = samples_S.copy()
-    changed_S[begin : begin + length] = np.clip(alter(samples_S[begin : begin + length], rng), -1, 1)
-    return changed_S, begin, begin + length
+    changed_S[begin:end] = np.clip(alter(samples_S[begin:end], rng), -1, 1)
+    return changed_S, {ALTERED: begin, USUAL: usual}
 
 
 def prepare(data: Path, out: Path, *, seed: int = 0) -> None:
@@ -80,7 +115,7 @@ def prepare(data: Path, out: Path, *, seed: int = 0) -> None:
         seed: What is altered where comes from it.
 
     Raises:
-        ManifestError: the recordings are not all there.
+        ManifestError: the recordings are not all there, or one is too short.
     """
     prepare_yesno(data, out)
     manifests = out / "manifests"
@@ -90,13 +125,12 @@ def prepare(data: Path, out: Path, *, seed: int = 0) -> None:
         cuts = []
         for index, item in enumerate(with_bar(items, name)):
             path = out / "audio" / name / f"{item.id}.wav"
-            samples_S, begin, end = altered(
-                audio.read(item.path, rate=RATE)[0], alter, np.random.default_rng([seed, number, index])
-            )
+            rng = np.random.default_rng([seed, number, index])
+            samples_S, found = altered(audio.read(item.path, rate=RATE)[0], alter, rng)
             path.parent.mkdir(parents=True, exist_ok=True)
             audio.write(path, samples_S, RATE)
-            line = f"{item.id} 1 {begin / RATE:.4f} {(end - begin) / RATE:.4f} {ALTERED}\n"
-            write_text(path.with_suffix(".ctm"), line)
+            lines = (f"{item.id} 1 {begin / RATE:.4f} {SECONDS} {what}\n" for what, begin in found.items())
+            write_text(path.with_suffix(".ctm"), "".join(lines))
             cuts.append(cut(item.id, path, "", speaker=item.speaker))
         write(manifests / f"test_{name}.jsonl.gz", cuts)
     plain.unlink()

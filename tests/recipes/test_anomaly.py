@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from asr.borders import beside
 from features import audio
 from recipes import of_forecasts
-from recipes.anomaly.prepare import ALTERATIONS, RATE, level, prepare
+from recipes.anomaly.prepare import ALTERATIONS, RATE, level, prepare, stretches
 from recipes.cli import main
-from recipes.of_forecasts import area_under_roc
+from recipes.of_forecasts import ALTERED, USUAL, area_under_roc
 from training.manifests import ManifestError, read
 
 WHOLE = "--features.fbank.bins 8 --encoder.layers 1 --encoder.hidden_size 6 --head.ahead_ms 30 --loop.epochs 1 "
@@ -24,12 +24,12 @@ WHOLE += "--loop.workers 0 --loop.threads 1"
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings by the names of yesno, 0.8 s of noise and tones."""
+    """Recordings by the names of yesno, 1.8 s of noise and tones."""
     folder = tmp_path_factory.mktemp("yesno")
     rng = np.random.default_rng(0)
     for signs in itertools.islice(itertools.product("01", repeat=8), 60):
-        tone = np.sin(2 * np.pi * rng.uniform(200, 900) * np.arange(6400) / RATE)
-        samples_S = 0.1 * tone + 0.02 * rng.standard_normal(6400)
+        tone = np.sin(2 * np.pi * rng.uniform(200, 900) * np.arange(14400) / RATE)
+        samples_S = 0.1 * tone + 0.02 * rng.standard_normal(14400)
         audio.write(folder / f"{'_'.join(signs)}.wav", samples_S.astype(np.float32), RATE)
     return folder
 
@@ -46,8 +46,10 @@ def test_one_stretch_of_each_test_recording_is_altered_and_told(prepared: Path, 
     items = read(prepared / "manifests" / f"test_{name}.jsonl.gz")
     assert len(items) == 30
     for item in items:
-        [border] = beside(item.path)
-        first, behind = round(border.start * RATE), round(border.end * RATE)
+        found = {border.text: border for border in beside(item.path)}
+        assert {*found} == {ALTERED, USUAL}
+        assert abs(found[ALTERED].start - found[USUAL].start) >= 0.7 - 1e-3
+        first, behind = round(found[ALTERED].start * RATE), round(found[ALTERED].end * RATE)
         before, _ = audio.read(next(corpus.rglob(f"{item.id}.wav")))
         after, _ = audio.read(item.path)
         assert len(after) == len(before)
@@ -56,6 +58,8 @@ def test_one_stretch_of_each_test_recording_is_altered_and_told(prepared: Path, 
         changed, there = after[first:behind], before[first:behind]
         if name == "gap":
             assert not changed.any()
+        elif name == "nothing":
+            np.testing.assert_array_equal(changed, there)
         elif name == "backwards":
             np.testing.assert_array_equal(changed, there[::-1])
         else:
@@ -91,9 +95,24 @@ def test_the_recipe_runs_and_scores_what_the_ctm_says(
 
 
 def test_steps_are_altered_from_the_first_that_overlaps_to_the_last() -> None:
-    borders = [of_forecasts.Border("altered", 0.17, 0.24)]
+    borders = [of_forecasts.Border(ALTERED, 0.17, 0.24), of_forecasts.Border(USUAL, 0.27, 0.36)]
     found = of_forecasts.altered_steps(14, borders, ahead=2, step_seconds=0.03)
-    assert found.tolist() == [-1, -1, 0, 0, 0, 1, 1, 1, -1, -1, 0, 0, 0, 0]
+    assert found.tolist() == [-1] * 5 + [1, 1, 1, -1, -1, 0, 0, -1, -1]
+    early = of_forecasts.altered_steps(4, [of_forecasts.Border(USUAL, 0.0, 0.1)], ahead=2, step_seconds=0.03)
+    assert early.tolist() == [-1, -1, 0, 0]
+
+
+def test_a_recording_that_is_too_short_is_refused(small_yesno: Path, tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"a recording of 0\.30 s is too short"):
+        prepare(small_yesno, tmp_path)
+
+
+def test_stretches_are_drawn_by_one_rule() -> None:
+    rng = np.random.default_rng(0)
+    samples_S = rng.standard_normal(4 * RATE) * np.linspace(0, 1, 4 * RATE)
+    drawn = np.array([stretches(samples_S, rng) for _ in range(400)])
+    assert drawn.mean(0)[0] == pytest.approx(drawn.mean(0)[1], rel=0.1)
+    assert drawn.mean() > 1.2 * (len(samples_S) - 0.4 * RATE) / 2, "and the louder places are taken"
 
 
 def test_what_is_not_told_is_refused(prepared: Path, tmp_path: Path) -> None:
