@@ -9,7 +9,7 @@ from typing import Literal
 
 from asr.text import FORMS, PLAIN, Form, normalize
 from inference.ctc import Emission
-from inference.model import BLANK, CTC, Model
+from inference.model import BLANK, CTC, FORECAST, FORECASTS, Model
 
 SPACE = "<space>"
 LONGEST_WORD = 60  # labels without a space that are taken for more than one word
@@ -79,6 +79,8 @@ class Tokens:
         Raises:
             TokenError: it writes no words, or says of its labels what this program does not know.
         """
+        if model.head["kind"] == FORECAST:
+            raise TokenError(f"{model.directory}: {FORECASTS}")
         if model.head["kind"] != CTC:
             raise TokenError(
                 f"{model.directory}: gives a recording one of {len(model.labels)} labels and writes no words; use "

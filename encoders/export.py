@@ -5,6 +5,10 @@ One graph serves files and streams:
     frames (B,T,F), lengths (B), chunk (), state_h (L,B,P), state_c (L,B,H)
         -> scores (B,T',V), score_lengths (B), next_h (L,B,P), next_c (L,B,H)
 
+With convolutions before the layers (`encoders.front`) there are frames to carry on as well:
+
+    ..., state_frames (B,3,F) -> ..., next_frames (B,3,F)
+
 P is H, but with a projection. A cell without a state of its own (GRU, RNN) has a `state_c` of no units, (L,B,0).
 Scores are log probabilities of CTC's labels or, of a classification head, evidence and energy (`ClassHead`).
 `chunk` is N_c, counted in input frames and a multiple of the total subsampling. The state that comes out is the
@@ -25,6 +29,7 @@ import onnx
 from onnx import TensorProto, helper
 from safetensors.numpy import save as save_safetensors
 
+from encoders.front import PAST, SUBSAMPLING, ConvolutionalFrontEnd
 from encoders.graph import Graph
 from encoders.heads import CtcHead
 from encoders.network import Network
@@ -45,9 +50,13 @@ def export(network: Network) -> Exported:
     """Write `network` as an ONNX graph with its weights beside it; equal to the torch form within 1e-5."""
     weights = save_safetensors(network.arrays())
     graph = Graph()
-    config = network.encoder.config
+    config, front = network.encoder.config, network.encoder.front
     x = graph.masked("frames", "lengths")
     lengths, chunk = "lengths", "chunk"
+    if front is not None:
+        x = convolved(graph, front, x)
+        lengths = graph.ceil_divide(lengths, SUBSAMPLING)
+        x, chunk = graph.masked(x, lengths), graph("Div", chunk, graph.integers(SUBSAMPLING))
     states_h, states_c = [], []
     for index, factor in enumerate(config.stacking):
         if factor > 1:
@@ -63,6 +72,10 @@ def export(network: Network) -> Exported:
             back = LayerNodes(graph, network.encoder.backwards[index], f"layer{index}.backward")
             y = graph("Concat", y, back(x_TBF, lengths, reverse=True)[0], axis=2)
         x = graph("Transpose", y, perm=[1, 0, 2])
+        if network.encoder.norms:
+            named = [f"layer{index}.norm.{part}" for part in ("weight", "bias")]
+            x = graph("LayerNormalization", x, *named, axis=-1, epsilon=network.encoder.norms[index].eps)
+            x = graph.masked(x, lengths)  # where the layers give zeros it has its bias, and stacking would see that
     linear = graph("Add", graph("MatMul", x, "head.weight"), "head.bias")
     if isinstance(network.head, CtcHead):
         graph("LogSoftmax", linear, axis=-1, output="scores")
@@ -79,6 +92,7 @@ def export(network: Network) -> Exported:
     sizes = (*network.encoder.forwards[0].state_sizes, 0)[:2]
     state_h, state_c = ([config.layers, "batch", size] for size in sizes)
     value = helper.make_tensor_value_info
+    past = ["batch", PAST, network.encoder.input_size]
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -89,12 +103,14 @@ def export(network: Network) -> Exported:
                 value("chunk", TensorProto.INT64, []),
                 value("state_h", TensorProto.FLOAT, state_h),
                 value("state_c", TensorProto.FLOAT, state_c),
+                *([] if front is None else [value("state_frames", TensorProto.FLOAT, past)]),
             ],
             outputs=[
                 value("scores", TensorProto.FLOAT, ["batch", "steps", labels]),
                 value("score_lengths", TensorProto.INT64, ["batch"]),
                 value("next_h", TensorProto.FLOAT, state_h),
                 value("next_c", TensorProto.FLOAT, state_c),
+                *([] if front is None else [value("next_frames", TensorProto.FLOAT, past)]),
             ],
             initializer=external(weights) + graph.constants,
         ),
@@ -103,6 +119,29 @@ def export(network: Network) -> Exported:
         producer_name="saywave",
     )
     return Exported(model.SerializeToString(deterministic=True), weights)
+
+
+def convolved(graph: Graph, front: ConvolutionalFrontEnd, x_BTF: str) -> str:
+    """Steps of the front end, and the last frames of the chunk as `next_frames`."""
+    joined = graph("Concat", "state_frames", x_BTF, axis=1)
+    end = graph("Unsqueeze", graph("Min", "chunk", graph.size(x_BTF, 1)), graph.integers([0]))
+    graph(
+        "Identity",
+        graph.slice(
+            joined,
+            end,
+            graph("Add", end, graph.integers([PAST])),
+            axis=1,
+        ),
+        output="next_frames",
+    )
+    missing = graph("Mod", graph("Sub", graph.integers(PAST), graph.size(joined, 1)), graph.integers(SUBSAMPLING))
+    x = graph("Unsqueeze", graph.filled_up(joined, missing), graph.integers([1]))
+    for name, layer in (("first", front.first), ("second", front.second)):
+        weights = [f"front.{name}.{part}" for part in ("weight", "bias")]
+        pads = [*layer.padding, *layer.padding]
+        x = graph("Relu", graph("Conv", x, *weights, strides=list(layer.stride), pads=pads))
+    return graph("Reshape", graph("Transpose", x, perm=[0, 2, 1, 3]), graph.integers([0, 0, front.output_size]))
 
 
 def external(weights: bytes) -> list[onnx.TensorProto]:

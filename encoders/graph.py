@@ -59,6 +59,9 @@ class Graph:
     def stacked(self, x_BTF: str, factor: int, stacked_features: int) -> str:
         """Each `factor` adjacent frames as one, zeros at the end where they run out."""
         missing = self("Mod", self("Neg", self.size(x_BTF, 1)), self.integers(factor))
+        return self("Reshape", self.filled_up(x_BTF, missing), self.integers([0, -1, stacked_features]))
+
+    def filled_up(self, x_BTF: str, missing: str) -> str:
+        """So many frames of zeros more."""
         missing = self("Unsqueeze", missing, self.integers([0]))
-        pads = self("Concat", self.integers([0, 0, 0, 0]), missing, self.integers([0]), axis=0)
-        return self("Reshape", self("Pad", x_BTF, pads), self.integers([0, -1, stacked_features]))
+        return self("Pad", x_BTF, self("Concat", self.integers([0, 0, 0, 0]), missing, self.integers([0]), axis=0))

@@ -31,11 +31,15 @@ import yaml
 from features.definition import Extractor, from_dict, to_dict
 from inference.scorer import Scorer
 
-# 2 added the head. A model of format 1 has the only head there was, CTC.
+# 2 added the head. A model of format 1 has the only head there was, CTC. 3 added convolutions before the layers, and is
+# the format of the models that have them; the others stay readable for older programs.
 FORMAT = 2
-READABLE = (1, 2)
-CTC, CLASS = "ctc", "class"
+FORMAT_OF_CONVOLUTIONS = 3
+READABLE = (1, 2, 3)
+CONVOLUTION_FRAMES = 4  # that become one step, before any stacking
+CTC, CLASS, FORECAST = "ctc", "class", "forecast"
 LANGUAGE = "language_model"  # the key by which a directory is one, of `inference.lstm_lm`
+FORECASTS = "forecasts sound and writes no words; train a model that does on from it: asr train DATA --from MODEL"
 BLANK = "<blank>"
 GRAPH, WEIGHTS, CONFIG, LABELS, CARD = "model.onnx", "weights.safetensors", "config.yaml", "labels.txt", "README.md"
 SUMS = "SHA256SUMS"
@@ -56,7 +60,8 @@ class Model:
         extractor: Samples or landmarks to the frames that it was trained on.
         labels: What the scores stand for; with CTC `labels[0]` is the blank.
         encoder: Shape of the encoder (the fields of `encoders.blstm.EncoderConfig`).
-        head: What the scores are. `kind` is `ctc`, or `class`, whose frames have the energy of attention besides.
+        head: What the scores are. `kind` is `ctc`, or `class`, whose frames have the energy of attention besides, or
+            `forecast`, the frames of the step that comes `ahead` steps later.
             On landmarks the latter has `window_ms`, `hop_ms` and `threshold` too.
         tokens: How labels make up text; `unit` is `char` or `word`, or `gesture`. Of speech, `form` is `plain` or
             `written` (`asr.text.normalize`), and plain where it is not there; where recordings have a label, it is
@@ -85,7 +90,7 @@ class Model:
     @property
     def subsampling(self) -> int:
         """Feature frames for each frame of scores."""
-        total = 1
+        total = CONVOLUTION_FRAMES if self.encoder.get("convolution") else 1
         for factor in self.encoder["subsampling"]:
             total *= factor
         return total
@@ -201,13 +206,18 @@ def _config(directory: Path) -> dict:
     factors = config["encoder"]["subsampling"]
     if not isinstance(factors, list) or not all(type(factor) is int and 0 < factor <= 64 for factor in factors):
         raise ModelError(f"{directory / CONFIG}: encoder.subsampling is {factors!r}; fetch the model anew")
-    if config["head"]["kind"] not in (CTC, CLASS):
+    maps = config["encoder"].get("convolution", 0)
+    if type(maps) is not int or maps < 0:
+        raise ModelError(f"{directory / CONFIG}: encoder.convolution is {maps!r}; fetch the model anew")
+    if config["head"]["kind"] not in (CTC, CLASS, FORECAST):
         raise ModelError(f"{directory / CONFIG}: head.kind is {config['head']['kind']!r}; fetch the model anew")
     if config["head"]["kind"] == CLASS and "landmarks" in config["features"]:
         for key, fits in (("window_ms", _positive), ("hop_ms", _positive), ("threshold", _share)):
             value = config["head"].get(key)
             if not fits(value):
                 raise ModelError(f"{directory / CONFIG}: head.{key} is {value!r}; fetch the model anew")
+    if config["head"]["kind"] == FORECAST and not (type(ahead := config["head"].get("ahead")) is int and ahead > 0):
+        raise ModelError(f"{directory / CONFIG}: head.ahead is {ahead!r}; fetch the model anew")
     latency = config.get("latency")
     chunk_ms = latency.get("chunk_ms") if isinstance(latency, dict) else None
     whole = isinstance(chunk_ms, list) and len(chunk_ms) == 2 and all(isinstance(ms, int | float) for ms in chunk_ms)
@@ -250,7 +260,7 @@ def save(
     """
     directory = Path(directory)
     config = {
-        "format": FORMAT,
+        "format": FORMAT_OF_CONVOLUTIONS if encoder.get("convolution") else FORMAT,
         "features": to_dict(extractor),
         "encoder": encoder,
         "head": head or {"kind": CTC},
@@ -355,6 +365,6 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _other_format(directory: Path, version: object) -> str:
     """Why a model of another format is refused. What an older one lacks gets its meaning in `load`."""
-    if isinstance(version, int) and version > FORMAT:
-        return f"{directory}: model format {version}; this program knows up to {FORMAT}: upgrade saywave"
+    if isinstance(version, int) and version > max(READABLE):
+        return f"{directory}: model format {version}; this program knows up to {max(READABLE)}: upgrade saywave"
     return f"{directory}: model format {version!r} is not one that saywave ever wrote; fetch the model anew"

@@ -1,8 +1,9 @@
 """The stages that all recipes share: prepare, train, evaluate, report.
 
 A recipe is a folder with `prepare.py` (a function `prepare(data, out, ...)` that writes the manifests `train`, `dev`
-and `test` to `out/manifests`; RESULT, the name of its figure or figures; and KIND, if it is `gestures`), `config.yaml`
-and `README.md`. There may be several test manifests, `test_` and a name each; all of them are evaluated.
+and `test` to `out/manifests`; RESULT, the name of its figure or figures; and KIND, `gestures` or `forecasts`, if it is
+not of words or labels of sound), `config.yaml` and `README.md`. There may be several test manifests, `test_` and a name
+each; all of them are evaluated.
 One network is trained, or one for each seed, or (`recipes.ablation`) one for each cell and seed.
 """
 

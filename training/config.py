@@ -41,6 +41,45 @@ class OptimizerConfig:
             raise ValueError("optimizer.warmup_steps must not be negative, and optimizer.final_rate lies in [0, 1]")
 
 
+@dataclass
+class IntermediateConfig:
+    """CTC below the last layer, too (Lee and Watanabe 2021): a loss that lower layers hear from nearby.
+
+    The head scores outputs of lower layers as well, with the same weights; it adds nothing to the model and costs
+    nothing in use. The loss in `train.log` is that of all layers, the development loss that of the last alone.
+
+    Args:
+        weight: Share of the loss that comes from the lower layers; 0.3 is usual, 0 has none.
+        layers: Which layers, counted from 1 and in order; none named is the one in the middle.
+    """
+
+    weight: float = 0.0
+    layers: list[int] | tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.layers = tuple(self.layers)
+        if not 0 <= self.weight < 1:
+            raise ValueError(f"intermediate.weight is {self.weight}; it must be at least 0 and less than 1")
+        if self.layers and not self.weight:
+            raise ValueError("intermediate.layers are named, but intermediate.weight is 0; set it, 0.3 for example")
+
+    def chosen(self, layers: int) -> list[int]:
+        """Which of an encoder's layers, counted from 0; none of them without a weight.
+
+        Raises:
+            ValueError: the encoder has no such layers below the last one.
+        """
+        if not self.weight:
+            return []
+        numbers = list(self.layers) or [layers // 2]
+        if numbers != sorted({*numbers}) or numbers[0] < 1 or numbers[-1] >= layers:
+            raise ValueError(
+                f"intermediate.layers is {numbers}: name layers below the last, each once and in order; the encoder "
+                f"has {layers}"
+            )
+        return [number - 1 for number in numbers]
+
+
 OUT_OPTION = {
     "type": str,
     "required": True,

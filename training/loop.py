@@ -24,17 +24,17 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
-from encoders.blstm import NotFiniteError
+from encoders.frames import NotFiniteError
 from encoders.windows import Latency
 from training.callbacks import Bar, Patience, TextLog
 from training.checkpoints import BEST, LAST, CheckpointError, Checkpoints, WholeFiles, read
-from training.config import LoopConfig, OptimizerConfig
+from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Batch, Buckets, Load, Trainable, fitting_batch, loader
 from training.devices import named_by_all, over_all, placement
 from training.gradients import GradientNorms
 from training.latency import Latencies, LatencyConfig, piece_frames
 from training.metrics import ErrorCounts
-from training.objectives import Loss, Objective
+from training.objectives import Loss, LossOfLayers, Objective
 from training.pieces import LossSum, StepLoss, count_pieces_anew, no_loss, steps_done
 
 # Weight of the development loss beside the error, less than any one error can weigh.
@@ -76,6 +76,7 @@ class Training(lightning.LightningModule):
         steps: Optimizer steps of the whole run, over which the learning rate rises and falls.
         latencies: How much of the future each batch sees.
         truncate: Frames within which errors flow back; none does not cut.
+        intermediate: Layers below the last that are scored in training, too; none if not given.
         ranks: Devices that train together.
 
     Attributes:
@@ -93,6 +94,7 @@ class Training(lightning.LightningModule):
         steps: int,
         latencies: Latencies,
         truncate: int | None = None,
+        intermediate: IntermediateConfig | None = None,
         ranks: int = 1,
     ):
         super().__init__()
@@ -104,6 +106,7 @@ class Training(lightning.LightningModule):
         self._steps = steps
         self._latencies = latencies
         self._truncation = {} if truncate is None else {"truncate": truncate}
+        self._loss = LossOfLayers(objective, intermediate)
         self._step = StepLoss(loop.accumulate, ranks)
         self._ranks = ranks
         self._interval = LossSum()
@@ -156,10 +159,9 @@ class Training(lightning.LightningModule):
     def _training_loss(self, batch: Batch) -> Loss:
         latency = self._latencies.draw(self.global_step)
         try:
-            scores, lengths = self.network(batch.frames_BTF, batch.lengths_B, latency, **self._truncation)
+            found = self._loss(self.network, batch, latency, **self._truncation)
         except NotFiniteError as error:
             raise DivergedError(f"step {self.global_step}: {error}, which is {batch.ids[error.item]}") from error
-        found = self._objective.loss(scores, lengths, batch)
         if not bool(torch.isfinite(found.loss)):
             raise DivergedError(
                 f"the loss is {found.loss.item()} at step {self.global_step}, in {', '.join(batch.ids[:5])}: lower "
@@ -206,7 +208,7 @@ class Training(lightning.LightningModule):
     def shown(self, metrics: Mapping[str, Tensor]) -> str:
         """What is said of the development data."""
         if self._objective.choose_by == "loss":
-            return f"dev perplexity {math.exp(min(float(metrics['dev_loss']), 700)):.2f}"
+            return self._objective.shown(float(metrics["dev_loss"]))
         return f"dev error {100 * float(metrics['dev_error']):.2f} %"
 
     def on_validation_epoch_start(self) -> None:
@@ -250,6 +252,7 @@ def fit(
     optimizer: OptimizerConfig,
     loop: LoopConfig,
     latency: LatencyConfig,
+    intermediate: IntermediateConfig | None = None,
     out: Path,
 ) -> AnyNetwork:
     """Train `network` and return it with the weights of the best interval, or of the last if `loop.keep` says so.
@@ -265,6 +268,8 @@ def fit(
         optimizer: Settings of the optimizer.
         loop: Settings of the run.
         latency: Latencies to train at.
+        intermediate: Layers below the last that are scored in training, too, of a network with `at_layers`; none if not
+            given.
         out: Folder for checkpoints, `train.log` and TensorBoard's files. A run that stopped there goes on.
     """
     _quieten()
@@ -326,7 +331,7 @@ def fit(
         seed=loop.seed,
     )
     truncate = piece_frames(loop.truncate_ms, frame_seconds=frame_seconds, subsampling=network.subsampling)
-    module = Training(network, objective, optimizer, loop, steps, latencies, truncate, trainer.world_size)
+    module = Training(network, objective, optimizer, loop, steps, latencies, truncate, intermediate, trainer.world_size)
     if loop.precision == "64-true":
         # Lightning would do it after it has read the checkpoint, whose weights then lost half of their digits.
         module.double()

@@ -90,7 +90,9 @@ def write(path: str | Path, cuts: Iterable[MonoCut]) -> Path:
     return path
 
 
-def read(source: str | Path, *, unreadable: list[str] | None = None, labelled: bool = False) -> list[Item]:
+def read(
+    source: str | Path, *, unreadable: list[str] | None = None, labelled: bool = False, untold: bool = False
+) -> list[Item]:
     """The items of a manifest (`.jsonl`, `.jsonl.gz`), a folder, or a `.tsv`; of a Kaldi data directory or of Shar.
 
     Args:
@@ -99,6 +101,7 @@ def read(source: str | Path, *, unreadable: list[str] | None = None, labelled: b
             are left out; without it, the first one ends the reading.
         labelled: Each item has a label: the text that a manifest or table has for it, and in a folder the name of the
             subfolder that the sound lies in; transcripts beside it do not count.
+        untold: What is said does not count: every sound of a folder is an item, and a table needs no texts.
 
     Raises:
         ManifestError: nothing there, nothing in it, or something that cannot be used.
@@ -111,10 +114,10 @@ def read(source: str | Path, *, unreadable: list[str] | None = None, labelled: b
     elif kind == "shar" and folder:
         items = shar.read(Path(folder))
     elif source.is_dir():
-        rows = _labelled_folder(source) if labelled else _folder(source)
+        rows = _labelled_folder(source) if labelled else _untold_folder(source) if untold else _folder(source)
         items = [_item(one) for one in _cuts(rows, unreadable)]
     elif source.suffix == ".tsv" and source.is_file():
-        items = [_item(one) for one in _cuts(_table(source), unreadable)]
+        items = [_item(one) for one in _cuts(_table(source, untold=untold), unreadable)]
     elif source.name.endswith((".jsonl", ".jsonl.gz")) and source.is_file():
         items = _manifest(source)
     elif source.exists():
@@ -228,18 +231,25 @@ def _labelled_folder(folder: Path) -> Iterator[_Row]:
         yield _Row(str(inside), sound, inside.parts[0], inside.parts[1] if len(inside.parts) > 2 else None)
 
 
-def _table(table: Path) -> Iterator[_Row]:
+def _untold_folder(folder: Path) -> Iterator[_Row]:
+    for sound in audio.files_in(folder):
+        inside = sound.relative_to(folder)
+        yield _Row(str(inside), sound, "", inside.parts[0] if len(inside.parts) > 1 else None)
+
+
+def _table(table: Path, *, untold: bool = False) -> Iterator[_Row]:
     lines = csv.DictReader(io.StringIO(_text_of(table)), delimiter="\t", quoting=csv.QUOTE_NONE)
-    missing = {"path", "text"} - set(lines.fieldnames or ())
+    missing = {"path", *([] if untold else ["text"])} - set(lines.fieldnames or ())
     if missing:
         raise ManifestError(
             f"{table}: the first line must name the columns path, text[, speaker], with tabs between them; missing: "
             f"{', '.join(sorted(missing))}"
         )
     for line in lines:
-        if not line["path"] or line["text"] is None:
+        text = "" if untold else line["text"]
+        if not line["path"] or text is None:
             raise ManifestError(f"{table}: line {lines.line_num} lacks its {'text' if line['path'] else 'path'}")
-        yield _Row(line["path"], table.parent / line["path"], line["text"], line.get("speaker") or None)
+        yield _Row(line["path"], table.parent / line["path"], text, line.get("speaker") or None)
 
 
 def _text_of(path: Path) -> str:

@@ -25,7 +25,7 @@ from features.definition import Extractor
 from inference import model as models
 from inference.files import write_text
 from training.checkpoints import LAST
-from training.config import LoopConfig, OptimizerConfig
+from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Load, Trainable
 from training.devices import first_process, wait_for_all
 from training.latency import LatencyConfig
@@ -86,6 +86,7 @@ def train_model(
     out: Path,
     start_from: models.Model | None,
     card: Card,
+    intermediate: IntermediateConfig | None = None,
 ) -> models.Model:
     """Train a network, choose its best weights, and write the model directory `out/model`.
 
@@ -102,6 +103,7 @@ def train_model(
         out: Folder of the run.
         start_from: A model whose encoder, and whose head as far as the labels agree, is trained on from.
         card: What the model card says besides the settings.
+        intermediate: Layers below the last that are scored in training, too; none if not given.
     """
     torch.manual_seed(config.loop.seed)
     network = Network(extractor.num_features, len(labels), config.encoder, head=head["kind"])
@@ -124,6 +126,7 @@ def train_model(
         optimizer=config.optimizer,
         loop=config.loop,
         latency=config.latency,
+        intermediate=intermediate,
         out=out / "run",
     )
     if first_process():
@@ -175,11 +178,11 @@ def _trained_latency(config: LatencyConfig) -> dict | None:
 
 
 def as_started(config: AnySettings, start_from: models.Model) -> AnySettings:
-    """The settings with features and encoder of the model to start from, but for the dropout, which is training's."""
+    """The settings with features and encoder of the model to start from, but for dropout, which is training's."""
     if type(start_from.extractor.config) is not type(config.features):
         raise models.ModelError(f"{start_from.directory}: cannot be trained on from: it reads other data than these")
     try:
-        encoder = EncoderConfig(**{**start_from.encoder, "dropout": config.encoder.dropout})
+        encoder = _with_dropout_of(config.encoder, start_from)
     except (TypeError, ValueError) as error:
         raise models.ModelError(f"{start_from.directory}: cannot be trained on from: {error}") from error
     started = replace(config, features=start_from.extractor.config, encoder=encoder)
@@ -188,10 +191,29 @@ def as_started(config: AnySettings, start_from: models.Model) -> AnySettings:
     return started
 
 
+def _with_dropout_of(encoder: EncoderConfig, model: models.Model) -> EncoderConfig:
+    """The encoder of a model, with what `encoder` does in training alone."""
+    return EncoderConfig(**{**model.encoder, "dropout": encoder.dropout, "dropout_mask": encoder.dropout_mask})
+
+
+# What makes the weights of one encoder those of another.
+SHAPE = (
+    "cell",
+    "layers",
+    "hidden_size",
+    "bidirectional",
+    "convolution",
+    "subsampling",
+    "layer_norm",
+    "output_norm",
+    "projection_size",
+)
+
+
 def check_shape(encoder: EncoderConfig, start_from: models.Model) -> None:
     """Refuse an encoder that cannot take the weights of `start_from`: two cells may have weights of the same shapes."""
-    stored = EncoderConfig(**{**start_from.encoder, "dropout": encoder.dropout})
-    for name in ("cell", "layers", "hidden_size", "bidirectional", "subsampling", "layer_norm", "projection_size"):
+    stored = _with_dropout_of(encoder, start_from)
+    for name in SHAPE:
         here, there = getattr(encoder, name), getattr(stored, name)
         if here != there:
             raise models.ModelError(
