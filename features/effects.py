@@ -86,19 +86,19 @@ def coloured_noise(length: int, exponent: float, rng: np.random.Generator) -> np
     return (noise_S / np.sqrt(power) if power else noise_S).astype(np.float32)
 
 
-def reverberate(samples_S: np.ndarray, impulse_response: np.ndarray) -> np.ndarray:
+def reverberate(samples_S: np.ndarray, impulse_response: np.ndarray, *, direct: int | None = None) -> np.ndarray:
     """Say the samples in the room of an impulse response, (R,) at the same rate.
 
-    The response's largest value is the direct path and is put at time zero, so that words stay where they were; the
-    tail beyond S samples is cut. The mean power is that of the input.
+    The direct path, at the sample `direct` or, where that is not known, at the response's largest value, is put at time
+    zero, so that words stay where they were; the tail beyond S samples is cut. The mean power is that of the input.
     """
     samples_S = np.asarray(samples_S, np.float32)
-    peak = int(np.argmax(np.abs(impulse_response))) if len(impulse_response) else 0
-    if not len(samples_S) or not len(impulse_response) or impulse_response[peak] == 0.0:
+    if not len(samples_S) or not np.any(impulse_response):
         return samples_S
+    start = int(np.argmax(np.abs(impulse_response))) if direct is None else direct
     size = _fft_size(len(samples_S) + len(impulse_response) - 1)
     product = np.fft.rfft(samples_S, size) * np.fft.rfft(impulse_response, size)
-    room_S = np.fft.irfft(product, size)[peak : peak + len(samples_S)]
+    room_S = np.fft.irfft(product, size)[start : start + len(samples_S)]
     power = mean_power(room_S)
     return (room_S * (np.sqrt(mean_power(samples_S) / power) if power else 1.0)).astype(np.float32)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import librosa
@@ -30,10 +31,12 @@ EVERYTHING = AugmentConfig(
     speed=(0.9, 1.1),
     voice=(0.9, 1.2),
     reverb_probability=0.5,
+    simulated_rooms=0.5,
     noise_probability=0.5,
     gain_db=(-20.0, 20.0),
     telephone_probability=0.3,
     narrowband_probability=0.5,
+    codec_probability=0.3,
 )
 
 
@@ -280,6 +283,23 @@ def test_noise_and_rooms_come_from_folders(sounds: tuple[Path, Path]) -> None:
     np.testing.assert_allclose(room, reverberate(speech, response), atol=1e-6)
 
 
+def test_what_came_before_changes_nothing(sounds: tuple[Path, Path]) -> None:
+    config = replace(EVERYTHING, noise=str(sounds[0]), reverb=str(sounds[1]), reverb_probability=1.0)
+    one, another = WaveformAugmenter(config, RATE), WaveformAugmenter(config, RATE)
+    draws = [(epoch, item) for epoch in range(2) for item in range(8)]
+    first = {draw: one(voiced(), np.random.default_rng([0, *draw])) for draw in draws}
+    for draw in draws[::-1]:
+        np.testing.assert_array_equal(another(voiced(), np.random.default_rng([0, *draw])), first[draw])
+
+
+def test_rooms_are_simulated_as_often_as_asked(sounds: tuple[Path, Path]) -> None:
+    config = AugmentConfig(reverb=str(sounds[1]), reverb_probability=1.0, simulated_rooms=0.3)
+    measured = reverberate(voiced(), audio.read(sounds[1] / "hall" / "a.wav")[0])
+    augmenter = WaveformAugmenter(config, RATE)
+    heard = [np.array_equal(augmenter(voiced(), generator(seed)), measured) for seed in range(300)]
+    assert np.mean(heard) == pytest.approx(0.7, abs=0.08)
+
+
 def test_augmenter_travels_to_worker_processes(sounds: tuple[Path, Path]) -> None:
     config = AugmentConfig(noise=str(sounds[0]), noise_probability=1.0, reverb=str(sounds[1]), reverb_probability=1.0)
     augmenter, speech = WaveformAugmenter(config, RATE), voiced()
@@ -309,6 +329,8 @@ def test_a_folder_without_sounds_is_named(setting: str, tmp_path: Path) -> None:
         ("voice", (1.0, 9.0)),
         ("noise_snr_db", (float("nan"), 5.0)),
         ("noise_probability", 1.5),
+        ("simulated_rooms", -0.5),
+        ("codec_probability", 2.0),
         ("time_mask_share", -0.1),
         ("time_masks", -1),
     ],
