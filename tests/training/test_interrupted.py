@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,8 @@ import torch
 from training.checkpoints import LAST, CheckpointError, read
 from training.loop import Training
 
-SMALL = runpy.run_path(str(Path(__file__).with_name("test_loop.py")))
-run, network, weights, logged = (SMALL[name] for name in ("run", "network", "weights", "logged"))
+SMALL = runpy.run_path(str(Path(__file__).with_name("small_words.py")))
+run, network, weights, logged = itemgetter("run", "network", "weights", "logged")(SMALL)
 KILLS = 10
 # A checkpoint after each step, so that much of the time one is being written.
 LOOP = replace(SMALL["SHORT"], epochs=8, average=0.9, interval_batches=9, checkpoint_minutes=1e-9)
