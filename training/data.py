@@ -55,6 +55,11 @@ class Batch(NamedTuple):
     spans_BL2: Tensor
     ids: tuple[str, ...]
 
+    def part(self, indices: Sequence[int]) -> Batch:
+        """Some of the items, padded as they are."""
+        tensors = (field[list(indices)] for field in self[:-1])
+        return Batch(*tensors, ids=tuple(self.ids[index] for index in indices))
+
 
 # Makes an example of an item; a generator means training (augmentation draws from it), none means development.
 Load = Callable[[Any, np.random.Generator | None], Example]

@@ -65,6 +65,9 @@ class LossOfLayers:
     def __call__(self, network: nn.Module, batch: Batch, latency: Latency | None, **settings: int) -> Loss:
         """The loss of a batch at a latency; what it counts and leaves out is what that of the last layer does.
 
+        Layers below with more steps could count items that are too short for the last one. They do not: then the mean
+        of a batch would not be that of its pieces.
+
         Args:
             network: As of `training.loop.fit`; `settings` are for it.
         """
@@ -73,7 +76,15 @@ class LossOfLayers:
             return self._objective.loss(*network(*inputs, **settings), batch)
         layers = [*self._intermediate.chosen(network.layer_count), -1]
         scored = network.at_layers(*inputs, layers=layers, **settings)
-        *below, last = (self._objective.loss(scores_BTV, lengths_B, batch) for scores_BTV, lengths_B in scored)
+        *below, last = scored
+        last = self._objective.loss(*last, batch)
+        kept = [index for index, id in enumerate(batch.ids) if id not in last.left_out]
+        if not kept:
+            return last
+        if last.left_out:
+            below = [(scores_BTV[kept], lengths_B[kept]) for scores_BTV, lengths_B in below]
+            batch = batch.part(kept)
+        below = [self._objective.loss(*one, batch) for one in below]
         share = self._intermediate.weight
         return last._replace(loss=(1 - share) * last.loss + share * sum(one.loss for one in below) / len(below))
 

@@ -82,6 +82,7 @@ def run(out: Path, loop: LoopConfig = SHORT, *, start: Network | None = None, **
         optimizer=settings["optimizer"],
         loop=loop,
         latency=settings["latency"],
+        intermediate=settings.get("intermediate"),
         out=out,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import runpy
@@ -17,9 +18,10 @@ import pytest
 import torch
 from torch import nn
 
+from encoders.blstm import EncoderConfig
+from encoders.network import Network
 from training.checkpoints import BEST, LAST, read
-from training.config import LoopConfig
-from training.devices import placement
+from training.config import IntermediateConfig, LoopConfig
 from training.loop import Training
 from training.manifests import Item
 from training.pieces import LossSum, StepLoss, no_loss
@@ -29,6 +31,7 @@ run, run_until, network, weights, assert_same, logged = itemgetter(
     "run", "run_until", "network", "weights", "assert_same", "logged"
 )(SMALL)
 # Two that cannot be aligned, so that pieces count less than they hold.
+WORDS = SMALL["WORDS"]
 TRAIN = [*SMALL["TRAIN"], Item("hopeless1", "", 0.0, 0.03, "1 2 3 1 2"), Item("hopeless2", "", 0.0, 0.05, "1 1 1 1")]
 # The scores of a head, and with them losses, are in single precision all the same.
 LOOP: LoopConfig = replace(SMALL["SHORT"], average=0.9, precision="64-true")
@@ -77,6 +80,22 @@ def test_pieces_give_the_losses_and_the_weights_of_the_whole(pieces: int, tmp_pa
     np.testing.assert_allclose([loss for loss, _ in losses], [loss for loss, _ in expected], rtol=0, atol=1e-6)
     assert_close(divided, whole, 1e-5)
     assert logged(tmp_path / "divided") == logged(tmp_path / "whole")
+
+
+def test_pieces_of_the_losses_of_two_layers(tmp_path: Path, losses) -> None:
+    """Of the layer below, with its twice as many steps, no loss is of items that are too short for the last one."""
+    torch.manual_seed(0)
+    shape = EncoderConfig(layers=2, hidden_size=6, dropout=0.0, subsampling=[1, 2])
+    pyramid = Network(WORDS + 1, WORDS + 1, shape)
+    loop = replace(LOOP, epochs=1)
+    changes = {"train": [*TRAIN, Item("for one", "", 0.0, 0.05, "1 2 3 1")], "intermediate": IntermediateConfig(0.5)}
+    whole = trained(tmp_path / "whole", loop, start=copy.deepcopy(pyramid), **changes)
+    expected = losses.copy()
+    losses.clear()
+    divided = trained(tmp_path / "divided", replace(loop, accumulate=3), start=copy.deepcopy(pyramid), **changes)
+    np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-6)
+    assert_close(divided, whole, 1e-5)
+    assert "for one: needs 4 frames, has 3" in (tmp_path / "divided" / "train.log").read_text()
 
 
 def test_a_mean_of_means_would_be_another(tmp_path: Path, losses, monkeypatch) -> None:
@@ -185,16 +204,6 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path, losses) -> None:
         one, other = (read(folder / name / BEST)["global_step"] for folder in (tmp_path, tmp_path / "alone"))
         assert one == other
         losses.clear()
-
-
-def test_torchrun_says_how_many_processes_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert placement(replace(LOOP, devices=2, nodes=3)) == {"devices": 2, "num_nodes": 3}
-    for name, value in {"TORCHELASTIC_RUN_ID": "1", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}.items():
-        monkeypatch.setenv(name, value)
-    assert placement(LOOP) == {"devices": 4, "num_nodes": 2}
-    assert placement(replace(LOOP, devices=4, nodes=2)) == {"devices": 4, "num_nodes": 2}
-    with pytest.raises(ValueError, match=r"loop.devices is 3 .* torchrun started 4 processes here and 8 in all"):
-        placement(replace(LOOP, devices=3))
 
 
 # --- deterministic mode -----------------------------------------------------------------------------------------------
