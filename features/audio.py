@@ -230,8 +230,9 @@ def _open(source: Source) -> Iterator[tuple[Reader, str]]:
         check_format(name=name, rate=reader.rate, channels=reader.channels)
         yield reader, name
         return
-    name = display_name(str(source) if isinstance(source, Member) else source)
-    with open_source(source.open() if isinstance(source, Member) else source) as view:
+    source = source.open() if isinstance(source, Member) else source
+    name = display_name(source)
+    with open_source(source) as view:
         reader = _decoder(view, name)
         try:
             check_format(name=name, rate=reader.rate, channels=reader.channels)

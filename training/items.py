@@ -20,7 +20,7 @@ class Segment(NamedTuple):
     label: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One utterance or clip: where it lies, how long it is (seconds), what it says, and whose it is.
 

@@ -2,9 +2,9 @@
 
 The manifest is a lhotse CutSet (`.jsonl` or `.jsonl.gz`). A plain folder (`a.wav` beside `a.txt`) and a table (TSV with
 the columns path, text and, if known, speaker) become one too, so that all of them train alike; Kaldi's data directories
-and lhotse Shar are read as they are. A cut is of a sound file
-or, with the custom field `frames`, of a file of frames made of sound that is not there, or, with the custom field
-`landmarks`, of a file of landmarks, where each supervision is a gesture with its place.
+(`training.kaldi`) and lhotse Shar (`training.shar`) are read as they are. A cut is of a sound file or, with the custom
+field `frames`, of a file of frames made of sound that is not there, or, with the custom field `landmarks`, of a file of
+landmarks, where each supervision is a gesture with its place.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from lhotse.audio import AudioSource
 
 from features import audio
 from training import kaldi, shar
+from training.cuts import check_channels, items_of, spoken
 from training.items import Item, ManifestError, Segment
 
 __all__ = [
@@ -99,9 +100,10 @@ def read(
         source: Where they are listed; `kaldi:DIR` is a Kaldi data directory, `shar:DIR` one of lhotse Shar.
         unreadable: Gets the message of each sound file that a folder or table names and that cannot be read, and these
             are left out; without it, the first one ends the reading.
-        labelled: Each item has a label: the text that a manifest or table has for it, and in a folder the name of the
-            subfolder that the sound lies in; transcripts beside it do not count.
-        untold: What is said does not count: every sound of a folder is an item, and a table needs no texts.
+        labelled: Each item has a label: in a folder the name of the subfolder that the sound lies in, where transcripts
+            beside it do not count; elsewhere its text.
+        untold: What is said does not count: every sound of a folder is an item, and a table or Kaldi's data directory
+            needs no texts.
 
     Raises:
         ManifestError: nothing there, nothing in it, or something that cannot be used.
@@ -110,16 +112,16 @@ def read(
     kind, _, folder = str(source).partition(":")
     source = Path(source)
     if kind == "kaldi" and folder:
-        items = kaldi.read(Path(folder), unreadable=unreadable)
+        items = kaldi.read(Path(folder).expanduser(), unreadable=unreadable, untold=untold)
     elif kind == "shar" and folder:
-        items = shar.read(Path(folder))
+        items = shar.read(Path(folder).expanduser())
     elif source.is_dir():
         rows = _labelled_folder(source) if labelled else _untold_folder(source) if untold else _folder(source)
         items = [_item(one) for one in _cuts(rows, unreadable)]
     elif source.suffix == ".tsv" and source.is_file():
         items = [_item(one) for one in _cuts(_table(source, untold=untold), unreadable)]
     elif source.name.endswith((".jsonl", ".jsonl.gz")) and source.is_file():
-        items = _manifest(source)
+        items = items_of(source, _item, otherwise="make it anew")
     elif source.exists():
         raise ManifestError(f"{source}: not a folder, a .tsv table or a .jsonl[.gz] manifest")
     else:
@@ -142,35 +144,18 @@ def from_tsv(table: str | Path) -> list[MonoCut]:
     return list(_cuts(_table(Path(table)), None))
 
 
-def _manifest(path: Path) -> list[Item]:
-    try:
-        return [_item(one) for one in CutSet.from_file(path)]
-    except ManifestError as error:
-        raise ManifestError(f"{path}: {error}") from None
-    except Exception as error:  # of gzip, json and lhotse, for all that a file can hold
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise ManifestError(f"{path}: not a lhotse manifest of cuts ({reason}); make it anew") from error
-
-
 def _item(one: MonoCut) -> Item:
     """The cut as an item, unless more is to be done to the recording than to read it from one time to another."""
     if isinstance(one, MonoCut) and "landmarks" in (one.custom or {}):
         return _landmark_item(one)
     if isinstance(one, MonoCut) and "frames" in (one.custom or {}):
-        return _spoken(one, one.custom["frames"])
+        return spoken(one, one.custom["frames"])
     if not isinstance(one, MonoCut) or one.recording is None or one.recording.sources[0].type != "file":
         raise ManifestError(f"{one.id}: not a cut from one sound file")
-    if one.recording.num_channels > 1:
-        raise ManifestError(f"{one.id}: one of {one.recording.num_channels} channels; write each to a file of its own")
+    check_channels(one)
     if any(_kind(transform) != "Resample" for transform in one.recording.transforms or ()):
         raise ManifestError(f"{one.id}: perturbed already; give the recording as it is (to perturb it is a setting)")
-    return _spoken(one, one.recording.sources[0].source)
-
-
-def _spoken(one: MonoCut, path: str) -> Item:
-    text = " ".join(s.text for s in one.supervisions if s.text)
-    speaker = next((s.speaker for s in one.supervisions if s.speaker), "")
-    return Item(one.id, path, one.start, one.duration, text, speaker)
+    return spoken(one, one.recording.sources[0].source)
 
 
 def _landmark_item(one: MonoCut) -> Item:

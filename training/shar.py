@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lhotse import CutSet, MonoCut
+from lhotse import MonoCut
+from lhotse.cut import Cut
 
 from features.archive import Member
+from training.cuts import check_channels, items_of, spoken
 from training.items import Item, ManifestError
 
 
@@ -31,21 +33,15 @@ def read(folder: Path) -> list[Item]:
         archive = folder / f"recording.{number}tar"
         if not archive.is_file():
             raise ManifestError(f"{archive}: no such file, but there is {cuts.name}; copy it there")
-        try:
-            items += [_item(one, str(archive.resolve())) for one in CutSet.from_file(cuts)]
-        except ManifestError as error:
-            raise ManifestError(f"{cuts}: {error}") from None
-        except Exception as error:  # of gzip, json and lhotse, for all that a file can hold
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise ManifestError(f"{cuts}: not a lhotse manifest of cuts ({reason}); copy it again") from error
+        items += _items(cuts, str(archive.resolve()))
     return items
 
 
-def _item(one: MonoCut, archive: str) -> Item:
-    if not isinstance(one, MonoCut) or one.recording is None:
-        raise ManifestError(f"{one.id}: not a cut from one recording")
-    if one.recording.num_channels > 1:
-        raise ManifestError(f"{one.id}: one of {one.recording.num_channels} channels; write each to a file of its own")
-    text = " ".join(s.text for s in one.supervisions if s.text)
-    speaker = next((s.speaker for s in one.supervisions if s.speaker), "")
-    return Item(one.id, Member(archive, one.id), one.start, one.duration, text, speaker)
+def _items(cuts: Path, archive: str) -> list[Item]:
+    def item(one: Cut) -> Item:
+        if not isinstance(one, MonoCut) or one.recording is None:
+            raise ManifestError(f"{one.id}: not a cut from one recording")
+        check_channels(one)
+        return spoken(one, Member(archive, one.id))
+
+    return items_of(cuts, item, otherwise="copy it again")

@@ -44,6 +44,23 @@ def test_a_recording_is_an_utterance_where_there_are_no_segments(tmp_path: Path)
     ]
 
 
+def test_a_folder_of_the_home_directory_is_found(tmp_path: Path, monkeypatch) -> None:
+    """The shell leaves `~` as it is after a colon."""
+    corpus(tmp_path, wav_scp=WAVS, text=TEXT)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert [item.id for item in read("kaldi:~/data")] == ["anna-a", "bob-b"]
+
+
+def test_texts_are_labels_or_need_not_be_there(tmp_path: Path) -> None:
+    folder = corpus(tmp_path, wav_scp=WAVS, text=TEXT, utt2spk="anna-a anna\nbob-b bob\n")
+    assert read(f"kaldi:{folder}", labelled=True)[0].labels == {"one two"}
+    (folder / "text").unlink()
+    found = [(item.id, item.text, item.speaker) for item in read(f"kaldi:{folder}", untold=True)]
+    assert found == [("anna-a", "", "anna"), ("bob-b", "", "bob")]
+    assert "text: no such file" in refused(folder)
+
+
 def test_segments_agree_with_what_lhotse_makes_of_them(tmp_path: Path) -> None:
     wavs = WAVS.replace("sound", str(tmp_path / "sound"))
     segments = "u1 anna-a 0.1 0.3\nu2 bob-b 0.25 -1\nu3 bob-b 0 0.25\n"
@@ -52,8 +69,10 @@ def test_segments_agree_with_what_lhotse_makes_of_them(tmp_path: Path) -> None:
     items = read(f"kaldi:{folder}")
     assert [item.path.rsplit("/")[-1] for item in items] == ["a.wav", "b.wav", "b.wav"]
     _, supervisions, _ = load_kaldi_data_dir(folder, sampling_rate=8000)
-    expected = [(one.id, one.start, one.duration, one.text, one.speaker) for one in supervisions]
-    assert [(item.id, item.start, item.duration, item.text, item.speaker) for item in items] == pytest.approx(expected)
+    expected = [(one.id, one.text, one.speaker, one.start, one.duration) for one in supervisions]
+    for item, (*said, start, duration) in zip(items, expected, strict=True):
+        assert [item.id, item.text, item.speaker] == said
+        assert (item.start, item.duration) == pytest.approx((start, duration))
 
 
 @pytest.mark.parametrize("name", ["reco2dur", "utt2dur"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,12 @@ def test_parts_of_recordings_lie_in_shar_by_themselves(original: list[Item], tmp
     part, _ = audio.read(original[6].path, start=0.1, duration=0.125)
     found, _ = audio.read(item.path, start=item.start, duration=item.duration)
     np.testing.assert_allclose(found, part, rtol=0, atol=2**-15)
+
+
+def test_texts_are_labels_or_need_not_be_there(original: list[Item], tmp_path: Path) -> None:
+    assert read(f"shar:{shar(tmp_path, original)}", labelled=True)[1].labels == {"word1 1"}
+    silent = shar(tmp_path / "silent", [replace(item, text="") for item in original])
+    assert [item.text for item in read(f"shar:{silent}", untold=True)] == [""] * 7
 
 
 def test_archives_are_opened_when_their_sound_is_needed(original: list[Item], tmp_path: Path) -> None:
