@@ -296,8 +296,7 @@ def _listen(parsed: argparse.Namespace) -> int:
 def _evaluate(parsed: argparse.Namespace) -> int:
     """Transcribe recordings whose words are known and count substituted, deleted and inserted words and characters.
 
-    Of a model of labels: accuracy, F1 and confusions on DATA/LABEL/a.wav, or on a table or manifest whose texts are
-    labels.
+    Of a model of labels: accuracy, F1 and confusions on DATA/LABEL/a.wav, or on other DATA whose texts are labels.
     """
     from asr.evaluate import EvaluationError, evaluate_data
     from asr.scoring import Window

@@ -23,8 +23,8 @@ Train a recogniser on recordings and their words, with --head.kind class on reco
 
 DATA is a folder (a.wav beside a.txt; subfolders are speakers), a table (.tsv with the columns path, text and maybe
 speaker), a lhotse manifest (.jsonl.gz), kaldi:DIR (a Kaldi data directory) or shar:DIR (lhotse Shar). Of labels, the
-folder has a subfolder for each (DATA/happy/a.wav or, where speakers are known, DATA/happy/anna/a.wav), and the text of
-a table or manifest is the label. For forecasts every sound of a folder is taken, and a table needs no texts.
+folder has a subfolder for each (DATA/happy/a.wav or, where speakers are known, DATA/happy/anna/a.wav); elsewhere the
+text is the label. For forecasts every sound of a folder is taken, and tables and Kaldi data need no texts.
 Run the same command again and it goes on where it stopped. With --loop.devices and --loop.nodes, or started by
 torchrun, several processes train one model.
 The settings below can stand in a YAML file (--config) or on the command line; the line wins.
@@ -34,6 +34,13 @@ The settings below can stand in a YAML file (--config) or on the command line; t
 def main(arguments: Sequence[str]) -> int:
     """Parse the command line and train. Returns the exit code."""
     require(TO_TRAIN, what="training", extra="train")
+    from training.devices import one_voice
+
+    with one_voice():
+        return _train(arguments)
+
+
+def _train(arguments: Sequence[str]) -> int:
     from asr.train import TrainConfig, train
     from training.config import OUT_OPTION, parse
     from training.manifests import read

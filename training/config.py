@@ -99,7 +99,8 @@ class LoopConfig:
             is a batch of its own. None is 12,000 or, of a small corpus, so few that a pass has about 30 batches. A
             batch is what a step of the optimizer sees: several devices divide it, so give them larger ones.
         accumulate: Pieces that a device divides its part of a batch into, one after the other, where it has not the
-            memory for the whole; the gradient is the same but for rounding.
+            memory for the whole. The gradient is that of the whole but for rounding, and but for which units dropout
+            leaves out.
         interval_batches: Batches between two looks at the development set, with a checkpoint each; none is a whole
             pass.
         keep: Which weights become the model: those of the interval with the least development error, or the last ones;
@@ -121,9 +122,10 @@ class LoopConfig:
         cache_mb: Megabytes of decoded recordings that these processes together keep from pass to pass.
         threads: Threads of torch; 0 leaves torch's own choice.
         devices: Devices of each machine to train on: a number or `auto`, which is all GPUs or, without one, a single
-            process. How many there are changes what is learnt by nothing but rounding.
-        nodes: Machines that train together, each started with the same command; torchrun says so itself.
-        strategy: How Lightning spreads the work over several devices, such as `auto` or `ddp`.
+            process. How many there are changes the gradient no more than `accumulate` does.
+        nodes: Machines that train together. Each is started with the same command and, in the environment, MASTER_ADDR
+            and MASTER_PORT of the first machine and its own NODE_RANK; or by torchrun or SLURM, which say all that.
+        strategy: `ddp` joins processes even where there is one; `auto` where there are several.
         deterministic: The same run twice is the same to the bit on a GPU, too; slower. On a processor it is so anyway.
         checkpoint_minutes: Minutes after which a checkpoint is written within an interval, too; 0 does not.
     """
@@ -144,17 +146,17 @@ class LoopConfig:
     workers: int = 1
     cache_mb: int = 500
     threads: int = 0
-    devices: int | str = "auto"
+    devices: int | Literal["auto"] = "auto"
     nodes: int = 1
-    strategy: str = "auto"
+    strategy: Literal["auto", "ddp"] = "auto"
     deterministic: bool = False
     checkpoint_minutes: float = 15.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or (self.batch_frames is not None and self.batch_frames < 1):
             raise ValueError("loop.epochs and loop.batch_frames must be at least 1")
-        for name in ("accumulate", "nodes"):
-            if getattr(self, name) < 1:
+        for name in ("accumulate", "nodes", "devices"):
+            if getattr(self, name) != "auto" and getattr(self, name) < 1:
                 raise ValueError(f"loop.{name} is {getattr(self, name)}; it must be at least 1")
         not_negative = ("patience", "clip_norm", "clip_value", "truncate_ms", "workers", "cache_mb", "threads")
         for name in (*not_negative, "checkpoint_minutes"):

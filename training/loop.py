@@ -30,7 +30,7 @@ from training.callbacks import Bar, Patience, TextLog
 from training.checkpoints import BEST, LAST, CheckpointError, Checkpoints, WholeFiles, read
 from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Batch, Buckets, Load, Trainable, fitting_batch, loader
-from training.devices import named_by_all, over_all, placement
+from training.devices import named_by_all, over_all, trainer_on_devices
 from training.gradients import GradientNorms
 from training.latency import Latencies, LatencyConfig, piece_frames
 from training.metrics import ErrorCounts
@@ -285,10 +285,8 @@ def fit(
         callbacks.append(Patience("dev_choice", patience=loop.patience, mode="min", check_on_train_epoch_end=True))
     if interactive:
         callbacks.append(Bar(leave=True))
-    trainer = lightning.Trainer(
-        accelerator="auto",
-        **placement(loop),
-        strategy=loop.strategy,
+    trainer = trainer_on_devices(
+        loop,
         precision=_precision(loop.precision),
         deterministic=loop.deterministic,
         accumulate_grad_batches=loop.accumulate,

@@ -33,7 +33,7 @@ from training.loop import fit
 from training.manifests import Item, ManifestError
 from training.objectives import Objective
 
-# Settings of the loop that say how the work is done and change what is learnt by rounding at most.
+# Settings of the loop that say how the work is done: they change what is learnt by rounding and what dropout draws.
 HOW = (
     *("workers", "cache_mb", "threads", "devices", "nodes", "strategy"),
     *("accumulate", "deterministic", "detect_anomaly", "checkpoint_minutes"),
