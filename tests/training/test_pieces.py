@@ -185,6 +185,7 @@ def in_two_processes(out: Path) -> None:
         torch.save(weights(ended), out / f"{name} {rank}.pt")
         (out / f"{name} {rank}.json").write_text(json.dumps(seen))
         seen.clear()
+    trained(out / "left", TWO["resumed"], until=4)
 
 
 @pytest.mark.slow
@@ -204,6 +205,10 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path, losses) -> None:
         one, other = (read(folder / name / BEST)["global_step"] for folder in (tmp_path, tmp_path / "alone"))
         assert one == other
         losses.clear()
+    # What two have left in the middle of an interval, one finishes.
+    assert read(tmp_path / "left" / LAST)["global_step"] == 4
+    assert_close(trained(tmp_path / "left", TWO["resumed"]), alone, 1e-5)
+    assert logged(tmp_path / "left") == logged(tmp_path / "alone" / "resumed")
 
 
 # --- deterministic mode -----------------------------------------------------------------------------------------------
