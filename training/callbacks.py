@@ -60,7 +60,7 @@ class TextLog(Callback):
         self._named.update(module.left_out)
         if fresh:
             shown = "; ".join(fresh[:5]) + (f"; and {len(fresh) - 5} more" if len(fresh) > 5 else "")
-            self.say(f"  {len(fresh)} items are too short for their labels and were left out: {shown}")
+            self.say(f"  {len(fresh)} items are too short and were left out: {shown}")
 
 
 class Bar(RichProgressBar):

@@ -89,7 +89,7 @@ def test_resumed_is_as_if_never_interrupted(name: str, tmp_path: Path, steps: li
 # What is under way when the process is killed (a step in the middle of the third interval, the writing of a checkpoint
 # when its file is open and empty, the moment before it takes its place) and the step that it goes on from.
 KILLS = {"at step 12": 10, "while writing best.ckpt": 5, "while writing last.ckpt": 5, "before last.ckpt": 5}
-KILLED = replace(SHORT, average=0.9, interval_batches=5)
+KILLED = replace(SHORT, epochs=2, average=0.9, interval_batches=5)
 
 
 def die() -> None:

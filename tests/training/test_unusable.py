@@ -33,7 +33,7 @@ def test_what_is_too_short_for_its_words_is_named_and_counted_and_left_out(worke
     loop = replace(SHORT, epochs=2, workers=workers, batch_frames=20)
     run(tmp_path, loop, train=[*TRAIN, *short])
     log = (tmp_path / "train.log").read_text()
-    assert log.count("2 items are too short for their labels and were left out") == 1
+    assert log.count("2 items are too short and were left out") == 1
     assert "too-many: needs 18 frames, has 3" in log
     assert "twice: needs 3 frames, has 2" in log
     assert "just:" not in log
