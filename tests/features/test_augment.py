@@ -106,19 +106,19 @@ def test_gain_is_in_decibels() -> None:
 
 
 def test_padding_puts_faint_pauses_around_the_share_asked_for() -> None:
-    tone_S = 0.5 * np.sin(np.arange(4000, dtype=np.float32))
-    augmenter = WaveformAugmenter(AugmentConfig(pad_probability=0.4, pad_seconds=0.5), RATE)
-    padded = [augmenter(tone_S, np.random.default_rng(seed)) for seed in range(1000)]
-    longer = [one for one in padded if len(one) > 4000]
-    assert np.mean([len(one) > 4000 for one in padded]) == pytest.approx(0.4, abs=0.06)
+    tone_S = 0.5 * np.sin(np.arange(1000, dtype=np.float32))
+    augmenter = WaveformAugmenter(AugmentConfig(pad_probability=0.4, pad_seconds=0.2), RATE)
+    padded = [augmenter(tone_S, np.random.default_rng(seed)) for seed in range(500)]
+    longer = [one for one in padded if len(one) > 1000]
+    assert np.mean([len(one) > 1000 for one in padded]) == pytest.approx(0.4, abs=0.08)
     starts = [int(np.argmax(np.correlate(one, tone_S, "valid"))) for one in longer]
     for one, start in zip(longer, starts, strict=True):
-        np.testing.assert_allclose(one[start : start + 4000], tone_S, atol=1e-6)
-        for pause_S in (one[:start], one[start + 4000 :]):
-            assert len(pause_S) <= 0.5 * RATE
+        np.testing.assert_allclose(one[start : start + 1000], tone_S, atol=1e-6)
+        for pause_S in (one[:start], one[start + 1000 :]):
+            assert len(pause_S) <= 0.2 * RATE
             assert np.sqrt(np.mean(np.square(pause_S))) < 1.01 * 10 ** (-50 / 20) if len(pause_S) else True
-    assert max(starts) > 0.4 * RATE
-    assert min(starts) < 0.1 * RATE
+    assert max(starts) > 0.16 * RATE
+    assert min(starts) < 0.04 * RATE
 
 
 def test_trim_cuts_both_ends_by_what_is_drawn_and_leaves_half() -> None:
@@ -305,10 +305,11 @@ def test_what_came_before_changes_nothing(sounds: tuple[Path, Path]) -> None:
 
 def test_rooms_are_simulated_as_often_as_asked(sounds: tuple[Path, Path]) -> None:
     config = AugmentConfig(reverb=str(sounds[1]), reverb_probability=1.0, simulated_rooms=0.3)
-    measured = reverberate(voiced(), audio.read(sounds[1] / "hall" / "a.wav")[0])
+    speech = voiced(0.1)
+    measured = reverberate(speech, audio.read(sounds[1] / "hall" / "a.wav")[0])
     augmenter = WaveformAugmenter(config, RATE)
-    heard = [np.array_equal(augmenter(voiced(), generator(seed)), measured) for seed in range(300)]
-    assert np.mean(heard) == pytest.approx(0.7, abs=0.08)
+    heard = [np.array_equal(augmenter(speech, generator(seed)), measured) for seed in range(200)]
+    assert np.mean(heard) == pytest.approx(0.7, abs=0.1)
 
 
 def test_augmenter_travels_to_worker_processes(sounds: tuple[Path, Path]) -> None:
