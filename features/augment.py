@@ -78,8 +78,8 @@ class AugmentConfig:
             mu-law.
         narrowband_probability: Share of the other utterances, 0 to 1, that come from an 8 kHz source: nothing above
             4 kHz.
-        codec_probability: Share of utterances, 0 to 1, that were coded with loss: Opus, MP3, Vorbis, GSM or ADPCM, at
-            the bit rates that speech gets. An utterance may come over a telephone, too.
+        codec_probability: Share of utterances, 0 to 1, that were coded with loss: MP3, Vorbis, GSM, ADPCM or, seldom
+            since it takes long, Opus, at the bit rates that speech gets. An utterance may come over a telephone, too.
         time_masks: Number of masks over time for each utterance.
         time_mask_frames: Largest width of a mask over time, in frames.
         time_mask_share: Largest width of a mask over time as a share of the utterance's frames, 0 to 1.

@@ -84,27 +84,34 @@ def prepare(
         f"development set, {counted['not spelled']:,} that are not all letters"
     )
     spoken = _synthetic(books, out, held_out, hours=hours, seed=seed)
-    real = cuts(trained, "english train")
     manifests = out / "manifests"
-    write(manifests / "train.jsonl.gz", [*_repeated(real, repeat_real), *spoken])
+    write(manifests / "train.jsonl.gz", [*_repeated(cuts(trained, "english train"), repeat_real), *spoken])
+    tests = {"speechocean762": learners["test"], "commonvoice": volunteers["test"]}
+    in_noise = _noisy(tests, noise, out, seed=seed)
+    _write_held_out(manifests, learners, volunteers, in_noise, speechocean762.ages(data / "speechocean762", "test"))
+
+
+def _write_held_out(
+    manifests: Path,
+    learners: dict[str, list[Utterance]],
+    volunteers: dict[str, list[Utterance]],
+    in_noise: dict[str, list[MonoCut]],
+    years: dict[str, int],
+) -> None:
+    """What is chosen and tested on, and its groups; `years` are those of the learners of the test."""
     dev = {
-        "speechocean762": cuts(learners["dev"], "english dev"),
-        "commonvoice": cuts(volunteers["dev"], "english dev"),
+        "dev_speechocean762": cuts(learners["dev"], "english dev"),
+        "dev_commonvoice": cuts(volunteers["dev"], "english dev"),
     }
     write(manifests / "dev.jsonl.gz", [one for made in dev.values() for one in made])
     test = cuts(learners["test"], "english test")
     write(manifests / "test.jsonl.gz", test)
     _write_or_remove(manifests / "test_commonvoice.jsonl.gz", cuts(volunteers["test"], "english test"))
-    years = speechocean762.ages(data / "speechocean762", "test")
     ages = {
         name: {one.id for one in members} for name, members in speechocean762.by_age(learners["test"], years).items()
     }
-    groups = {
-        **{f"dev_{name}": made for name, made in dev.items()},
-        **{name: [one for one in test if one.id in ids] for name, ids in ages.items()},
-        **_noisy({"speechocean762": learners["test"], "commonvoice": volunteers["test"]}, noise, out, seed=seed),
-    }
-    for name, made in groups.items():
+    by_age = {name: [one for one in test if one.id in ids] for name, ids in ages.items()}
+    for name, made in (dev | by_age | in_noise).items():
         _write_or_remove(manifests / "groups" / f"{name}.jsonl.gz", made)
 
 
