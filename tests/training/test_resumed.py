@@ -25,8 +25,8 @@ from training.loop import Training
 
 SMALL = runpy.run_path(str(Path(__file__).with_name("small_words.py")))
 FRAME_SECONDS, SHORT, A_PASS = itemgetter("FRAME_SECONDS", "SHORT", "A_PASS")(SMALL)
-network, run, weights, assert_same, logged, Steps, record_steps, steps, run_until = itemgetter(
-    "network", "run", "weights", "assert_same", "logged", "Steps", "record_steps", "steps", "run_until"
+network, run, weights, assert_same, logged, record_steps, steps, run_until = itemgetter(
+    "network", "run", "weights", "assert_same", "logged", "record_steps", "steps", "run_until"
 )(SMALL)
 
 
@@ -119,35 +119,41 @@ def die_at(kill: str) -> None:
     sys.addaudithook(hook)
 
 
+def trained_in(folder: Path, *, seed: int) -> None:
+    """A run with the steps that it took and its weights, to `result.json`."""
+    seen: list = []
+    record_steps(setattr, seen.append)
+    trained = run(folder, KILLED, start=network(seed=seed))
+    digest = hashlib.sha256(b"".join(value.numpy().tobytes() for value in weights(trained).values()))
+    (folder / "result.json").write_text(json.dumps({"weights": digest.hexdigest(), "steps": seen}))
+
+
 def killed_and_resumed(out: Path) -> None:
-    """For each way to die: a child that trains and dies, one that goes on, and what came of it, to `result.json`."""
-    results = {}
-    for kill in ("never", *KILLS):
-        folder = out / kill.replace(" ", "_")
-        for life in ("first", "second"):
+    """One run here and, for each way to die, a child that trains and dies and one that goes on."""
+    step = Training.training_step
+    trained_in(out / "never", seed=0)
+    Training.training_step = step
+    statuses = {}
+    for kill in KILLS:
+        for seed in (0, 1):  # where it goes on, another start must not matter
             child = os.fork()
             if not child:
-                if life == "first" and kill != "never":
+                if seed == 0:
                     die_at(kill)
-                seen: Steps = []
-                record_steps(setattr, seen.append)
-                trained = run(folder, KILLED, start=network(seed=len(life)))
-                digest = hashlib.sha256(b"".join(value.numpy().tobytes() for value in weights(trained).values()))
-                (folder / "result.json").write_text(json.dumps({"weights": digest.hexdigest(), "steps": seen}))
+                trained_in(out / kill.replace(" ", "_"), seed=seed)
                 os._exit(0)
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            results.setdefault(kill, []).append(status)
-            if kill == "never":
-                break
-    (out / "statuses.json").write_text(json.dumps(results))
+            statuses.setdefault(kill, []).append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    (out / "statuses.json").write_text(json.dumps(statuses))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_it_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     subprocess.run([sys.executable, __file__, tmp_path], check=True, timeout=240)
     statuses = json.loads((tmp_path / "statuses.json").read_text())
-    assert statuses == {"never": [0]} | {kill: [-signal.SIGKILL, 0] for kill in KILLS}
-    results = {kill: json.loads((tmp_path / kill.replace(" ", "_") / "result.json").read_text()) for kill in statuses}
+    assert statuses == {kill: [-signal.SIGKILL, 0] for kill in KILLS}
+    results = {
+        kill: json.loads((tmp_path / kill.replace(" ", "_") / "result.json").read_text()) for kill in ("never", *KILLS)
+    }
     for kill, first in KILLS.items():
         assert results[kill]["steps"] == results["never"]["steps"][first:]
         assert results[kill]["weights"] == results["never"]["weights"]
