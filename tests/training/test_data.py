@@ -127,13 +127,15 @@ def test_the_first_pass_goes_from_short_to_long_and_the_others_do_not() -> None:
 
 @given(DURATIONS, SIZES, st.integers(1, 3))
 def test_development_data_come_once_in_one_order_without_a_pass(durations, size, ranks) -> None:
-    buckets = Buckets(durations, size, shuffle=False, rank=ranks - 1, ranks=ranks)
-    batches = intervals(buckets, 1)
-    assert batches == intervals(buckets, 1, first=7)
-    assert {key for batch in batches for key, _ in batch} == {None}
-    order = [durations[index] for index in indices(batches)]
-    assert sorted(indices(batches)) == list(range(len(durations)))
-    assert [max(one, 1e-3) for one in order] == sorted(max(one, 1e-3) for one in order)
+    shares = [Buckets(durations, size, shuffle=False, rank=rank, ranks=ranks) for rank in range(ranks)]
+    batches = [intervals(share, 1) for share in shares]
+    assert batches == [intervals(share, 1, first=7) for share in shares]
+    seen = [item for share in batches for batch in share for item in batch]
+    assert sorted(index for _, index in seen) == list(range(len(durations)))
+    assert {number for number, _ in seen} == {None}
+    for share in batches:
+        order = [max(durations[index], 1e-3) for index in indices(share)]
+        assert order == sorted(order)
 
 
 # --- items and batches ------------------------------------------------------------------------------------------------
