@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 
 from encoders.blstm import EncoderConfig
 from encoders.export import export
+from encoders.int8 import dequantized
 from encoders.network import Network
 from features.definition import Extractor
 from inference import model as models
@@ -243,8 +244,9 @@ def network_of(model: models.Model, *, fresh: bool = False) -> Network:
 
 
 def _weights(model: models.Model) -> dict[str, np.ndarray]:
+    """All weights in float32; those of 8 bits times their scales."""
     try:
-        return load_file(model.directory / models.WEIGHTS)
+        return dequantized(load_file(model.directory / models.WEIGHTS))
     except SafetensorError as error:
         raise models.ModelError(
             f"{model.directory}: {models.WEIGHTS} is damaged ({error}); fetch the model anew"
