@@ -150,16 +150,8 @@ def convolved(graph: Graph, front: ConvolutionalFrontEnd, x_BTF: str) -> str:
     """Steps of the front end, and the last frames of the chunk as `next_frames`."""
     joined = graph("Concat", "state_frames", x_BTF, axis=1)
     end = graph("Unsqueeze", graph("Min", "chunk", graph.size(x_BTF, 1)), graph.integers([0]))
-    graph(
-        "Identity",
-        graph.slice(
-            joined,
-            end,
-            graph("Add", end, graph.integers([PAST])),
-            axis=1,
-        ),
-        output="next_frames",
-    )
+    behind = graph("Add", end, graph.integers([PAST]))
+    graph("Identity", graph.slice(joined, end, behind, axis=1), output="next_frames")
     missing = graph("Mod", graph("Sub", graph.integers(PAST), graph.size(joined, 1)), graph.integers(SUBSAMPLING))
     x = graph("Unsqueeze", graph.filled_up(joined, missing), graph.integers([1]))
     for name, layer in (("first", front.first), ("second", front.second)):

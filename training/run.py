@@ -328,11 +328,12 @@ def _card(
 
     encoder = config.encoder
     both = "bidirectional " if encoder.bidirectional else ""
+    convolved = f"convolutions of {encoder.convolution} maps before them, " if encoder.convolution else ""
     lines = [
         "# Model card",
         "",
         f"- Network: {encoder.layers} {both}{encoder.cell.upper()} layers of {encoder.hidden_size} units a direction, "
-        f"{encoder.total_subsampling} frames a step, {card.task}",
+        f"{encoder.total_subsampling} frames a step, {convolved}{card.task}",
         f"- Trained on: {part(train)}",
         f"- Best weights chosen on: {part(dev)}",
         f"- Seed: {config.loop.seed}",
@@ -342,7 +343,12 @@ def _card(
     else:
         shortest, longest = config.latency.chunk_ms
         whole = "full context and " if config.latency.full_context else ""
-        lines.append(f"- Latency: any; trained with {whole}chunks of {shortest:g} to {longest:g} ms")
+        if shortest == longest:
+            lines.append(
+                f"- Latency: trained with {whole}chunks of {shortest:g} ms; with others it will make more errors"
+            )
+        else:
+            lines.append(f"- Latency: any; trained with {whole}chunks of {shortest:g} to {longest:g} ms")
     if start_from is not None:
         lines.append(f"- Trained on from: {start_from.directory.parent.name}/{start_from.name}")
     if card.data_note:
