@@ -2,7 +2,8 @@
 
     model.onnx            the graph that runs
     weights.safetensors   its weights, which the graph points into; training goes on from them
-    config.yaml           format version, feature definition with its statistics, encoder, head, tokens; calibration
+    config.yaml           format version, feature definition with its statistics, encoder, head, tokens; calibration,
+                          and the kind of int8 weights
     labels.txt            one label a line, the blank of CTC first
     README.md             the model card: data, licence, numbers, the command that made it
     SHA256SUMS            what `sha256sum` says of the first four, by which damage is found
@@ -17,7 +18,6 @@ import ctypes
 import hashlib
 import math
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -32,10 +32,11 @@ from features.definition import Extractor, from_dict, to_dict
 from inference.scorer import Scorer
 
 # 2 added the head. A model of format 1 has the only head there was, CTC. 3 added convolutions before the layers, and is
-# the format of the models that have them; the others stay readable for older programs.
+# the format of the models that have them; the others stay readable for older programs. 4 is that of int8 weights.
 FORMAT = 2
 FORMAT_OF_CONVOLUTIONS = 3
-READABLE = (1, 2, 3)
+FORMAT_OF_INT8 = 4
+READABLE = (1, 2, 3, 4)
 CONVOLUTION_FRAMES = 4  # that become one step, before any stacking
 CTC, CLASS, FORECAST = "ctc", "class", "forecast"
 LANGUAGE = "language_model"  # the key by which a directory is one, of `inference.lstm_lm`
@@ -43,7 +44,6 @@ FORECASTS = "forecasts sound and writes no words; train a model that does on fro
 BLANK = "<blank>"
 GRAPH, WEIGHTS, CONFIG, LABELS, CARD = "model.onnx", "weights.safetensors", "config.yaml", "labels.txt", "README.md"
 SUMS = "SHA256SUMS"
-CALIBRATED = "## Calibration"  # a heading of the model card
 SUMMED = (GRAPH, WEIGHTS, CONFIG, LABELS)
 
 
@@ -71,6 +71,8 @@ class Model:
         calibration: What confidences and times are corrected by, as `asr.confidence.calibration` has it; none for a
             model that was not calibrated, as all are that are older.
         threads: Threads that scoring uses; 0 takes every core.
+        int8: Of weights of 8 bits, the `kind` (`encoders.int8`) and the `ranges` that inputs of products are cut off
+            at; none for float32.
     """
 
     directory: Path
@@ -82,6 +84,7 @@ class Model:
     latency: dict | None = None
     threads: int = 1
     calibration: dict | None = None
+    int8: dict | None = None
 
     @property
     def name(self) -> str:
@@ -166,7 +169,8 @@ def load(directory: str | Path, *, threads: int = 1) -> Model:
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ModelError(f"{directory / CONFIG}: {_first_line(error)}; fetch the model anew") from error
     parts = (config[key] for key in ("encoder", "head", "tokens"))
-    return Model(directory, extractor, labels, *parts, config.get("latency"), threads, config.get("calibration"))
+    corrected, int8 = config.get("calibration"), config.get("int8")
+    return Model(directory, extractor, labels, *parts, config.get("latency"), threads, corrected, int8)
 
 
 def check_sums(directory: Path) -> None:
@@ -223,8 +227,9 @@ def _config(directory: Path) -> dict:
     whole = isinstance(chunk_ms, list) and len(chunk_ms) == 2 and all(isinstance(ms, int | float) for ms in chunk_ms)
     if latency is not None and not whole:
         raise ModelError(f"{directory / CONFIG}: latency is {latency!r}; fetch the model anew")
-    if not isinstance(config.get("calibration", {}), dict):
-        raise ModelError(f"{directory / CONFIG}: calibration is {config['calibration']!r}; fetch the model anew")
+    for key in ("calibration", "int8"):
+        if not isinstance(config.get(key, {}), dict):
+            raise ModelError(f"{directory / CONFIG}: {key} is {config[key]!r}; fetch the model anew")
     return config
 
 
@@ -271,7 +276,7 @@ def save(
     files = {
         GRAPH: graph,
         WEIGHTS: weights,
-        CONFIG: _as_yaml(config),
+        CONFIG: as_yaml(config),
         LABELS: ("\n".join(labels) + "\n").encode(),
         CARD: card.encode(),
     }
@@ -279,41 +284,8 @@ def save(
     return load(directory)
 
 
-def store_calibration(directory: str | Path, calibration: dict, *, note: str = "") -> Model:
-    """The model at `directory` with another calibration, or without one if it is empty; everything else stays as it is.
-
-    What its model card says of calibration becomes the `note`, in Markdown, or goes if there is none.
-
-    A program that is older than calibrations reads such a model and leaves its calibration aside, so the format version
-    stays as well. It is written as `save` does it.
-
-    Raises:
-        ModelError: the directory is no whole model.
-        OSError: it cannot be written.
-    """
-    directory = Path(directory).resolve()
-    load(directory)
-    config = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
-    config.pop("calibration", None)
-    if calibration:
-        config["calibration"] = calibration
-    files = {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()}
-    if CARD in files or note:
-        files[CARD] = _with_note(files.get(CARD, b"").decode("utf-8", "surrogateescape"), note).encode(
-            "utf-8", "surrogateescape"
-        )
-    write(directory, {**files, CONFIG: _as_yaml(config)}, check=lambda beside: load(beside).scorer)
-    return load(directory)
-
-
-def _with_note(card: str, note: str) -> str:
-    """The model card with another section on calibration: up to the next heading, or to the end."""
-    kept = re.sub(rf"^{re.escape(CALIBRATED)}\n.*?(?=^#|\Z)", "", card, flags=re.DOTALL | re.MULTILINE)
-    parts = [kept.rstrip(), *([CALIBRATED, note.strip()] if note else [])]
-    return card if kept == card and not note else "\n\n".join(parts).lstrip() + "\n"
-
-
-def _as_yaml(config: dict) -> bytes:
+def as_yaml(config: dict) -> bytes:
+    """The content of `config.yaml`."""
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None).encode()
 
 

@@ -55,10 +55,11 @@ class Batch(NamedTuple):
     spans_BL2: Tensor
     ids: tuple[str, ...]
 
-    def part(self, indices: Sequence[int]) -> Batch:
-        """Some of the items, padded as they are."""
-        tensors = (field[list(indices)] for field in self[:-1])
-        return Batch(*tensors, ids=tuple(self.ids[index] for index in indices))
+    def only(self, kept_B: Tensor) -> Batch:
+        """The items that are kept (B, bool)."""
+        *parts, ids = self
+        kept_ids = tuple(one for one, kept in zip(ids, kept_B.tolist(), strict=True) if kept)
+        return Batch(*(part[kept_B] for part in parts), kept_ids)
 
 
 # Makes an example of an item; a generator means training (augmentation draws from it), none means development.
