@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from rich.console import Console
 
+from asr.knowledge import Knowledge
 from asr.report import Pair, Report, evaluate_pairs
-from asr.search import Models, Search, SearchConfig, read_models
+from asr.search import Search, SearchConfig
 from inference.installed import TO_EVALUATE, require
 from inference.progress import with_bar
 from inference.shell import listed, one_line
@@ -81,7 +82,7 @@ def tune(
     config: SearchConfig,
     *,
     settings: Sequence[str] | None = None,
-    models: Models | None = None,
+    knowledge: Knowledge | None = None,
     progress: Callable[[SearchConfig, Report], None] | None = None,
 ) -> SearchConfig:
     """The configuration with the fewest word errors on utterances, those of characters where words are even.
@@ -91,17 +92,17 @@ def tune(
         scored: Utterances to choose on; what is reported must be measured on others.
         config: Where to begin, and what is not chosen.
         settings: Which ones are chosen; if not given, the bonuses and the weight, or those of each of several models.
-        models: The language models of the configuration, where they have been read before.
+        knowledge: The language models and the lexicon of the configuration, where they have been read before.
         progress: Called with each configuration that was tried and what came of it.
     """
-    models = read_models(config) if models is None else models
+    knowledge = knowledge or Knowledge(recognizer.tokens, config)
 
     def cost(point: Mapping[str, float]) -> tuple[float, float]:
         if any(value < 0 for name, value in point.items() if name not in BONUSES):
             # What a language model finds unlikely would gain by it.
             return math.inf, math.inf
         tried = _moved(config, point)
-        found = report(recognizer, scored, Search(recognizer.tokens, tried, models=models))
+        found = report(recognizer, scored, Search(recognizer.tokens, tried, knowledge=knowledge))
         if progress is not None:
             progress(tried, found)
         return found.words.errors, found.characters.errors
@@ -157,8 +158,9 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
 
     if search.lm is None:
         raise TuneError("nothing to choose: give --lm FILE, whose weight and bonuses are chosen")
-    recognizer, models = asr.load(model, threads=threads), read_models(search)
-    Search(recognizer.tokens, search, models=models)  # what does not go with the model is found before the work
+    recognizer = asr.load(model, threads=threads)
+    knowledge = Knowledge(recognizer.tokens, search)
+    Search(recognizer.tokens, search, knowledge=knowledge)  # what does not go with the model is found before the work
     failed: list[str] = []
     items, console = read(data, unreadable=failed), Console(stderr=True)
     scored = list(with_bar(score(recognizer, items, failed), "scores", total=len(items)))
@@ -170,7 +172,7 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
     def say(config: SearchConfig, found: Report) -> None:
         console.print(f"{options(config)}: {_errors(found)}", highlight=False, soft_wrap=True)
 
-    print(options(tune(recognizer, scored, search, models=models, progress=say)))
+    print(options(tune(recognizer, scored, search, knowledge=knowledge, progress=say)))
     return listed("asr", failed, "recordings could not be read and are not used")
 
 
