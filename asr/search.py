@@ -37,9 +37,9 @@ class SearchConfig:
 
     Args:
         beam: Hypotheses kept; 0 is greedy, unless there is a language model or hot words.
-        lm: Language model over words, or over the model's own labels (letters and <space>): an ARPA file, or the
-            directory of an LSTM. Of several, a mapping from each to its weight, or to none; their log probabilities add
-            up.
+        lm: Language model over words, or over the model's own labels (letters and <space>): a file of n-grams, ARPA or
+            compact, or the directory of an LSTM. Of several, a mapping from each to its weight, or to none; their log
+            probabilities add up.
         lm_weight: What its log probabilities are multiplied by; those of several without a weight share it.
         word_bonus: Gain of each word (or label) in nats, against the shortness that a language model prefers; each of
             several gives its share.
@@ -49,8 +49,8 @@ class SearchConfig:
         alternatives: Texts of each utterance that are given at most, the best one among them; 0 gives none. A list
             needs a beam some times as wide.
         lexicon: Words that may be written, and no others, as `asr.lexicon` reads them.
-        decoder: `beam` is our own; `flashlight` is flashlight-text's, which takes a lexicon, reads KenLM's binary
-            files, and searches whole utterances.
+        decoder: `beam` is our own; `flashlight` is flashlight-text's, which takes a lexicon, reads ARPA and KenLM's
+            binary files, and searches whole utterances.
 
     Raises:
         SearchError: one of them is out of range.

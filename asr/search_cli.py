@@ -24,8 +24,9 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         "--lm",
         action="append",
         metavar="LM[=W]",
-        help="language model over words or letters, a file of `asr lm make` (ARPA) or a directory of `asr lm train` "
-        "(LSTM), if need be with its weight; may be given several times, and their log probabilities add up",
+        help="language model over words or letters, a file of `asr lm make` (n-grams, ARPA or compact) or a directory "
+        "of `asr lm train` (LSTM), if need be with its weight; may be given several times, and their log probabilities "
+        "add up",
     )
     search.add_argument(
         "--lm-weight",
