@@ -5,7 +5,8 @@
     config.yaml           format version, feature definition with its statistics, encoder, head, tokens; calibration
     labels.txt            one label a line, the blank of CTC first
     README.md             the model card: data, licence, numbers, the command that made it
-    SHA256SUMS            what `sha256sum` says of the first four, by which damage is found
+    SHA256SUMS            what `sha256sum` says of the first four, and of the next, by which damage is found
+    others                that config.yaml names, such as a language model (`asr.carried`)
 
 Loading runs no code that travels with the model: nothing is unpickled. Whoever changes a file by hand makes SHA256SUMS
 anew or removes it; without it nothing but the form of the files is checked.
@@ -17,11 +18,10 @@ import ctypes
 import hashlib
 import math
 import os
-import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +43,6 @@ FORECASTS = "forecasts sound and writes no words; train a model that does on fro
 BLANK = "<blank>"
 GRAPH, WEIGHTS, CONFIG, LABELS, CARD = "model.onnx", "weights.safetensors", "config.yaml", "labels.txt", "README.md"
 SUMS = "SHA256SUMS"
-CALIBRATED = "## Calibration"  # a heading of the model card
 SUMMED = (GRAPH, WEIGHTS, CONFIG, LABELS)
 
 
@@ -71,6 +70,7 @@ class Model:
         calibration: What confidences and times are corrected by, as `asr.confidence.calibration` has it; none for a
             model that was not calibrated, as all are that are older.
         threads: Threads that scoring uses; 0 takes every core.
+        search: What it carries for its search, as `asr.carried` has it; none for a model without it.
     """
 
     directory: Path
@@ -82,6 +82,7 @@ class Model:
     latency: dict | None = None
     threads: int = 1
     calibration: dict | None = None
+    search: dict | None = None
 
     @property
     def name(self) -> str:
@@ -166,7 +167,8 @@ def load(directory: str | Path, *, threads: int = 1) -> Model:
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ModelError(f"{directory / CONFIG}: {_first_line(error)}; fetch the model anew") from error
     parts = (config[key] for key in ("encoder", "head", "tokens"))
-    return Model(directory, extractor, labels, *parts, config.get("latency"), threads, config.get("calibration"))
+    more = (config.get(key) for key in ("calibration", "search"))
+    return Model(directory, extractor, labels, *parts, config.get("latency"), threads, *more)
 
 
 def check_sums(directory: Path) -> None:
@@ -179,8 +181,11 @@ def check_sums(directory: Path) -> None:
         return
     lines = (directory / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
     expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in SUMMED:
-        if expected.get(name) != hashlib.sha256((directory / name).read_bytes()).hexdigest():
+    for name in {**dict.fromkeys(SUMMED), **expected}:
+        file = directory / Path(name).name
+        if not file.is_file():
+            raise ModelError(f"{directory}: {name} is missing, which {SUMS} names; fetch the model anew")
+        if expected.get(name) != hashlib.sha256(file.read_bytes()).hexdigest():
             raise ModelError(f"{directory}: {name} is damaged (its sum is not the one in {SUMS}); fetch the model anew")
 
 
@@ -223,8 +228,9 @@ def _config(directory: Path) -> dict:
     whole = isinstance(chunk_ms, list) and len(chunk_ms) == 2 and all(isinstance(ms, int | float) for ms in chunk_ms)
     if latency is not None and not whole:
         raise ModelError(f"{directory / CONFIG}: latency is {latency!r}; fetch the model anew")
-    if not isinstance(config.get("calibration", {}), dict):
-        raise ModelError(f"{directory / CONFIG}: calibration is {config['calibration']!r}; fetch the model anew")
+    for key in ("calibration", "search"):
+        if not isinstance(config.get(key, {}), dict):
+            raise ModelError(f"{directory / CONFIG}: {key} is {config[key]!r}; fetch the model anew")
     return config
 
 
@@ -271,7 +277,7 @@ def save(
     files = {
         GRAPH: graph,
         WEIGHTS: weights,
-        CONFIG: _as_yaml(config),
+        CONFIG: as_yaml(config),
         LABELS: ("\n".join(labels) + "\n").encode(),
         CARD: card.encode(),
     }
@@ -279,47 +285,18 @@ def save(
     return load(directory)
 
 
-def store_calibration(directory: str | Path, calibration: dict, *, note: str = "") -> Model:
-    """The model at `directory` with another calibration, or without one if it is empty; everything else stays as it is.
-
-    What its model card says of calibration becomes the `note`, in Markdown, or goes if there is none.
-
-    A program that is older than calibrations reads such a model and leaves its calibration aside, so the format version
-    stays as well. It is written as `save` does it.
-
-    Raises:
-        ModelError: the directory is no whole model.
-        OSError: it cannot be written.
-    """
-    directory = Path(directory).resolve()
-    load(directory)
-    config = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
-    config.pop("calibration", None)
-    if calibration:
-        config["calibration"] = calibration
-    files = {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()}
-    if CARD in files or note:
-        files[CARD] = _with_note(files.get(CARD, b"").decode("utf-8", "surrogateescape"), note).encode(
-            "utf-8", "surrogateescape"
-        )
-    write(directory, {**files, CONFIG: _as_yaml(config)}, check=lambda beside: load(beside).scorer)
-    return load(directory)
-
-
-def _with_note(card: str, note: str) -> str:
-    """The model card with another section on calibration: up to the next heading, or to the end."""
-    kept = re.sub(rf"^{re.escape(CALIBRATED)}\n.*?(?=^#|\Z)", "", card, flags=re.DOTALL | re.MULTILINE)
-    parts = [kept.rstrip(), *([CALIBRATED, note.strip()] if note else [])]
-    return card if kept == card and not note else "\n\n".join(parts).lstrip() + "\n"
-
-
-def _as_yaml(config: dict) -> bytes:
+def as_yaml(config: dict) -> bytes:
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None).encode()
 
 
-def write(directory: Path, files: dict[str, bytes], *, check: Callable[[Path], object]) -> None:
-    """Write a directory of files and their sums beside its place and rename it, once `check` finds it whole."""
-    sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in SUMMED]
+def write(
+    directory: Path, files: dict[str, bytes], *, check: Callable[[Path], object], also: Iterable[str] = ()
+) -> None:
+    """Write a directory of files and their sums beside its place and rename it, once `check` finds it whole.
+
+    The sums are of `SUMMED`, and `also` of others.
+    """
+    sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in (*SUMMED, *also)]
     files = {**files, SUMS: "".join(sums).encode()}
     directory.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
