@@ -7,8 +7,8 @@ each filled up to 8 bytes:
     words        the vocabulary in UTF-8, each ended by a line feed
     1-grams      logarithms of their probabilities, and of their back-off weights: always float32, as they are few
     tables       with 8 bits, of each further order the 256 values that its logarithms have, and its back-off weights
-    last words   of the n-grams of all further orders: 16 bits, or 32 where there are more than 65,536 words
-    logarithms   of their probabilities: places in the tables, or float32
+    last words   of the n-grams of all orders: 16 bits, or 32 where there are more than 65,536 words
+    logarithms   of the probabilities from the second order on: places in the tables, or float32
     children     of each context as many ones as there are n-grams that go on with it, and a zero (Jacobson 1989)
     weighted     of each context from the second order on, whether its back-off weight is another than 1
     weights      of those alone: places in the tables, or float32
@@ -62,7 +62,7 @@ class _Shape(NamedTuple):
             ("<f4", words),
             ("<f4", words if order > 1 else 0),
             ("<f4", tables),
-            ("<u2" if words <= 1 << 16 else "<u4", total),
+            ("<u2" if words <= 1 << 16 else "<u4", words + total),
             (value, total),
             ("u1", -(-(total + words + below) // 8) if order > 1 else 0),
             ("u1", -(-below // 8)),
@@ -136,7 +136,7 @@ def write(path: str | Path, words: Sequence[str], levels: Sequence[Level], *, bi
         tree.log_prob_G[: starts[1]],
         tree.backoff_C[1 : 1 + starts[1]],
         *([np.concatenate(tables)] if tables else [np.zeros(0)]),
-        tree.word_G[starts[1] :],
+        tree.word_G,
         *([np.concatenate(columns[: len(upper)])] if upper else [np.zeros(0)]),
         np.packbits(children),
         np.packbits(np.concatenate([weight != 0 for weight in weights]) if weights else np.zeros(0, bool)),
@@ -198,27 +198,32 @@ def _read(mapped: memoryview) -> tuple[tuple[str, ...], Tree]:
     words = tuple(texts.tobytes().decode().split("\n")[:-1])
     if len(words) != shape.counts[0] or not {BEGIN, END} <= set(words) or not {UNKNOWN, UNKNOWN.upper()} & set(words):
         raise ValueError("its words are those of another")
-    if len(word_G) and int(word_G.max()) >= len(words):
+    if int(word_G.max()) >= len(words) or not np.array_equal(word_G[: len(words)], np.arange(len(words))):
         raise ValueError("a word that it does not have")
     values = tables.reshape(-1, VALUES)
     backoff_C = np.zeros(1 + sum(shape.counts[:-1]), np.float32)
     backoff_C[1 : 1 + len(backoff_V)] = backoff_V
-    below = sum(shape.counts[1:-1])
-    has_weight = np.flatnonzero(np.unpackbits(weighted, count=below)) + 1 + len(words)
-    backoff_C[has_weight] = _values(weights, values[order - 1 :], shape.weighted)
-    log_prob_G = np.concatenate([log_prob_V, _values(log_prob_G, values[: order - 1], shape.counts[1:])])
-    # The numbers of all words first, and their children, as if they were in the file.
-    word_G = np.concatenate([np.arange(len(words), dtype=word_G.dtype), word_G])
+    between = np.unpackbits(weighted, count=sum(shape.counts[1:-1])).view(bool)
+    if np.count_nonzero(between) != sum(shape.weighted):
+        raise ValueError("its weights are those of another")
+    backoff_C[1 + len(words) :][between] = _values(weights, values[order - 1 :], shape.weighted)
+    log_prob_G = _values(log_prob_G, values[: order - 1], shape.counts[1:], after=log_prob_V)
     return words, Tree(shape.counts, _firsts(children, shape.counts), word_G, log_prob_G, backoff_C)
 
 
-def _values(codes: np.ndarray, tables: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-    """The logarithms themselves."""
+def _values(
+    codes: np.ndarray, tables: np.ndarray, counts: Sequence[int], *, after: np.ndarray | Sequence[float] = ()
+) -> np.ndarray:
+    """The logarithms themselves, after those of the first order."""
+    values = np.empty(len(after) + len(codes), np.float32)
+    values[: len(after)] = after
+    rest = values[len(after) :]
     if codes.dtype != np.uint8:
-        return codes
-    values, start = np.empty(len(codes), np.float32), 0
+        rest[:] = codes
+        return values
+    start = 0
     for table, count in zip(tables, counts, strict=True):
-        np.take(table, codes[start : start + count], out=values[start : start + count], mode="clip")
+        np.take(table, codes[start : start + count], out=rest[start : start + count], mode="clip")
         start += count
     return values
 
@@ -226,11 +231,15 @@ def _values(codes: np.ndarray, tables: np.ndarray, counts: Sequence[int]) -> np.
 def _firsts(children: np.ndarray, counts: Sequence[int]) -> np.ndarray:
     """The place of the first child of each context, as `Tree` has it."""
     words, contexts, total = counts[0], sum(counts[:-1]), sum(counts)
-    bits = np.unpackbits(children, count=contexts + total - words) if len(counts) > 1 else np.zeros(0, np.uint8)
-    ends = np.flatnonzero(bits == 0) - np.arange(np.count_nonzero(bits == 0))
-    first_C = np.concatenate([[0, words], words + ends]).astype(np.int32)
-    borders = [0, *accumulate(counts)]
-    if len(first_C) != contexts + 2 or any(first_C[1 + start] != end for start, end in pairwise(borders)):
+    first_C = np.zeros(contexts + 2, np.int32)
+    first_C[1] = words
+    if len(counts) > 1:
+        ends = np.flatnonzero(np.unpackbits(~children, count=contexts + total - words).view(bool))
+        if len(ends) != contexts:
+            raise ValueError("its children are those of another")
+        np.subtract(ends, np.arange(-words, contexts - words), out=first_C[2:], casting="unsafe")
+    starts = [0, *accumulate(counts)]
+    if any(first_C[1 + start] != end for start, end in pairwise(starts)):
         raise ValueError("its children are those of another")
     return first_C
 
