@@ -121,17 +121,19 @@ def box_response(box: Box, rate: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_box(rng: np.random.Generator) -> Box:
-    """A room of a flat or an office, with a speaker and a microphone at most 4 m apart."""
+    """A room of a flat or an office, with a speaker and a microphone 0.3 to 4 m apart."""
     size = tuple(float(rng.uniform(*limits)) for limits in _SIZES_M)
     reflection = reflection_for(size, float(rng.uniform(*_DECAY_SECONDS)))
     inside = np.array([(_FROM_WALLS_M, length - _FROM_WALLS_M) for length in size]).T
     microphone_3 = rng.uniform(*inside)
     away = rng.uniform(*_APART_M)
-    direction_3 = rng.standard_normal(3)
-    # Where that would be in the wall or beyond, the speaker comes nearer along the same line.
-    step_3 = direction_3 / np.linalg.norm(direction_3)
-    room_3 = np.where(step_3 > 0, inside[1] - microphone_3, microphone_3 - inside[0]) / np.abs(step_3)
-    source_3 = microphone_3 + min(away, float(room_3.min())) * step_3
+    room = 0.0
+    while room < _APART_M[0]:  # in a corner most directions lead into a wall
+        step_3 = rng.standard_normal(3)
+        step_3 /= np.linalg.norm(step_3)
+        until_3 = np.where(step_3 > 0, inside[1] - microphone_3, microphone_3 - inside[0]) / np.abs(step_3)
+        room = float(until_3.min())
+    source_3 = microphone_3 + min(away, room) * step_3  # nearer where that would be in the wall or beyond
     return Box(size, tuple(source_3.tolist()), tuple(microphone_3.tolist()), reflection)
 
 

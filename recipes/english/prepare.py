@@ -31,12 +31,11 @@ DATA_NOTE = (
     "CC0; each as far as it was there; synthetic speech of flite, espeak-ng and festival, made by this project"
 )
 PARTS = ("train", "dev", "test")
-# Read by one person each, who trains: folder, and what reads it.
-ONE_READER: dict[str, Callable[[Path], list[Utterance]]] = {
-    "kathleen": one_reader.kathleen,
-    "ljspeech-part": one_reader.lj_speech,
-    "LJSpeech-1.1": one_reader.lj_speech,
-}
+# Read by one person each, who trains: folders, of which the first that is there is taken, and what reads them.
+ONE_READER: tuple[tuple[tuple[str, ...], Callable[[Path], list[Utterance]]], ...] = (
+    (("kathleen",), one_reader.kathleen),
+    (("LJSpeech-1.1", "ljspeech-part"), one_reader.lj_speech),
+)
 BOOKS = "books-en.txt.gz"
 
 
@@ -66,14 +65,14 @@ def prepare(
         features.audio.AudioError: a recording cannot be read.
     """
     if repeat_real < 1 or not 0 <= hours < 100_000:
-        raise ValueError("prepare.repeat_real must be at least 1, and prepare.hours must be 0 or more")
+        raise ValueError(
+            f"prepare.repeat_real is {repeat_real} and prepare.hours {hours}: give 1 or more, and 0 to 100000"
+        )
     learners = speechocean762.divided(_folder(data, "speechocean762"), seed=seed)
     volunteers = _optional(data, "commonvoice-en", lambda corpus: common_voice.divided(corpus, seed=seed))
     volunteers = volunteers or {part: [] for part in PARTS}
     held_out = _held_out([*learners["dev"], *learners["test"], *volunteers["dev"], *volunteers["test"]])
-    readers = [
-        one for name, read in ONE_READER.items() if (data / name).is_dir() for one in _optional(data, name, read) or []
-    ]
+    readers = [one for names, read in ONE_READER for one in _optional(data, _first(data, names), read) or []]
     trained = _trained(learners["train"], [*volunteers["train"], *readers], held_out)
     books = [data / BOOKS] if _optional(data, BOOKS, lambda book: book) else []
     language = out / "language.txt.gz"
@@ -85,27 +84,34 @@ def prepare(
         f"development set, {counted['not spelled']:,} that are not all letters"
     )
     spoken = _synthetic(books, out, held_out, hours=hours, seed=seed)
-    real = cuts(trained, "english train")
     manifests = out / "manifests"
-    write(manifests / "train.jsonl.gz", [*_repeated(real, repeat_real), *spoken])
+    write(manifests / "train.jsonl.gz", [*_repeated(cuts(trained, "english train"), repeat_real), *spoken])
+    tests = {"speechocean762": learners["test"], "commonvoice": volunteers["test"]}
+    in_noise = _noisy(tests, noise, out, seed=seed)
+    _write_held_out(manifests, learners, volunteers, in_noise, speechocean762.ages(data / "speechocean762", "test"))
+
+
+def _write_held_out(
+    manifests: Path,
+    learners: dict[str, list[Utterance]],
+    volunteers: dict[str, list[Utterance]],
+    in_noise: dict[str, list[MonoCut]],
+    years: dict[str, int],
+) -> None:
+    """What is chosen and tested on, and its groups; `years` are those of the learners of the test."""
     dev = {
-        "speechocean762": cuts(learners["dev"], "english dev"),
-        "commonvoice": cuts(volunteers["dev"], "english dev"),
+        "dev_speechocean762": cuts(learners["dev"], "english dev"),
+        "dev_commonvoice": cuts(volunteers["dev"], "english dev"),
     }
     write(manifests / "dev.jsonl.gz", [one for made in dev.values() for one in made])
     test = cuts(learners["test"], "english test")
     write(manifests / "test.jsonl.gz", test)
     _write_or_remove(manifests / "test_commonvoice.jsonl.gz", cuts(volunteers["test"], "english test"))
-    years = speechocean762.ages(data / "speechocean762", "test")
     ages = {
         name: {one.id for one in members} for name, members in speechocean762.by_age(learners["test"], years).items()
     }
-    groups = {
-        **{f"dev_{name}": made for name, made in dev.items()},
-        **{name: [one for one in test if one.id in ids] for name, ids in ages.items()},
-        **_noisy({"speechocean762": learners["test"], "commonvoice": volunteers["test"]}, noise, out, seed=seed),
-    }
-    for name, made in groups.items():
+    by_age = {name: [one for one in test if one.id in ids] for name, ids in ages.items()}
+    for name, made in (dev | by_age | in_noise).items():
         _write_or_remove(manifests / "groups" / f"{name}.jsonl.gz", made)
 
 
@@ -175,6 +181,11 @@ def _folder(data: Path, name: str) -> Path:
             f"{data}: no folder {name}; --data is the folder that holds it, and other corpora beside it"
         )
     return data / name
+
+
+def _first(data: Path, names: Sequence[str]) -> str:
+    """The first of these that is there, or else the first."""
+    return next((name for name in names if (data / name).exists()), names[0])
 
 
 def _optional(data: Path, name: str, read: Callable):

@@ -162,7 +162,7 @@ def _resume(folder: Path, settings: str) -> list[Clip]:
 
 
 def speak_book(texts: Path, out: Path, *, hours: float = 20.0, seed: int = 0, processes: int = 0) -> Path:
-    """Speak sentences of a text into OUT/synthetic until there are so many hours.
+    """Speak sentences of a text into OUT/synthetic until there are so many hours; none is held out for a test.
 
     Args:
         texts: English prose, a paragraph a line, also compressed with gzip.

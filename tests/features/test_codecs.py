@@ -10,7 +10,7 @@ import soundfile
 import soxr
 
 from features import audio
-from features.codecs import CODECS, CodecError, check_codecs, code
+from features.codecs import CODECS, CodecError, check_codecs, code, draw_codec
 
 RATES = (8000, 11025, 16000, 44100)
 
@@ -62,6 +62,14 @@ def test_whatever_comes_comes_back_as_long_and_finite(name: str) -> None:
             coded = code(samples.astype(np.float32), rate, name, 0.99)
             assert coded.shape == samples.shape
             assert np.all(np.isfinite(coded))
+
+
+def test_each_codec_is_drawn_as_often_as_its_share_says() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [draw_codec(rng) for _ in range(4000)]
+    for name, codec in CODECS.items():
+        assert drawn.count(name) / 4000 == pytest.approx(codec.share, abs=0.03)
+    assert sum(codec.share for codec in CODECS.values()) == pytest.approx(1)
 
 
 def test_the_same_sound_is_coded_the_same_way() -> None:

@@ -113,7 +113,10 @@ def test_rooms_that_are_drawn_hold_both_ends_and_differ() -> None:
         for place in (box.source, box.microphone):
             assert all(0.29 < x < length - 0.29 for x, length in zip(place, box.size, strict=True))
         assert 0.15 <= box.decay_seconds <= 0.8
-        assert np.linalg.norm(np.subtract(box.source, box.microphone)) <= 4.0
+        assert 0.3 <= np.linalg.norm(np.subtract(box.source, box.microphone)) <= 4.0
+    far = [np.linalg.norm(np.subtract(box.source, box.microphone)) for box in boxes]
+    assert min(far) < 0.6
+    assert max(far) > 3.5
     assert len({box.size for box in boxes}) == 300
     first = draw_box(np.random.default_rng(5))
     assert first == boxes[5]

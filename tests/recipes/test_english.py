@@ -84,18 +84,26 @@ def test_without_the_other_corpora_it_says_so_and_goes_on(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepare(data, tmp_path / "out", hours=0)
-    for name in ("commonvoice-en", "kathleen"):
+    assert "is not there" not in capsys.readouterr().err
+    for name in ("commonvoice-en", "kathleen", "ljspeech-part"):
         shutil.rmtree(data / name)
     (data / "books-en.txt.gz").unlink()
-    capsys.readouterr()
     prepare(data, tmp_path / "out", hours=1)
     said = capsys.readouterr().err
-    for name in ("commonvoice-en", "books-en.txt.gz"):
+    for name in ("commonvoice-en", "kathleen", "LJSpeech-1.1", "books-en.txt.gz"):
         assert f"{name} is not there; goes on without it" in said
     assert not (tmp_path / "out" / "manifests" / "test_commonvoice.jsonl.gz").exists(), "of a run before"
     shutil.rmtree(data / "speechocean762")
     with pytest.raises(ManifestError, match="no folder speechocean762; --data is the folder that holds it"):
         prepare(data, tmp_path / "out")
+
+
+def test_the_whole_of_a_reader_is_taken_instead_of_a_part(data: Path, tmp_path: Path) -> None:
+    whole = shutil.copytree(data / "ljspeech-part", data / "LJSpeech-1.1")
+    shutil.copyfile(whole / "wavs" / "LJ001-0001.wav", whole / "wavs" / "LJ001-0002.wav")
+    prepare(data, tmp_path, hours=0)
+    read_by_lj = [item for item in manifest(tmp_path, "train") if item.speaker == "ljspeech"]
+    assert sorted(item.id for item in read_by_lj) == ["LJ001-0001", "LJ001-0002"]
 
 
 def test_noises_of_the_test_are_not_those_of_training(data: Path, tmp_path: Path) -> None:
@@ -128,5 +136,5 @@ def test_counts_on_the_whole_corpora(shared_data: Path, tmp_path: Path) -> None:
         noisy.divided(shared_data / "noise-kitchen", seed=0)
     parts = noisy.divided(shared_data / "noise-esc10", seed=0)
     assert len(parts["test"]) > 20
-    with pytest.raises(ValueError, match="repeat_real must be at least 1"):
+    with pytest.raises(ValueError, match=r"repeat_real is 0 and prepare\.hours 20\.0: give 1 or more"):
         prepare(shared_data, tmp_path, repeat_real=0)
