@@ -21,7 +21,7 @@ from inference.arpa import BEGIN, END, UNKNOWN, Level, NgramError
 from inference.ngram_tree import Tree
 
 ROOT = 0  # the state without context
-FEW = 30  # pairs that are scored faster one by one
+FEW = 100  # pairs that are scored faster one by one
 
 
 @dataclass(frozen=True)
