@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from inference.model import CONFIG, ModelError
-from inference.stored import store_search
+from inference.model_changes import store_search
 
 if TYPE_CHECKING:
     from asr.search import SearchConfig

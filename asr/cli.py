@@ -33,6 +33,7 @@ examples:
   asr train my_data/ --out my_model               a model of your own (a.wav beside a.txt)
   asr evaluate my_test/ --model my_model/model    word and character error rates, with a report
   asr calibrate my_model/model my_dev/            confidences that are probabilities
+  asr export my_model/model --int8 --dev my_dev/ --out small   the same in weights of 8 bits: small and fast
   asr lm make books.txt --output en.arpa          a language model of words or letters
   asr tune my_dev/ --lm en.arpa                   how much it should count, by recordings with known words
   asr tune my_dev/ --model my_model/model --lm en.ngram --write   from then on my_model has it by itself
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     from asr.check_cli import add_parser as add_check
     from asr.classify_cli import add_parser as add_classify
     from asr.confidence.cli import add_calibrate, add_doubt
+    from asr.export_cli import add_parser as add_export
     from asr.formats import WRITERS
     from asr.gradients_cli import add_parser as add_gradients
     from asr.language.cli import add_parser as add_language_models
@@ -196,6 +198,7 @@ def _parser() -> argparse.ArgumentParser:
         "train", help="train a model on recordings and their words (see `asr train --help`)", add_help=False
     )
 
+    add_export(commands)
     add_language_models(commands)
     add_gradients(commands)
 

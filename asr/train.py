@@ -80,6 +80,11 @@ class TrainConfig:
                 "forecasts would be of masks: set augment.time_masks and augment.frequency_masks to 0 with "
                 "head.kind forecast"
             )
+        if self.features.deltas:
+            raise ValueError(
+                "differences tell of frames to come: set features.deltas to 0 with head.kind forecast, which is to "
+                "forecast them"
+            )
         if self.encoder.bidirectional:
             self.latency = latency_of_forecasts(self.latency, self.head.ahead_ms)
 

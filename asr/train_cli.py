@@ -24,7 +24,8 @@ Train a recogniser on recordings and their words, with --head.kind class on reco
 DATA is a folder (a.wav beside a.txt; subfolders are speakers), a table (.tsv with the columns path, text and maybe
 speaker), a lhotse manifest (.jsonl.gz), kaldi:DIR (a Kaldi data directory) or shar:DIR (lhotse Shar). Of labels, the
 folder has a subfolder for each (DATA/happy/a.wav or, where speakers are known, DATA/happy/anna/a.wav), and the text of
-a table or manifest is the label. For forecasts every sound of a folder is taken, and a table needs no texts.
+a table or manifest is the label. For forecasts every sound of a folder is taken, and neither a table nor a Kaldi data
+directory needs texts.
 Run the same command again and it goes on where it stopped. With --loop.devices and --loop.nodes, or started by
 torchrun, several processes train one model.
 The settings below can stand in a YAML file (--config) or on the command line; the line wins.

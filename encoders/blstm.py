@@ -45,10 +45,11 @@ class EncoderConfig:
         hidden_size: Units of each direction.
         bidirectional: Whether a second direction reads from the end.
         dropout: Share of each layer's outputs dropped on the way to the next layer and to the head, in training.
-        dropout_mask: What is drawn anew for each `frame`, or once for each `sequence`, so that a unit is missing from
-            its beginning to its end (Gal and Ghahramani 2016, without their masks on the way through time).
+        dropout_mask: Whether other units are dropped in each `frame`, or the same ones from the beginning of a
+            `sequence` to its end (Gal and Ghahramani 2016, without their masks on the way through time).
         convolution: Maps of two 3x3 convolutions that make one step of four frames before all layers, for filterbanks
-            (`encoders.front`); 0 has none. Stacking comes on top of it: with it `subsampling` is mostly `[1]`.
+            (`encoders.front`); 0 has none. They take the place of stacking before the first layer: `subsampling` is
+            then `[1]` or, of a pyramid, begins with 1.
         subsampling: Frames stacked into one before the first layer, the second layer, ...; layers not named stack 1.
             `[3]` turns 10 ms frames into 30 ms steps; `[1, 2, 2]` is a pyramid (Chan et al. 2016).
         layer_norm: Layer normalisation in each step (Ba et al. 2016); not for cell gru.
@@ -85,6 +86,11 @@ class EncoderConfig:
             raise ValueError(
                 f"encoder.subsampling is {list(self.subsampling)}: at most one whole number >= 1 for each of the "
                 f"{self.layers} layers"
+            )
+        if self.convolution and self.subsampling[:1] not in ((), (1,)):
+            raise ValueError(
+                f"encoder.subsampling is {list(self.subsampling)}, but convolutions make one step of {SUBSAMPLING} "
+                "frames in place of the first stacking: set it to [1]"
             )
 
     @property
@@ -245,6 +251,9 @@ class Blstm(nn.Module):
                 named = f"the output of layer{index}.{direction}"
                 check_finite(part, lengths_M.clamp(max=y.shape[2]), named, windows)
             x_BWNF = self._between(index, y, None if masks is None else masks[index][:, None])
+            if self.norms:
+                steps_M = lengths_M.clamp(max=x_BWNF.shape[2])
+                check_finite(x_BWNF.flatten(0, 1), steps_M, f"the output of layer{index}.norm", windows)
             after.append(state)
             if index in layers:
                 encoded.append(join_chunks(x_BWNF[:, :, :chunk], self.output_lengths(frames, index)))

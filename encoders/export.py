@@ -16,7 +16,8 @@ forward direction's after N_c frames; what the window holds beyond them is look-
 window N_c >= T from a state of zeros, so there is no second graph.
 
 The weights are not in the graph: it points into `weights.safetensors` beside it, where training goes on from them.
-One copy on the disk, and what runs cannot differ from what is trained on.
+One copy on the disk, and what runs cannot differ from what is trained on. They are float32, or int8 with scales
+(`encoders.int8`), from which the graph multiplies in either.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import json
 import struct
 from typing import NamedTuple
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 from safetensors.numpy import save as save_safetensors
@@ -32,11 +34,15 @@ from safetensors.numpy import save as save_safetensors
 from encoders.front import PAST, SUBSAMPLING, ConvolutionalFrontEnd
 from encoders.graph import Graph
 from encoders.heads import CtcHead
+from encoders.int8 import PRODUCTS, Int8, quantized
+from encoders.int8_nodes import DOMAIN, Int8Nodes, check_products, int8_product, pinned_inputs
 from encoders.network import Network
 from encoders.recurrent_nodes import LayerNodes, forward_nodes
 
 OPSET = 17
 WEIGHTS_FILE = "weights.safetensors"
+# Kinds of numbers by their names in safetensors.
+DATA_TYPES = {"F32": TensorProto.FLOAT, "I8": TensorProto.INT8}
 
 
 class Exported(NamedTuple):
@@ -46,10 +52,22 @@ class Exported(NamedTuple):
     weights: bytes
 
 
-def export(network: Network) -> Exported:
-    """Write `network` as an ONNX graph with its weights beside it; equal to the torch form within 1e-5."""
-    weights = save_safetensors(network.arrays())
-    graph = Graph()
+def export(network: Network, int8: Int8 | None = None) -> Exported:
+    """Write `network` as an ONNX graph with its weights beside it; in float32 equal to the torch form within 1e-5.
+
+    Args:
+        network: The network.
+        int8: How it is computed from weights of 8 bits; none keeps float32.
+
+    Raises:
+        Int8Error: there are no products in 8 bits for its cell.
+    """
+    arrays = network.arrays() if int8 is None else quantized(network.arrays())
+    weights = save_safetensors(arrays)
+    graph = Graph(int8=[name for name, array in arrays.items() if array.dtype == np.int8])
+    products = int8 is not None and int8.kind == PRODUCTS
+    if products:
+        check_products(network)
     config, front = network.encoder.config, network.encoder.front
     x = graph.masked("frames", "lengths")
     lengths, chunk = "lengths", "chunk"
@@ -64,19 +82,26 @@ def export(network: Network) -> Exported:
             lengths = graph.ceil_divide(lengths, factor)
             chunk = graph("Div", chunk, graph.integers(factor))
         x_TBF = graph("Transpose", x, perm=[1, 0, 2])
-        ahead = LayerNodes(graph, network.encoder.forwards[index], f"layer{index}.forward")
+        if products:
+            x_TBF = pinned_inputs(graph, x_TBF, int8.ranges[f"layer{index}"])
+        kind = Int8Nodes if products else LayerNodes
+        ahead = kind(graph, network.encoder.forwards[index], f"layer{index}.forward")
         y, (h, *c) = forward_nodes(ahead, index, x_TBF, lengths, chunk)
         states_h.append(h)
         states_c.extend(c)
         if config.bidirectional:
-            back = LayerNodes(graph, network.encoder.backwards[index], f"layer{index}.backward")
+            back = kind(graph, network.encoder.backwards[index], f"layer{index}.backward")
             y = graph("Concat", y, back(x_TBF, lengths, reverse=True)[0], axis=2)
         x = graph("Transpose", y, perm=[1, 0, 2])
         if network.encoder.norms:
             named = [f"layer{index}.norm.{part}" for part in ("weight", "bias")]
             x = graph("LayerNormalization", x, *named, axis=-1, epsilon=network.encoder.norms[index].eps)
             x = graph.masked(x, lengths)  # where the layers give zeros it has its bias, and stacking would see that
-    linear = graph("Add", graph("MatMul", x, "head.weight"), "head.bias")
+    if products:
+        scored = int8_product(graph, x, "head.weight", int8.ranges["head"])
+    else:
+        scored = graph("MatMul", x, graph.weight("head.weight"))
+    linear = graph("Add", scored, "head.bias")
     if isinstance(network.head, CtcHead):
         graph("LogSoftmax", linear, axis=-1, output="scores")
     else:
@@ -114,7 +139,7 @@ def export(network: Network) -> Exported:
             ],
             initializer=external(weights) + graph.constants,
         ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid("", OPSET), *([helper.make_opsetid(DOMAIN, 1)] if products else [])],
         ir_version=9,
         producer_name="saywave",
     )
@@ -125,16 +150,8 @@ def convolved(graph: Graph, front: ConvolutionalFrontEnd, x_BTF: str) -> str:
     """Steps of the front end, and the last frames of the chunk as `next_frames`."""
     joined = graph("Concat", "state_frames", x_BTF, axis=1)
     end = graph("Unsqueeze", graph("Min", "chunk", graph.size(x_BTF, 1)), graph.integers([0]))
-    graph(
-        "Identity",
-        graph.slice(
-            joined,
-            end,
-            graph("Add", end, graph.integers([PAST])),
-            axis=1,
-        ),
-        output="next_frames",
-    )
+    behind = graph("Add", end, graph.integers([PAST]))
+    graph("Identity", graph.slice(joined, end, behind, axis=1), output="next_frames")
     missing = graph("Mod", graph("Sub", graph.integers(PAST), graph.size(joined, 1)), graph.integers(SUBSAMPLING))
     x = graph("Unsqueeze", graph.filled_up(joined, missing), graph.integers([1]))
     for name, layer in (("first", front.first), ("second", front.second)):
@@ -151,7 +168,7 @@ def external(weights: bytes) -> list[onnx.TensorProto]:
     tensors = []
     for name, entry in header.items():
         begin, end = entry["data_offsets"]
-        tensor = TensorProto(name=name, dims=entry["shape"], data_type=TensorProto.FLOAT)
+        tensor = TensorProto(name=name, dims=entry["shape"], data_type=DATA_TYPES[entry["dtype"]])
         tensor.data_location = TensorProto.EXTERNAL
         place = {"location": WEIGHTS_FILE, "offset": 8 + header_size + begin, "length": end - begin}
         for key, value in place.items():

@@ -2,7 +2,8 @@
 
     model.onnx            the graph that runs
     weights.safetensors   its weights, which the graph points into; training goes on from them
-    config.yaml           format version, feature definition with its statistics, encoder, head, tokens; calibration
+    config.yaml           format version, feature definition with its statistics, encoder, head, tokens; calibration,
+                          and the kind of int8 weights
     labels.txt            one label a line, the blank of CTC first
     README.md             the model card: data, licence, numbers, the command that made it
     SHA256SUMS            what `sha256sum` says of the first four, and of the next, by which damage is found
@@ -32,10 +33,11 @@ from features.definition import Extractor, from_dict, to_dict
 from inference.scorer import Scorer
 
 # 2 added the head. A model of format 1 has the only head there was, CTC. 3 added convolutions before the layers, and is
-# the format of the models that have them; the others stay readable for older programs.
+# the format of the models that have them; the others stay readable for older programs. 4 is that of int8 weights.
 FORMAT = 2
 FORMAT_OF_CONVOLUTIONS = 3
-READABLE = (1, 2, 3)
+FORMAT_OF_INT8 = 4
+READABLE = (1, 2, 3, 4)
 CONVOLUTION_FRAMES = 4  # that become one step, before any stacking
 CTC, CLASS, FORECAST = "ctc", "class", "forecast"
 LANGUAGE = "language_model"  # the key by which a directory is one, of `inference.lstm_lm`
@@ -70,6 +72,8 @@ class Model:
         calibration: What confidences and times are corrected by, as `asr.confidence.calibration` has it; none for a
             model that was not calibrated, as all are that are older.
         threads: Threads that scoring uses; 0 takes every core.
+        int8: Of weights of 8 bits, the `kind` (`encoders.int8`) and the `ranges` that inputs of products are cut off
+            at; none for float32.
         search: What it carries for its search, as `asr.carried` has it; none for a model without it.
     """
 
@@ -82,6 +86,7 @@ class Model:
     latency: dict | None = None
     threads: int = 1
     calibration: dict | None = None
+    int8: dict | None = None
     search: dict | None = None
 
     @property
@@ -167,7 +172,7 @@ def load(directory: str | Path, *, threads: int = 1) -> Model:
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ModelError(f"{directory / CONFIG}: {_first_line(error)}; fetch the model anew") from error
     parts = (config[key] for key in ("encoder", "head", "tokens"))
-    more = (config.get(key) for key in ("calibration", "search"))
+    more = (config.get(key) for key in ("calibration", "int8", "search"))
     return Model(directory, extractor, labels, *parts, config.get("latency"), threads, *more)
 
 
@@ -228,7 +233,7 @@ def _config(directory: Path) -> dict:
     whole = isinstance(chunk_ms, list) and len(chunk_ms) == 2 and all(isinstance(ms, int | float) for ms in chunk_ms)
     if latency is not None and not whole:
         raise ModelError(f"{directory / CONFIG}: latency is {latency!r}; fetch the model anew")
-    for key in ("calibration", "search"):
+    for key in ("calibration", "int8", "search"):
         if not isinstance(config.get(key, {}), dict):
             raise ModelError(f"{directory / CONFIG}: {key} is {config[key]!r}; fetch the model anew")
     return config
@@ -286,6 +291,7 @@ def save(
 
 
 def as_yaml(config: dict) -> bytes:
+    """The content of `config.yaml`."""
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None).encode()
 
 

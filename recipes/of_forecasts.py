@@ -20,7 +20,8 @@ __all__ = ["TrainConfig", "measure", "train"]
 AUC = "AUC"
 ALTERED, USUAL = "altered", "usual"  # what a ctm calls a stretch
 SCORES = (AUC, "AUC of no change", "AUC of the mean")
-"""By the error of the forecasts; of the forecast that nothing changes; and of the mean, which looks at no past."""
+"""By the error of the forecasts; of the forecast that nothing changes from the last step that the network had heard by
+then; and of the mean, which looks at no past."""
 
 
 def measure(model: Path, manifest: Path, *, beam: int | None = None) -> Measured:
@@ -68,9 +69,20 @@ def scored(model: models.Model, item: Item) -> np.ndarray:
     came_MV = frames_TF[: len(errors_M) * model.subsampling].reshape(len(errors_M), -1)
     ahead = model.head["ahead"]
     still_M = np.full_like(errors_M, np.nan)
-    still_M[ahead:] = np.abs(came_MV[ahead:] - came_MV[:-ahead]).mean(axis=1)
+    heard_M = last_heard(len(errors_M), ahead=ahead, chunks=model.encoder["bidirectional"])
+    still_M[ahead:] = np.abs(came_MV[ahead:] - came_MV[heard_M]).mean(axis=1)
     mean_M = np.where(np.isnan(errors_M), np.nan, np.abs(came_MV).mean(axis=1))
     return np.stack([errors_M, still_M, mean_M])
+
+
+def last_heard(steps: int, *, ahead: int, chunks: bool) -> np.ndarray:
+    """The last step that was heard before the forecast of each step from `ahead` on (M - ahead).
+
+    That is the step that the forecast was made at or, where the network reads chunks of `ahead` steps from both sides,
+    the last one of the chunk before.
+    """
+    of_M = np.arange(ahead, steps)
+    return of_M // ahead * ahead - 1 if chunks else of_M - ahead
 
 
 def altered_steps(steps: int, borders: Sequence[Border], *, ahead: int, step_seconds: float) -> np.ndarray:

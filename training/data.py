@@ -55,6 +55,12 @@ class Batch(NamedTuple):
     spans_BL2: Tensor
     ids: tuple[str, ...]
 
+    def only(self, kept_B: Tensor) -> Batch:
+        """The items that are kept (B, bool)."""
+        *parts, ids = self
+        kept_ids = tuple(one for one, kept in zip(ids, kept_B.tolist(), strict=True) if kept)
+        return Batch(*(part[kept_B] for part in parts), kept_ids)
+
 
 # Makes an example of an item; a generator means training (augmentation draws from it), none means development.
 Load = Callable[[Any, np.random.Generator | None], Example]

@@ -34,7 +34,7 @@ HARMLESS["sox"] |= {f"-r {rate}" for rate in ("8k", "16k", "8000", "16000", "220
 NAMED = 3
 
 
-def read(folder: Path, *, unreadable: list[str] | None = None) -> list[Item]:
+def read(folder: Path, *, unreadable: list[str] | None = None, untold: bool = False) -> list[Item]:
     """The utterances of a Kaldi data directory, in the order of `segments` or, without it, of `wav.scp`.
 
     Names of files that are not absolute are looked for from the current folder, as Kaldi does, then from the data
@@ -44,6 +44,7 @@ def read(folder: Path, *, unreadable: list[str] | None = None) -> list[Item]:
         folder: The data directory.
         unreadable: Gets the message of each recording that had to be opened for its length and cannot be read, and what
             is said in it is left out; without it, the first one ends the reading.
+        untold: What is said does not count, and `text` need not be there.
 
     Raises:
         ManifestError: a file is missing or has a line that is none of its kind; an utterance has no text, or its
@@ -53,7 +54,7 @@ def read(folder: Path, *, unreadable: list[str] | None = None) -> list[Item]:
     if not folder.is_dir():
         raise ManifestError(f"{folder}: no such folder")
     recordings = _table(folder / "wav.scp")
-    texts = _table(folder / "text", may_be_empty=True)
+    texts = None if untold else _table(folder / "text", may_be_empty=True)
     speakers = _table(folder / "utt2spk") if (folder / "utt2spk").exists() else {}
     lengths = _lengths(folder)
     paths: dict[str, str] = {}
@@ -71,19 +72,21 @@ def read(folder: Path, *, unreadable: list[str] | None = None) -> list[Item]:
                 continue
         if not end > start:
             raise ManifestError(f"{folder / 'segments'}: {id} ends at {end:g} s, before it starts at {start:g} s")
-        items.append(Item(id, paths[recording], start, end - start, " ".join(texts[id].split()), speakers.get(id, "")))
+        text = "" if texts is None else " ".join(texts[id].split())
+        items.append(Item(id, paths[recording], start, end - start, text, speakers.get(id, "")))
     return items
 
 
 def _stretches(
-    folder: Path, recordings: dict[str, str], texts: dict[str, str]
+    folder: Path, recordings: dict[str, str], texts: dict[str, str] | None
 ) -> Iterator[tuple[str, str, float, float]]:
     """Of each utterance its id, its recording, and from where to where it goes, infinity being the recording's end."""
     if (folder / "segments").exists():
         stretches = [_segment(folder / "segments", id, rest) for id, rest in _table(folder / "segments").items()]
     else:
         stretches = [(id, id, 0.0, math.inf) for id in recordings]
-    _all_there(folder / "text", [id for id, *_ in stretches], texts, "has no text for")
+    if texts is not None:
+        _all_there(folder / "text", [id for id, *_ in stretches], texts, "has no text for")
     _all_there(folder / "wav.scp", [recording for _, recording, *_ in stretches], recordings, "has no recording")
     yield from stretches
 

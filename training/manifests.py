@@ -101,7 +101,8 @@ def read(
             are left out; without it, the first one ends the reading.
         labelled: Each item has a label: the text that a manifest or table has for it, and in a folder the name of the
             subfolder that the sound lies in; transcripts beside it do not count.
-        untold: What is said does not count: every sound of a folder is an item, and a table needs no texts.
+        untold: What is said does not count: every sound of a folder is an item, and a table or a Kaldi data
+            directory needs no texts.
 
     Raises:
         ManifestError: nothing there, nothing in it, or something that cannot be used.
@@ -110,7 +111,7 @@ def read(
     kind, _, folder = str(source).partition(":")
     source = Path(source)
     if kind == "kaldi" and folder:
-        items = kaldi.read(Path(folder), unreadable=unreadable)
+        items = kaldi.read(Path(folder), unreadable=unreadable, untold=untold)
     elif kind == "shar" and folder:
         items = shar.read(Path(folder))
     elif source.is_dir():

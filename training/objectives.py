@@ -63,7 +63,10 @@ class LossOfLayers:
         self._intermediate = intermediate or IntermediateConfig()
 
     def __call__(self, network: nn.Module, batch: Batch, latency: Latency | None, **settings: int) -> Loss:
-        """The loss of a batch at a latency; what it counts and leaves out is what that of the last layer does.
+        """The loss of a batch at a latency.
+
+        What the last layer cannot count no layer does, though below a pyramid there might be steps enough for it: so
+        the loss is one mean over the same items however these are divided.
 
         Args:
             network: As of `training.loop.fit`; `settings` are for it.
@@ -72,10 +75,17 @@ class LossOfLayers:
         if not self._intermediate.weight:
             return self._objective.loss(*network(*inputs, **settings), batch)
         layers = [*self._intermediate.chosen(network.layer_count), -1]
-        scored = network.at_layers(*inputs, layers=layers, **settings)
-        *below, last = (self._objective.loss(scores_BTV, lengths_B, batch) for scores_BTV, lengths_B in scored)
-        share = self._intermediate.weight
-        return last._replace(loss=(1 - share) * last.loss + share * sum(one.loss for one in below) / len(below))
+        *below, highest = network.at_layers(*inputs, layers=layers, **settings)
+        last = self._objective.loss(*highest, batch)
+        if last.left_out:
+            kept_B = torch.tensor([one not in last.left_out for one in batch.ids], device=batch.frames_BTF.device)
+            batch, below = (
+                batch.only(kept_B),
+                [(scores_BTV[kept_B], lengths_B[kept_B]) for scores_BTV, lengths_B in below],
+            )
+        share = self._intermediate.weight / len(below)
+        losses = [self._objective.loss(*scored, batch).loss for scored in below]
+        return last._replace(loss=(1 - self._intermediate.weight) * last.loss + share * sum(losses))
 
 
 class CtcObjective:
@@ -183,13 +193,11 @@ class ForecastObjective:
 
     def loss(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> Loss:
         loss, steps_B = forecast_loss(scores_BTV, batch.frames_BTF, batch.lengths_B, ahead=self._ahead)
-        short = {
-            batch.ids[
-                index
-            ]: f"{batch.ids[index]}: has {int(lengths_B[index])} steps, forecasts are {self._ahead} later"
-            for index in (steps_B == 0).nonzero()[:, 0].tolist()
-        }
-        return Loss(loss, int(steps_B.sum()), short)
+        left_out = {}
+        for index in (steps_B == 0).nonzero()[:, 0].tolist():
+            steps = int(lengths_B[index])
+            left_out[batch.ids[index]] = f"{batch.ids[index]}: has {steps} steps, forecasts are {self._ahead} later"
+        return Loss(loss, int(steps_B.sum()), left_out)
 
     def errors(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> ErrorCounts:
         return ErrorCounts.zero()

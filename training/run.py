@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 
 from encoders.blstm import EncoderConfig
 from encoders.export import export
+from encoders.int8 import dequantized
 from encoders.network import Network
 from features.definition import Extractor
 from inference import model as models
@@ -243,8 +244,9 @@ def network_of(model: models.Model, *, fresh: bool = False) -> Network:
 
 
 def _weights(model: models.Model) -> dict[str, np.ndarray]:
+    """All weights in float32; those of 8 bits times their scales."""
     try:
-        return load_file(model.directory / models.WEIGHTS)
+        return dequantized(load_file(model.directory / models.WEIGHTS))
     except SafetensorError as error:
         raise models.ModelError(
             f"{model.directory}: {models.WEIGHTS} is damaged ({error}); fetch the model anew"
@@ -326,11 +328,12 @@ def _card(
 
     encoder = config.encoder
     both = "bidirectional " if encoder.bidirectional else ""
+    convolved = f"convolutions of {encoder.convolution} maps before them, " if encoder.convolution else ""
     lines = [
         "# Model card",
         "",
         f"- Network: {encoder.layers} {both}{encoder.cell.upper()} layers of {encoder.hidden_size} units a direction, "
-        f"{encoder.total_subsampling} frames a step, {card.task}",
+        f"{encoder.total_subsampling} frames a step, {convolved}{card.task}",
         f"- Trained on: {part(train)}",
         f"- Best weights chosen on: {part(dev)}",
         f"- Seed: {config.loop.seed}",
@@ -340,7 +343,12 @@ def _card(
     else:
         shortest, longest = config.latency.chunk_ms
         whole = "full context and " if config.latency.full_context else ""
-        lines.append(f"- Latency: any; trained with {whole}chunks of {shortest:g} to {longest:g} ms")
+        if shortest == longest:
+            lines.append(
+                f"- Latency: trained with {whole}chunks of {shortest:g} ms; with others it will make more errors"
+            )
+        else:
+            lines.append(f"- Latency: any; trained with {whole}chunks of {shortest:g} to {longest:g} ms")
     if start_from is not None:
         lines.append(f"- Trained on from: {start_from.directory.parent.name}/{start_from.name}")
     if card.data_note:

@@ -19,7 +19,7 @@ from asr.language.kneser_ney import estimate
 from asr.search import SearchConfig
 from features import audio
 from inference.model import ModelError, load
-from inference.stored import store_calibration
+from inference.model_changes import store_calibration
 
 RATE = 8000
 

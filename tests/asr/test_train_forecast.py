@@ -16,6 +16,8 @@ from asr.train_targets import HeadConfig
 from encoders.blstm import EncoderConfig
 from features import audio
 from features.augment import AugmentConfig
+from features.extractor import FeatureConfig
+from features.filterbank import FbankConfig
 from inference import model as models
 from inference.forecast import forecast_errors
 from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
@@ -43,7 +45,7 @@ def warm(untold: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("warm") / "run"
     options = "--head.kind forecast --head.ahead_ms 60 --features.fbank.rate 8000 --features.fbank.bins 20 "
     options += "--encoder.layers 1 --encoder.hidden_size 24 --encoder.dropout 0 --optimizer.learning_rate 0.01 "
-    options += "--loop.epochs 8 --loop.batch_frames 800 --loop.workers 0 --loop.threads 1 --loop.patience 0"
+    options += "--loop.epochs 4 --loop.batch_frames 800 --loop.workers 0 --loop.threads 1 --loop.patience 0"
     assert main(["train", str(untold), "--out", str(out), *options.split()]) == 0
     return out / "model"
 
@@ -144,6 +146,7 @@ def test_how_far_ahead_is_whole_steps() -> None:
     [
         ({"head": FORECAST, "latency": LatencyConfig(chunk_ms=(200, 400))}, "latency is given"),
         ({"head": FORECAST, "augment": AugmentConfig(time_masks=1)}, "forecasts would be of masks"),
+        ({"head": FORECAST, "features": FeatureConfig(fbank=FbankConfig(), deltas=1)}, "differences tell of frames"),
         ({"head": FORECAST, "intermediate": IntermediateConfig(0.3)}, "belongs to head.kind ctc"),
     ],
 )

@@ -19,7 +19,7 @@ from asr.words import WordMaker
 from inference.ctc import Emission
 from inference.endpoint import NEVER
 from inference.model import BLANK, ModelError, load
-from inference.stored import store_calibration
+from inference.model_changes import store_calibration
 
 TOKENS = Tokens([BLANK, SPACE, "a", "b", "ç"], "char")
 SECONDS = st.floats(-2, 2)

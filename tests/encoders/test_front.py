@@ -274,6 +274,23 @@ def test_weights_come_back_and_other_shapes_are_refused(name: str) -> None:
         Network(F, V, EncoderConfig(**bare)).load_encoder(trained.arrays())
 
 
-def test_a_number_of_maps_below_zero_is_refused() -> None:
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+@pytest.mark.parametrize("part", ["front.first", "front.second", "layer0.norm", "layer1.norm"])
+def test_where_the_first_nan_comes_from_is_said(part: str) -> None:
+    config = EncoderConfig(layers=2, hidden_size=4, convolution=2, subsampling=[1], output_norm=True, dropout=0.0)
+    network = randomised(Network(F, V, config))
+    frames, lengths = batch([30, 18], torch.float32)
+    with torch.no_grad():
+        network.parts()[part].bias[0] = float("nan")
+    named = "the front end" if "front" in part else part
+    with torch.autograd.detect_anomaly(check_nan=False), pytest.raises(ValueError, match=f"the output of {named}: "):
+        network(frames, lengths, Latency(8, 4))
+
+
+def test_convolutions_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match=r"encoder\.convolution is -1"):
         EncoderConfig(convolution=-1)
+    with pytest.raises(ValueError, match=r"encoder\.subsampling is \[3\], but convolutions .*: set it to \[1\]"):
+        EncoderConfig(convolution=8)
+    assert EncoderConfig(convolution=8, subsampling=[]).total_subsampling == 4
+    assert EncoderConfig(convolution=8, subsampling=[1, 2]).total_subsampling == 8

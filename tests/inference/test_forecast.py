@@ -23,7 +23,7 @@ BINS = 6
 
 def saved(folder: Path, *, head: dict, convolution: int = 0, labels: list[str] | None = None) -> models.Model:
     torch.manual_seed(0)
-    encoder = {"layers": 2, "hidden_size": 5, "subsampling": [2], "convolution": convolution}
+    encoder = {"layers": 2, "hidden_size": 5, "subsampling": [1, 2], "convolution": convolution}
     config = EncoderConfig(**encoder)
     labels = labels or [str(k) for k in range(BINS * config.total_subsampling)]
     exported = export(Network(BINS, len(labels), config, head=head["kind"]))

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.borders import beside
+from encoders.blstm import EncoderConfig
+from encoders.network import Network
+from encoders.windows import Latency
 from features import audio
+from inference import model as models
+from inference.forecast import forecast_errors
 from recipes import of_forecasts
 from recipes.anomaly.prepare import ALTERATIONS, RATE, level, prepare, stretches
 from recipes.cli import main
 from recipes.of_forecasts import ALTERED, USUAL, area_under_roc
 from training.manifests import ManifestError, read
 
+README = Path(of_forecasts.__file__).parent / "anomaly" / "README.md"
 WHOLE = "--features.fbank.bins 8 --encoder.layers 1 --encoder.hidden_size 6 --head.ahead_ms 30 --loop.epochs 1 "
 WHOLE += "--loop.workers 0 --loop.threads 1"
 
@@ -84,14 +92,28 @@ def test_the_figure_is_the_share_of_pairs_in_the_right_order(strange: list[int],
 
 
 def test_the_recipe_runs_and_scores_what_the_ctm_says(
-    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["anomaly", "--data", str(corpus), "--out", str(tmp_path), *WHOLE.split()]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert main(["anomaly", "--data", str(corpus), "--out", "anomaly", "--seeds", "0", *WHOLE.split()]) == 0
     lines = capsys.readouterr().out.splitlines()[-len(ALTERATIONS) :]
     assert [line.rsplit(" ", 2)[:2] for line in lines] == [[f"test {name}", "AUC"] for name in sorted(ALTERATIONS)]
     shares = {line.split()[1]: float(line.split()[-1]) for line in lines}
     assert shares["gap"] > 0.9, "silence where there was none is unlike anything"
-    assert "AUC of no change" in (tmp_path / "test_gap.md").read_text()
+    folder = tmp_path / "anomaly" / "seed0"
+    assert "AUC of no change" in (folder / "test_gap.md").read_text()
+
+    # The Python of its README, on a stream.
+    [code] = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    sound = next(corpus.rglob("*.wav"))
+    Path("a.wav").write_bytes(sound.read_bytes())
+    exec(code, {})
+    printed = [tuple(map(float, line.split())) for line in capsys.readouterr().out.splitlines()]
+    model = models.load(folder / "model")
+    expected = forecast_errors(model, [model.extractor(audio.read(sound)[0])])
+    assert len(expected) > 50
+    assert [time for time, _ in printed] == pytest.approx(0.03 * np.arange(len(expected)))
+    np.testing.assert_allclose([error for _, error in printed], expected, rtol=1e-5)
 
 
 def test_steps_are_altered_from_the_first_that_overlaps_to_the_last() -> None:
@@ -100,6 +122,22 @@ def test_steps_are_altered_from_the_first_that_overlaps_to_the_last() -> None:
     assert found.tolist() == [-1] * 5 + [1, 1, 1, -1, -1, 0, 0, -1, -1]
     early = of_forecasts.altered_steps(4, [of_forecasts.Border(USUAL, 0.0, 0.1)], ahead=2, step_seconds=0.03)
     assert early.tolist() == [-1, -1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "heard"), [(False, [0, 1, 2, 3, 4, 5, 6]), (True, [2, 2, 2, 5, 5, 5, 8])], ids=["one way", "both ways"]
+)
+def test_the_forecast_of_no_change_has_heard_what_the_network_has(chunks: bool, heard: list[int]) -> None:
+    assert of_forecasts.last_heard(10, ahead=3, chunks=chunks).tolist() == heard
+    latency = Latency(6, 0) if chunks else None
+    torch.manual_seed(0)
+    config = EncoderConfig(layers=1, hidden_size=3, subsampling=[2], bidirectional=chunks)
+    network = Network(4, 8, config, head="forecast").double().eval()
+    frames = torch.randn(1, 20, 4, dtype=torch.float64).requires_grad_()
+    forecasts_TV = network(frames, torch.tensor([20]), latency)[0][0]
+    for step, last in enumerate(heard):
+        [error] = torch.autograd.grad(forecasts_TV[step].sum(), frames, retain_graph=True)
+        assert error[0].abs().sum(1).nonzero().max() // 2 == last
 
 
 def test_a_recording_that_is_too_short_is_refused(small_yesno: Path, tmp_path: Path) -> None:

@@ -44,6 +44,13 @@ def test_a_recording_is_an_utterance_where_there_are_no_segments(tmp_path: Path)
     ]
 
 
+def test_where_what_is_said_does_not_count_there_need_be_no_text(tmp_path: Path) -> None:
+    folder = corpus(tmp_path, wav_scp=WAVS)
+    assert "text: no such file" in refused(folder)
+    items = read(f"kaldi:{folder}", untold=True)
+    assert [(item.id, item.duration, item.text) for item in items] == [("anna-a", 0.5, ""), ("bob-b", 1.0, "")]
+
+
 def test_segments_agree_with_what_lhotse_makes_of_them(tmp_path: Path) -> None:
     wavs = WAVS.replace("sound", str(tmp_path / "sound"))
     segments = "u1 anna-a 0.1 0.3\nu2 bob-b 0.25 -1\nu3 bob-b 0 0.25\n"

@@ -92,6 +92,26 @@ def test_lower_layers_have_their_share_of_the_loss(layers: tuple[int, ...], hear
     assert (found.counted, found.left_out) == (last.counted, last.left_out) == (1, {"item1": ANY})
 
 
+def test_with_lower_layers_too_the_loss_is_one_mean_however_the_batch_is_divided() -> None:
+    """In the lower layer there would be steps enough for the second item: it is left out all the same."""
+    torch.manual_seed(0)
+    network = Network(2, 3, EncoderConfig(layers=2, hidden_size=5, subsampling=[1, 2], dropout=0.0)).eval()
+    drawn = np.random.default_rng(0).standard_normal((3, 16, 2)).astype(np.float32)
+    examples = [
+        Example(drawn[0], np.array([1, 2, 2])),
+        Example(drawn[1, :6], np.array([1, 1, 2])),
+        Example(drawn[2, :9], np.array([2])),
+    ]
+    loss = LossOfLayers(CtcObjective(count), IntermediateConfig(0.4))
+    whole = loss(network, batch(*examples), None)
+    assert (whole.counted, whole.left_out) == (2, {"item1": ANY})
+    for pieces in ([[0, 1], [2]], [[0], [1], [2]], [[1, 2], [0]]):
+        parts = [loss(network, batch(*(examples[index] for index in piece)), None) for piece in pieces]
+        assert sum(part.counted for part in parts) == whole.counted
+        total = sum(part.loss * part.counted for part in parts)
+        torch.testing.assert_close(total / whole.counted, whole.loss, rtol=0, atol=1e-5)
+
+
 def test_without_a_share_it_is_the_loss_of_the_last_layer() -> None:
     network, made = scored_network()
     found = LossOfLayers(CtcObjective(count))(network, made, None)
