@@ -36,6 +36,7 @@ examples:
   asr export my_model/model --int8 --dev my_dev/ --out small   the same in weights of 8 bits: small and fast
   asr lm make books.txt --output en.arpa          a language model of words or letters
   asr tune my_dev/ --lm en.arpa                   how much it should count, by recordings with known words
+  asr tune my_dev/ --model my_model/model --lm en.ngram --write   from then on my_model has it by itself
   asr lm train books.txt --out en_lstm            one that is an LSTM
   asr gradients talk.flac --plot gradients.png    how far back errors reach: the vanishing gradient
   asr doctor                                      what is installed, what is missing for what
@@ -186,6 +187,11 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument("data", metavar="DATA", help="recordings that nothing is tested on, as of asr evaluate")
     _add_model(tune)
     add_search(tune)
+    tune.add_argument(
+        "--write",
+        action="store_true",
+        help="store language model, lexicon and settings with the model, which uses them where no others are given",
+    )
     tune.set_defaults(run=_tune)
 
     commands.add_parser(
@@ -327,7 +333,8 @@ def _tune(parsed: argparse.Namespace) -> int:
     """
     from asr.tune import tune_data
 
-    return tune_data(parsed.data, model=parsed.model, threads=parsed.threads, search=search_config(parsed))
+    search = search_config(parsed)
+    return tune_data(parsed.data, model=parsed.model, threads=parsed.threads, search=search, write=parsed.write)
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

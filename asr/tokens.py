@@ -130,11 +130,12 @@ class Tokens:
             TokenError: something in it has no label.
         """
         pieces = self.pieces(text)
-        unknown = dict.fromkeys(piece for piece in pieces if piece not in self._numbers)
-        if unknown:
+        try:
+            return [*map(self._numbers.__getitem__, pieces)]
+        except KeyError:
+            unknown = dict.fromkeys(piece for piece in pieces if piece not in self._numbers)
             shown = ", ".join(repr(piece) for piece in list(unknown)[:10])
-            raise TokenError(f"no label for {shown} in {text!r}")
-        return [self._numbers[piece] for piece in pieces]
+            raise TokenError(f"no label for {shown} in {text!r}") from None
 
     def decode(self, labels: Iterable[int]) -> str:
         """Text of a sequence of labels."""
@@ -177,4 +178,4 @@ class Tokens:
 def _pieces(text: str, unit: str) -> list[str]:
     if unit == "word":
         return text.split()
-    return [SPACE if letter == " " else letter for letter in text]
+    return [SPACE if letter == " " else letter for letter in text] if " " in text else list(text)

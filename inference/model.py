@@ -6,7 +6,8 @@
                           and the kind of int8 weights
     labels.txt            one label a line, the blank of CTC first
     README.md             the model card: data, licence, numbers, the command that made it
-    SHA256SUMS            what `sha256sum` says of the first four, by which damage is found
+    SHA256SUMS            what `sha256sum` says of the first four, and of the next, by which damage is found
+    others                that config.yaml names, such as a language model (`asr.carried`)
 
 Loading runs no code that travels with the model: nothing is unpickled. Whoever changes a file by hand makes SHA256SUMS
 anew or removes it; without it nothing but the form of the files is checked.
@@ -21,7 +22,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,6 +74,7 @@ class Model:
         threads: Threads that scoring uses; 0 takes every core.
         int8: Of weights of 8 bits, the `kind` (`encoders.int8`) and the `ranges` that inputs of products are cut off
             at; none for float32.
+        search: What it carries for its search, as `asr.carried` has it; none for a model without it.
     """
 
     directory: Path
@@ -85,6 +87,7 @@ class Model:
     threads: int = 1
     calibration: dict | None = None
     int8: dict | None = None
+    search: dict | None = None
 
     @property
     def name(self) -> str:
@@ -169,8 +172,8 @@ def load(directory: str | Path, *, threads: int = 1) -> Model:
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ModelError(f"{directory / CONFIG}: {_first_line(error)}; fetch the model anew") from error
     parts = (config[key] for key in ("encoder", "head", "tokens"))
-    corrected, int8 = config.get("calibration"), config.get("int8")
-    return Model(directory, extractor, labels, *parts, config.get("latency"), threads, corrected, int8)
+    more = (config.get(key) for key in ("calibration", "int8", "search"))
+    return Model(directory, extractor, labels, *parts, config.get("latency"), threads, *more)
 
 
 def check_sums(directory: Path) -> None:
@@ -183,8 +186,11 @@ def check_sums(directory: Path) -> None:
         return
     lines = (directory / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
     expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in SUMMED:
-        if expected.get(name) != hashlib.sha256((directory / name).read_bytes()).hexdigest():
+    for name in {**dict.fromkeys(SUMMED), **expected}:
+        file = directory / Path(name).name
+        if not file.is_file():
+            raise ModelError(f"{directory}: {name} is missing, which {SUMS} names; fetch the model anew")
+        if expected.get(name) != hashlib.sha256(file.read_bytes()).hexdigest():
             raise ModelError(f"{directory}: {name} is damaged (its sum is not the one in {SUMS}); fetch the model anew")
 
 
@@ -227,7 +233,7 @@ def _config(directory: Path) -> dict:
     whole = isinstance(chunk_ms, list) and len(chunk_ms) == 2 and all(isinstance(ms, int | float) for ms in chunk_ms)
     if latency is not None and not whole:
         raise ModelError(f"{directory / CONFIG}: latency is {latency!r}; fetch the model anew")
-    for key in ("calibration", "int8"):
+    for key in ("calibration", "int8", "search"):
         if not isinstance(config.get(key, {}), dict):
             raise ModelError(f"{directory / CONFIG}: {key} is {config[key]!r}; fetch the model anew")
     return config
@@ -289,9 +295,14 @@ def as_yaml(config: dict) -> bytes:
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None).encode()
 
 
-def write(directory: Path, files: dict[str, bytes], *, check: Callable[[Path], object]) -> None:
-    """Write a directory of files and their sums beside its place and rename it, once `check` finds it whole."""
-    sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in SUMMED]
+def write(
+    directory: Path, files: dict[str, bytes], *, check: Callable[[Path], object], also: Iterable[str] = ()
+) -> None:
+    """Write a directory of files and their sums beside its place and rename it, once `check` finds it whole.
+
+    The sums are of `SUMMED`, and `also` of others.
+    """
+    sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in (*SUMMED, *also)]
     files = {**files, SUMS: "".join(sums).encode()}
     directory.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))

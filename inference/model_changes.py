@@ -1,4 +1,5 @@
-"""A model directory with one thing changed: its calibration, or the precision of its weights. All else stays."""
+"""A model directory with one thing changed: its calibration, what it carries for its search, or the precision of its
+weights. All else stays."""
 
 from __future__ import annotations
 
@@ -7,10 +8,10 @@ from pathlib import Path
 
 import yaml
 
-from inference.model import CARD, CONFIG, FORMAT_OF_INT8, GRAPH, WEIGHTS, Model, as_yaml, load, write
+from inference.model import CARD, CONFIG, FORMAT_OF_INT8, GRAPH, SUMMED, WEIGHTS, Model, as_yaml, load, write
 
 # Headings of the model card.
-CALIBRATED, INT8 = "## Calibration", "## Weights of 8 bits"
+CALIBRATED, INT8, SEARCHED = "## Calibration", "## Weights of 8 bits", "## Search"
 
 
 def store_calibration(directory: str | Path, calibration: dict, *, note: str = "") -> Model:
@@ -52,6 +53,31 @@ def store_int8(model: Model, directory: str | Path, *, graph: bytes, weights: by
     return _written(Path(directory).resolve(), files, config, INT8, note)
 
 
+def store_search(directory: str | Path, search: dict, files: dict[str, bytes], *, note: str = "") -> Model:
+    """The model at `directory` with another search to carry, or without one if it is empty.
+
+    An older program leaves it aside, as it does calibrations.
+
+    Args:
+        directory: The model.
+        search: The settings, as `asr.carried` has them.
+        files: Those that the settings name. Others that were carried before go.
+        note: What the model card says of it, in Markdown.
+
+    Raises:
+        ModelError: the directory is no whole model.
+        OSError: it cannot be written.
+    """
+    directory = Path(directory).resolve()
+    load(directory)
+    config, before = _config(directory), _files(directory)
+    kept = {name: content for name, content in before.items() if name not in _carried(config, before)}
+    config.pop("search", None)
+    if search:
+        config["search"] = search
+    return _written(directory, kept | files, config, SEARCHED, note)
+
+
 def _config(directory: Path) -> dict:
     return yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
 
@@ -64,8 +90,15 @@ def _written(directory: Path, files: dict[str, bytes], config: dict, heading: st
     if CARD in files or note:
         card = files.get(CARD, b"").decode("utf-8", "surrogateescape")
         files[CARD] = _with_section(card, heading, note).encode("utf-8", "surrogateescape")
-    write(directory, {**files, CONFIG: as_yaml(config)}, check=lambda beside: load(beside).scorer)
+    files[CONFIG] = as_yaml(config)
+    write(directory, files, check=lambda beside: load(beside).scorer, also=_carried(config, files))
     return load(directory)
+
+
+def _carried(config: dict, files: dict[str, bytes]) -> list[str]:
+    """The files that a configuration names for its search."""
+    named = (config.get("search") or {}).values()
+    return [name for name in named if isinstance(name, str) and name in files and name not in SUMMED]
 
 
 def _with_section(card: str, heading: str, note: str) -> str:
