@@ -106,7 +106,7 @@ def test_neither_what_is_held_nor_the_work_grows_with_the_stream(kind: str, monk
         return align(scores_TV, labels, **options)
 
     monkeypatch.setattr(beams, "align", counted)
-    scores_TV = np.concatenate([speech(k, 100, 7) for k in range(60)]) if kind == "speech" else drone(kind)
+    scores_TV = np.concatenate([speech(k, 100, 7) for k in range(30)]) if kind == "speech" else drone(kind)
     decoder = BeamDecoder(beam=8)
     found, frames, nodes = [], [], []
     for t in range(0, len(scores_TV), 100):

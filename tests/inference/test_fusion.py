@@ -88,7 +88,7 @@ def test_labels_that_are_what_the_language_model_is_of(text, seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_wide_search_finds_the_best_of_all_labellings(seed: int) -> None:
     scores_TV = np.random.default_rng(seed).normal(0, 1.5, (6, 5))
     scores_TV -= np.logaddexp.reduce(scores_TV, axis=1, keepdims=True)

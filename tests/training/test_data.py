@@ -157,6 +157,7 @@ def test_draws_come_from_the_seed_the_pass_and_the_item() -> None:
     assert (drawn[None, 4] == 4).all()
 
 
+@settings(max_examples=25)
 @given(st.lists(st.floats(1, 4), min_size=90, max_size=400))
 def test_a_small_corpus_gives_many_batches_and_a_large_one_large_ones(durations: list[float]) -> None:
     size = fitting_batch(durations, 0.01)
