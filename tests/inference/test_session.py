@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.endpoint import NEVER, EndpointRules
@@ -56,7 +56,6 @@ SIZES = st.lists(st.integers(0, 90), min_size=1, max_size=6).filter(any)
 # --- however it is pushed ---------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100)
 @given(
     runs=st.lists(st.tuples(st.integers(0, 2), LENGTHS), min_size=1, max_size=10),
     rules=st.builds(EndpointRules, TIMES, TIMES, TIMES, TIMES, TIMES),
@@ -89,7 +88,6 @@ def test_what_the_lookahead_says_is_only_tentative() -> None:
 # --- endpoints lose nothing -------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=70)
 @given(
     words=st.lists(
         st.tuples(
