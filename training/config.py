@@ -111,7 +111,9 @@ class LoopConfig:
         if self.interval_batches is not None and self.interval_batches < 1:
             raise ValueError(f"loop.interval_batches is {self.interval_batches}; it must be at least 1, or left out")
         if self.clip_norm > 0 and self.clip_value > 0:
-            raise ValueError("loop.clip_norm and loop.clip_value are both set; set one of them to 0")
+            raise ValueError(
+                f"loop.clip_norm is {self.clip_norm:g} and loop.clip_value {self.clip_value:g}; set one of the two to 0"
+            )
         if self.keep == "last" and self.patience:
             raise ValueError("loop.keep is last, so the development error must not end the run: set loop.patience to 0")
         if not 0 <= self.average < 1:

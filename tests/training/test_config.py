@@ -206,7 +206,7 @@ def test_every_recipe_has_settings_that_can_be(path: Path) -> None:
         (LoopConfig, {"epochs": 0}, "loop.epochs"),
         (LoopConfig, {"batch_frames": 0}, "loop.batch_frames"),
         (LoopConfig, {"interval_batches": 0}, "loop.interval_batches is 0"),
-        (LoopConfig, {"clip_norm": 1.0, "clip_value": 1.0}, "loop.clip_norm and loop.clip_value"),
+        (LoopConfig, {"clip_norm": 1.0, "clip_value": 1.0}, "loop.clip_norm is 1 and loop.clip_value 1"),
         (LoopConfig, {"keep": "last", "patience": 3}, "set loop.patience to 0"),
         (LoopConfig, {"average": 1.0}, "loop.average is 1.0"),
         (LoopConfig, {"average": -0.1}, "loop.average is -0.1"),
