@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,11 +15,14 @@ from hypothesis import HealthCheck, settings
 # The arrays of tests are small: more threads would only wait for each other. Set before anything imports torch, and for
 # child processes too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Threads that wait sleep: spinning would take the processor from the tests of other processes.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # How long an example takes says more about what else the machine does than about the program. The examples are the same
-# each time, so that a change is blamed for what it broke alone; `--hypothesis-profile=explore` looks for new ones.
+# each time, so that a change is blamed for what it broke alone, and more of them would tell little more;
+# `--hypothesis-profile=explore` looks for new ones.
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("saywave", calm, derandomize=True)
+settings.register_profile("saywave", calm, max_examples=40, derandomize=True)
 settings.register_profile("explore", calm, max_examples=500)
 settings.load_profile("saywave")
 
@@ -32,6 +36,31 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder ../shared/data beside the checkout: the real recordings are not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Make a folder that all processes of the run take: (name, what fills it) -> the folder.
+
+    The first one that asks makes it, and the others wait; nobody may change it afterwards.
+    """
+    from filelock import FileLock
+
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # each process has a folder of its own in that of the run
+        base = base.parent
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, done = base / name, base / f"{name}.made"
+        with FileLock(base / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ What trains is imported by the fixtures that train: tests of texts alone do not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,13 +62,15 @@ def make_corpus():
 
 
 @pytest.fixture(scope="session")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tones(made_once: Callable[..., Path]) -> Path:
     """The folder `train` holds 96 utterances of 4 speakers, `dev` and `test` 16 of others."""
-    folder = tmp_path_factory.mktemp("tones")
-    corpus(folder / "train", 96, seed=1)
-    corpus(folder / "dev", 16, seed=2)
-    corpus(folder / "test", 16, seed=3)
-    return folder
+
+    def fill(folder: Path) -> None:
+        corpus(folder / "train", 96, seed=1)
+        corpus(folder / "dev", 16, seed=2)
+        corpus(folder / "test", 16, seed=3)
+
+    return made_once("tones", fill)
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def tone_config() -> TrainConfig:
         tokens=TokenConfig(unit="word"),
         encoder=EncoderConfig(layers=1, hidden_size=24, dropout=0.0, subsampling=[3]),
         optimizer=OptimizerConfig(learning_rate=0.02, warmup_steps=10),
-        loop=LoopConfig(epochs=20, batch_frames=800, workers=0, threads=1, patience=0),
+        loop=LoopConfig(epochs=8, batch_frames=600, workers=0, threads=1, patience=0),
     )
 
 
@@ -112,13 +114,16 @@ def augment() -> AugmentConfig:
 
 
 @pytest.fixture(scope="session")
-def tone_model(tones: Path, tone_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tone_model(tones: Path, tone_config: TrainConfig, made_once: Callable[..., Path]) -> Path:
     """The directory of a model that has learnt the three words."""
-    from asr.train import train
-    from training.manifests import read
 
-    out = tmp_path_factory.mktemp("trained")
-    return train(tone_config, train=read(tones / "train"), dev=read(tones / "dev"), out=out).directory
+    def fill(out: Path) -> None:
+        from asr.train import train
+        from training.manifests import read
+
+        train(tone_config, train=read(tones / "train"), dev=read(tones / "dev"), out=out)
+
+    return made_once("trained", fill) / "model"
 
 
 @pytest.fixture(scope="session")

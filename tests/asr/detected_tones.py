@@ -106,7 +106,8 @@ def check_promises(events: Sequence[SpeechEvent]) -> None:
             assert event.start >= ended
             # Of what was stable, the word that goes on may come with the next events.
             assert event.text.startswith(stable) or stable.startswith(event.text)
-            stable, ended = stable.removeprefix(event.text).lstrip(), event.end
+            stable = "" if event.text.startswith(stable) else stable.removeprefix(event.text).lstrip()
+            ended = event.end
         else:
             assert event.text.startswith(stable)
             stable = event.stable

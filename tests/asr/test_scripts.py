@@ -91,7 +91,7 @@ def made(request: pytest.FixtureRequest, tone_config, tmp_path_factory: pytest.T
     from training.manifests import read
 
     name, folder = request.param, tmp_path_factory.mktemp("scripts")
-    for part, count, seed in (("train", 40, 1), ("dev", 8, 2), ("test", 8, 3)):
+    for part, count, seed in (("train", 24, 1), ("dev", 8, 2), ("test", 8, 3)):
         corpus(folder / part, name, count, seed=seed)
     (folder / "alphabet.txt").write_text(
         "\n".join([f"# {name}", SPACE, *SCRIPTS[name].alphabet.split()]), encoding="utf-8"
@@ -99,7 +99,8 @@ def made(request: pytest.FixtureRequest, tone_config, tmp_path_factory: pytest.T
     config = replace(
         tone_config,
         tokens=TokenConfig(alphabet=str(folder / "alphabet.txt")),
-        loop=replace(tone_config.loop, keep="last"),
+        optimizer=replace(tone_config.optimizer, learning_rate=0.03),
+        loop=replace(tone_config.loop, epochs=12, batch_frames=400, keep="last"),
     )
     model = train(config, train=read(folder / "train"), dev=read(folder / "dev"), out=folder / "out")
     return Made(name, folder, model.directory)

@@ -90,7 +90,7 @@ def test_200_push_patterns_of_letters_without_sense(untrained, demo, rules: Endp
     session = SpeechSession(
         models.load(untrained(LETTERS, "char", seed=seed)), rate=demo[1], chunk=0.1, lookahead=0.2, rules=rules
     )
-    samples = np.concatenate([demo[0][:40_000], np.zeros(20_000, np.float32), demo[0][40_000:]])
+    samples = np.concatenate([demo[0][:24_000], np.zeros(12_000, np.float32), demo[0][24_000:36_000]])
     expected = run(session, samples)
     check_promises(expected)
     for sizes in patterns(20, 20_000, seed=seed):
@@ -194,10 +194,10 @@ def test_any_rate_and_kind_of_samples_with_times_of_the_stream(tones: Model, rat
 def test_times_stay_exact_over_a_long_stream(tones: Model, rate: int) -> None:
     minute = sound((0, 29.0), (1, 0.4), (0, 30.6), rate=rate)
     session = SpeechSession(tones, rate=rate)
-    events = [event for _ in range(20) for event in session.push(minute)] + session.flush()
+    events = [event for _ in range(10) for event in session.push(minute)] + session.flush()
     starts = [event.start for event in events if event.final]
-    assert len(starts) == 20
-    off = np.array(starts) - 60 * np.arange(20) - 29.0
+    assert len(starts) == 10
+    off = np.array(starts) - 60 * np.arange(10) - 29.0
     assert np.abs(off).max() <= STEP + 0.01, "a step, and the window of a frame"
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import accumulate, pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.columns import width
@@ -58,7 +58,6 @@ def letters(text: str) -> str:
     return "".join(text.replace(",", " ").split())
 
 
-@settings(max_examples=150)
 @given(transcripts(), st.just(RULES) | rules())
 def test_rules_are_kept(transcript: Transcript, rules: SubtitleRules) -> None:
     made = cues(transcript, rules)
@@ -95,7 +94,6 @@ def test_rules_are_kept(transcript: Transcript, rules: SubtitleRules) -> None:
         assert made[-1].end - made[-1].start >= least
 
 
-@settings(max_examples=150)
 @given(st.lists(st.text("abcde", min_size=1, max_size=12), min_size=1, max_size=12))
 def test_lines_are_few_and_even(words: list[str]) -> None:
     text = " ".join(words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asr.text import FORMS, _normalized, normalize
@@ -84,7 +84,6 @@ def test_combining_marks_of_all_kinds_survive(sign: str) -> None:
     assert sign in unicodedata.normalize("NFD", normalize(f"ab{sign}c, b{sign}"))
 
 
-@settings(max_examples=300)
 @given(st.text() | st.text("aàiI\u0307\u0323İıßΣς'’.\u02bc\u00ad \"-א״א가"))
 @example("A.ʻ0")
 @example("İ\u0307")
@@ -96,7 +95,6 @@ def test_twice_changes_nothing_and_the_form_holds(text: str) -> None:
     assert all(letter == "'" or not unicodedata.category(letter).startswith("P") for letter in once)
 
 
-@settings(max_examples=300)
 @given(st.text())
 def test_composed_and_decomposed_text_are_one(text: str) -> None:
     assert normalize(unicodedata.normalize("NFD", text)) == normalize(unicodedata.normalize("NFC", text))
@@ -108,7 +106,6 @@ FOLDED = "".join(
 )
 
 
-@settings(max_examples=300)
 @given(st.text(st.characters(categories=["L", "M", "N"], exclude_characters=FOLDED)))
 def test_nothing_of_a_word_is_lost(text: str) -> None:
     small = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower().replace("i\u0307", "i"))
@@ -160,7 +157,6 @@ def test_as_written_case_and_punctuation_stay(text: str, expected: str) -> None:
     assert normalize(text, "written") == unicodedata.normalize("NFC", expected)
 
 
-@settings(max_examples=300)
 @given(st.text() | st.text("aI\u0307İΣ'.\u00ad \"-א\u200c\u200d\u0640\ufe0fﬁＡ"))
 def test_the_written_form_holds_and_the_plain_one_follows_from_it(text: str) -> None:
     once = normalize(text, "written")

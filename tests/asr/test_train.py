@@ -35,6 +35,11 @@ def short(tone_config: TrainConfig) -> TrainConfig:
     return replace(tone_config, loop=replace(tone_config.loop, epochs=2, batch_frames=2000))
 
 
+def parts(items: dict[str, list[Item]], *, train: int = 20, dev: int = 6) -> dict[str, list[Item]]:
+    """So many of the items to train on: nothing need be learnt."""
+    return {"train": items["train"][:train], "dev": items["dev"][:dev]}
+
+
 def bytes_of(model: models.Model) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(model.directory.iterdir())}
 
@@ -62,8 +67,7 @@ def test_the_card_names_the_command_the_data_and_the_model_that_it_started_from(
 ) -> None:
     made = train(
         replace(short, loop=replace(short.loop, epochs=1)),
-        train=items["train"],
-        dev=items["dev"],
+        **parts(items),
         out=tmp_path,
         start_from=models.load(tone_model),
         command="asr train data",
@@ -80,7 +84,7 @@ def test_characters_and_unidirectional_and_mfcc_and_utterance_statistics(items, 
         tokens=TokenConfig(unit="char"),
         encoder=EncoderConfig(layers=2, hidden_size=8, subsampling=[2, 2], bidirectional=False),
     )
-    made = train(config, train=items["train"], dev=items["dev"], out=tmp_path)
+    made = train(config, **parts(items), out=tmp_path)
     assert made.labels == (BLANK, SPACE, *sorted("lamiso"))
     assert made.subsampling == 4
     assert not made.extractor.streams
@@ -102,7 +106,7 @@ def test_resumed_it_is_the_same_model_to_the_bit(
         encoder=replace(short.encoder, layers=2, hidden_size=8, dropout=0.3),
         loop=replace(short.loop, epochs=3, workers=workers, average=0.9),
     )
-    data = {"train": items["train"][:40], "dev": items["dev"]}
+    data = parts(items, train=40)
     whole = train(config, **data, out=tmp_path / "whole")
     step = Training.training_step
     passes = [int(n) for n in re.findall(r"step +(\d+)", (tmp_path / "whole" / "run" / "train.log").read_text())]
@@ -124,7 +128,7 @@ def test_resumed_it_is_the_same_model_to_the_bit(
 
 
 def test_a_finished_run_gives_its_model_back(items, short, tmp_path: Path, capsys) -> None:
-    data = {"train": items["train"], "dev": items["dev"], "out": tmp_path}
+    data = {**parts(items), "out": tmp_path}
     made = train(short, **data)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     capsys.readouterr()
@@ -135,12 +139,12 @@ def test_a_finished_run_gives_its_model_back(items, short, tmp_path: Path, capsy
 
 
 def test_another_run_does_not_mix_with_the_one_that_is_there(items, short, tone_model, tmp_path: Path) -> None:
-    data = {"train": items["train"], "dev": items["dev"], "out": tmp_path}
+    data = {**parts(items), "out": tmp_path}
     made = bytes_of(train(short, **data))
     others = {
         "loop": lambda: train(replace(short, loop=replace(short.loop, epochs=3)), **data),
         "encoder": lambda: train(replace(short, encoder=replace(short.encoder, hidden_size=9)), **data),
-        "data": lambda: train(short, **{**data, "train": items["train"][1:]}),
+        "data": lambda: train(short, **{**data, "train": data["train"][1:]}),
         "start_from": lambda: train(short, **data, start_from=models.load(tone_model)),
     }
     for name, other in others.items():
@@ -153,10 +157,6 @@ def test_settings_that_led_to_nothing_may_be_corrected(items, short, tmp_path: P
     with pytest.raises(TokenError):
         train(replace(short, tokens=TokenConfig(unit="word", least_count=999)), **parts(items), out=tmp_path)
     assert train(short, **parts(items), out=tmp_path).labels
-
-
-def parts(items: dict[str, list[Item]]) -> dict[str, list[Item]]:
-    return {"train": items["train"], "dev": items["dev"]}
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_note_of_the_settings_that_is_gone_or_damaged(damage: Callable, items,
 
 def test_what_the_labels_cannot_spell_is_left_out_and_shown(items, short, tmp_path: Path, capsys) -> None:
     dev = [replace(items["dev"][0], id="strange", text="la fa"), *items["dev"][1:]]
-    train(replace(short, tokens=TokenConfig(unit="word")), train=items["train"], dev=dev, out=tmp_path)
+    train(replace(short, tokens=TokenConfig(unit="word")), train=items["train"][:20], dev=dev, out=tmp_path)
     said = capsys.readouterr().out
     assert "1 of 16 development utterances left out, no label for:\n" in said
     assert re.search(r"^  fa +1 +1 strange +la fa$", said, re.MULTILINE)
@@ -189,7 +189,8 @@ def test_an_alphabet_of_ones_own(items, short, tmp_path: Path, capsys) -> None:
     path = tmp_path / "alphabet.txt"
     path.write_text("# of tones\n<space>\nla\nso\nm\nch\n", encoding="utf-8")
     config = replace(short, tokens=TokenConfig(alphabet=str(path)), loop=replace(short.loop, epochs=1))
-    made = train(config, **parts(items), out=tmp_path / "out")
+    data = parts(items, train=96)
+    made = train(config, **data, out=tmp_path / "out")
     assert made.labels == (BLANK, SPACE, "la", "so", "m", "ch")
     said = capsys.readouterr().out
     assert "1 labels stand in no training utterance and cannot be learnt: ch" in said
@@ -199,19 +200,19 @@ def test_an_alphabet_of_ones_own(items, short, tmp_path: Path, capsys) -> None:
     assert "U+0069 LATIN SMALL LETTER I" in said
     assert "add them to the alphabet" in said
     path.write_text("\n".join(made.labels), encoding="utf-8")
-    train(config, **parts(items), out=tmp_path / "out")
+    train(config, **data, out=tmp_path / "out")
     assert "already trained" in capsys.readouterr().out
     path.write_text("la\nso\nmi\n<space>", encoding="utf-8")
     with pytest.raises(ManifestError, match=r"other settings \(tokens\)"):
-        train(config, **parts(items), out=tmp_path / "out")
+        train(config, **data, out=tmp_path / "out")
     path.write_text("La\n", encoding="utf-8")
     with pytest.raises(TokenError, match=r"alphabet\.txt: 'La' occurs in no text as it is compared; write 'la' there"):
-        train(config, **parts(items), out=tmp_path / "out")
+        train(config, **data, out=tmp_path / "out")
 
 
 def test_a_model_that_writes_as_texts_are_written(tone_model, items, short, tmp_path: Path, capsys) -> None:
     typed = {
-        part: [replace(item, text=item.text.capitalize() + ".") for item in items[part]] for part in ("train", "dev")
+        part: [replace(item, text=item.text.capitalize() + ".") for item in some] for part, some in parts(items).items()
     }
     config = replace(short, tokens=TokenConfig(form="written"), loop=replace(short.loop, epochs=1))
     made = train(config, **typed, out=tmp_path, start_from=models.load(tone_model))
@@ -245,7 +246,7 @@ def test_a_recording_that_cannot_be_read_is_named(workers: int, items, short, tm
     dev = [*items["dev"], replace(items["dev"][3], id="cut", path=str(path))]
     config = replace(short, loop=replace(short.loop, workers=workers))
     with pytest.raises(audio.AudioError, match=r"cut\.wav") as caught:
-        train(config, train=items["train"], dev=dev, out=tmp_path / "out")
+        train(config, train=items["train"][:20], dev=dev, out=tmp_path / "out")
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -270,8 +271,8 @@ def test_a_stored_encoder_of_another_shape_is_refused(field, other, tone_model, 
 def test_a_new_alphabet_keeps_what_it_shares_with_the_old_one(tone_model: Path, items, short, tmp_path: Path) -> None:
     """Nothing moves in this run, so what is exported is what it started from."""
     renamed = {
-        part: [replace(item, text=item.text.replace("so", "zo").replace("la", "la fa")) for item in items[part]]
-        for part in ("train", "dev")
+        part: [replace(item, text=item.text.replace("so", "zo").replace("la", "la fa")) for item in some]
+        for part, some in parts(items).items()
     }
     still = replace(
         short,

@@ -51,7 +51,7 @@ def test_what_costs_the_same_everywhere_stays_where_it_began() -> None:
 @pytest.fixture
 def models(tone_recognizer: Recognizer, tones, tmp_path):
     """The tones' model, scored utterances, and a language model for which "la" is all that is ever said."""
-    items = read(tones / "dev")
+    items = read(tones / "dev")[:8]
     (tmp_path / "la.txt").write_text("la la la la\nla la\n" * 20 + "mi so\n")
     assert main(["lm", "make", str(tmp_path / "la.txt"), "--output", str(tmp_path / "la.arpa")]) == 0
     # The model is so sure of itself that nothing would mislead it.

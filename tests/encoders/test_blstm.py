@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -121,7 +121,6 @@ def test_equals_packed_sequences_with_the_same_weights(dtype: torch.dtype) -> No
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=describe)
-@settings(max_examples=40, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 30), min_size=1, max_size=6),
     stacking=st.lists(st.integers(1, 4), max_size=3),

@@ -23,6 +23,13 @@ MEMBERS = {name: (name, CellOptions()) for name, cell in CELLS.items() if cell.o
     "lstmp, of a size": ("lstmp", CellOptions(projection_size=3)),
 }
 F = 6
+SIZES = [(1, 1, 1, 4), (2, 9, 1, 5), (2, 5, 3, 16), (1, 7, 9, 37), (2, 30, 11, 64), (1, 3, 70, 8), (2, 3, 0, 4)]
+# Each member in all sizes; and each member, and each size, with all numbers of threads.
+GRID = [
+    pytest.param(member, *sizes, 1 + (row + column) % 3, id=f"{member}, {sizes}, {1 + (row + column) % 3} threads")
+    for row, member in enumerate(MEMBERS)
+    for column, sizes in enumerate(SIZES)
+]
 
 
 @pytest.fixture(params=[1, 2, 3], ids=lambda count: f"{count} threads")
@@ -67,11 +74,7 @@ def by_definition(layers: list[FastLstmLayer], x: torch.Tensor, h: torch.Tensor,
     return tuple(torch.stack([torch.stack([state[k] for state in states]) for states in of_layers]) for k in (0, 1))
 
 
-@pytest.mark.parametrize("member", MEMBERS)
-@pytest.mark.parametrize(
-    ("directions", "frames", "batch", "hidden"),
-    [(1, 1, 1, 4), (2, 9, 1, 5), (2, 5, 3, 16), (1, 7, 9, 37), (2, 30, 11, 64), (1, 3, 70, 8), (2, 3, 0, 4)],
-)
+@pytest.mark.parametrize(("member", "directions", "frames", "batch", "hidden", "threads"), GRID, indirect=["threads"])
 def test_results_are_those_of_the_definition(
     member: str, directions: int, frames: int, batch: int, hidden: int, threads: int
 ) -> None:

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load as load_safetensors
 
@@ -89,7 +89,6 @@ def full(config: EncoderConfig, lengths: list[int]) -> int:
 
 
 @NAMES
-@settings(max_examples=40, deadline=None)
 @given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=5), fill=st.sampled_from([0.0, 1e3, np.nan]))
 def test_equals_torch(graphs, name: str, lengths: list[int], fill: float) -> None:
     graph, items = graphs[name], draw(lengths)
@@ -100,7 +99,6 @@ def test_equals_torch(graphs, name: str, lengths: list[int], fill: float) -> Non
 
 
 @NAMES
-@settings(max_examples=40, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 70), min_size=1, max_size=8),
     steps=st.integers(1, 12),

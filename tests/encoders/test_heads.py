@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from encoders.heads import CtcHead, ctc_loss, frames_needed
@@ -41,7 +41,6 @@ def scores(items: int, frames: int, labels: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(items, frames, labels, dtype=torch.float64, generator=generator).mul(2).log_softmax(-1)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     items=st.lists(st.tuples(st.integers(1, 5), st.lists(st.integers(1, 2), max_size=4)), min_size=1, max_size=4),
     fill=st.integers(0, 2),

@@ -140,7 +140,7 @@ def test_real_opus_recordings(shared_data):
     ],
 )
 def test_resampled_in_blocks_equals_the_whole_bit_for_bit(tmp_path, from_rate, to_rate):
-    path = save(tmp_path, signal(from_rate, 1.1), from_rate, "wav", "FLOAT")
+    path = save(tmp_path, signal(from_rate, 0.6), from_rate, "wav", "FLOAT")
     samples, _ = soundfile.read(path, dtype="float32")
     whole, rate = audio.read(path, rate=to_rate)
 
@@ -324,7 +324,7 @@ def test_standard_input_can_be_asked_about_and_read(tmp_path):
 
 def test_memory_does_not_grow_with_the_length(tmp_path):
     peaks = []
-    for minutes in [1, 30]:
+    for minutes in [1, 10]:
         path = tmp_path / "long.wav"
         soundfile.write(path, np.zeros((0, 2), np.float32), 44100, subtype="PCM_16")
         data = minutes * 60 * 44100 * 4

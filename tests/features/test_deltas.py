@@ -6,7 +6,7 @@ import librosa
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torchaudio.functional import compute_deltas
 
@@ -73,7 +73,6 @@ def test_slope_of_a_straight_line() -> None:
     np.testing.assert_allclose(out_TF[:, 2], 0.0, atol=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     count=st.integers(0, 2 * BLOCK_FRAMES + 10),
     order=st.integers(0, 3),

@@ -106,7 +106,7 @@ def streamed(extractor: FeatureExtractor, samples_S: np.ndarray, sizes: list[int
 @pytest.mark.parametrize("normalization", ["none", "global", "running"])
 @pytest.mark.parametrize("snip_edges", [True, False])
 def test_stream_of_real_speech(shared_data: Path, snip_edges: bool, normalization: Any) -> None:
-    for file in sorted((shared_data / "fsdd" / "recordings").glob("*_7.wav"))[:6]:
+    for file in sorted((shared_data / "fsdd" / "recordings").glob("*_7.wav"))[:3]:
         samples_S, rate = soundfile.read(file, dtype="float32")
         assert rate == 8000
         fbank = FbankConfig(rate=8000, bins=40, snip_edges=snip_edges)

@@ -87,7 +87,7 @@ def float64_log_mel(samples_S: np.ndarray, config: FbankConfig) -> np.ndarray:
 def test_real_speech_equals_the_others_up_to_their_rounding(
     shared_data: Path, corpus: str, pattern: str, bins: int
 ) -> None:
-    files = sorted((shared_data / corpus).glob(pattern))[:4]
+    files = sorted((shared_data / corpus).glob(pattern))[:2]
     assert files
     for file in files:
         samples_S, rate = soundfile.read(file, dtype="float32", frames=100_000)

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.augment import AugmentError
@@ -88,7 +88,6 @@ def test_every_setting_alone_changes_something() -> None:
     steps=st.lists(st.sampled_from([1e-12, 1e-3, 0.04, 2.0]), min_size=30, max_size=30),
     start=st.sampled_from([0.0, 36000.0]),
 )
-@settings(max_examples=60)
 def test_what_comes_out_is_always_of_use(frames: int, seed: int, steps: list[float], start: float) -> None:
     """Landmarks check themselves that times rise and that what is present has a place."""
     time_T = np.unique(start + np.cumsum(steps)[:frames])

@@ -109,7 +109,9 @@ def test_the_file_as_a_whole_is_its_frames(landmarker, short_clip, tmp_path) -> 
     assert 0 < len(some) < 6
 
 
-@pytest.mark.parametrize(("name", "first", "last"), [("sign", 28, 40), ("gesture", 30, 40)])
+@pytest.mark.parametrize(
+    ("name", "first", "last"), [pytest.param("sign", 28, 40, marks=pytest.mark.slow), ("gesture", 30, 40)]
+)
 def test_a_mirrored_clip_gives_the_same_person(landmarker, clip_frames, name, first, last) -> None:
     frames = clip_frames(name, first, last)
     straight = joined([landmarker(frame) for frame in frames])

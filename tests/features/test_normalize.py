@@ -69,7 +69,6 @@ configs = st.builds(
 
 
 @given(landmarks=clips(), config=configs)
-@settings(max_examples=150)
 def test_frames_equal_the_second_implementation(landmarks: Landmarks, config: LandmarkConfig) -> None:
     extractor = LandmarkExtractor(config)
     frames_TF = extractor.raw(landmarks)
@@ -87,7 +86,6 @@ def test_a_person_equals_the_second_implementation() -> None:
 
 
 @given(landmarks=clips(), config=configs, sizes=st.lists(st.integers(0, 9), max_size=12))
-@settings(max_examples=100)
 def test_a_stream_equals_the_whole(landmarks: Landmarks, config: LandmarkConfig, sizes: list[int]) -> None:
     extractor = LandmarkExtractor(config)
     whole_TF = extractor(landmarks)

@@ -103,12 +103,14 @@ def small_settings() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def moves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def moves(made_once: Callable[..., Path]) -> Path:
     """The folder `train` holds 12 clips of each label by five signers, `test` 5 others."""
-    folder = tmp_path_factory.mktemp("moves")
-    make_folder(folder / "train", 12, seed=1)
-    make_folder(folder / "test", 5, signers=("fred", "gina"), seed=2)
-    return folder
+
+    def fill(folder: Path) -> None:
+        make_folder(folder / "train", 12, seed=1)
+        make_folder(folder / "test", 5, signers=("fred", "gina"), seed=2)
+
+    return made_once("moves", fill)
 
 
 @pytest.fixture(scope="session")
@@ -148,7 +150,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def moves_model(moves: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def moves_model(moves: Path, made_once: Callable[..., Path]) -> Path:
     """The directory of a model that has learnt to spot the three gestures."""
     from encoders.blstm import EncoderConfig
     from gestures.clips import read_clips
@@ -159,7 +161,6 @@ def moves_model(moves: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from training.latency import LatencyConfig
     from training.splits import split_labelled
 
-    out = tmp_path_factory.mktemp("spotting")
     config = TrainConfig(
         features=SMALL,
         join=JoinConfig(share=0.8, clips=(1, 3), pause_ms=(200.0, 1200.0)),
@@ -169,8 +170,12 @@ def moves_model(moves: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         loop=LoopConfig(epochs=12, batch_frames=240, interval_batches=12, workers=0, threads=1, patience=0),
         latency=LatencyConfig(chunk_ms=(160.0, 640.0)),
     )
-    items, dev, _ = split_labelled(read_clips(moves / "train", out / "landmarks").items, 0.2)
-    return train(config, train=items, dev=dev, out=out).directory
+
+    def fill(out: Path) -> None:
+        items, dev, _ = split_labelled(read_clips(moves / "train", out / "landmarks").items, 0.2)
+        train(config, train=items, dev=dev, out=out)
+
+    return made_once("spotting", fill) / "model"
 
 
 @pytest.fixture(scope="session")

@@ -136,13 +136,13 @@ def interrupted_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
 def test_resumed_equals_uninterrupted(items, config, kind: str, tmp_path: Path, monkeypatch) -> None:
     head = config.head if kind == "class" else HeadConfig(kind="ctc")
     settings = replace(config, head=head)
-    dev = items[::6]
-    whole = train(settings, train=items, dev=dev, out=tmp_path / "whole")
+    data = {"train": items[::2], "dev": items[::6]}
+    whole = train(settings, **data, out=tmp_path / "whole")
     with monkeypatch.context() as patch:
         interrupted_after(patch, 7)
         with pytest.raises(RuntimeError, match="power"):
-            train(settings, train=items, dev=dev, out=tmp_path / "cut")
-    resumed = train(settings, train=items, dev=dev, out=tmp_path / "cut")
+            train(settings, **data, out=tmp_path / "cut")
+    resumed = train(settings, **data, out=tmp_path / "cut")
     for name in (models.WEIGHTS, models.CONFIG, models.LABELS, models.GRAPH):
         assert (resumed.directory / name).read_bytes() == (whole.directory / name).read_bytes(), name
     assert "going on from" in (tmp_path / "cut" / "run" / "train.log").read_text()
@@ -211,10 +211,11 @@ def test_both_heads_learn_the_moves(items, config, clip: Callable, tmp_path: Pat
     settings = replace(
         config,
         augment=LandmarkAugmentConfig(),
+        join=JoinConfig(share=1.0, clips=(1, 2), pause_ms=(200, 600)),
         head=HeadConfig(kind="ctc"),
-        encoder=EncoderConfig(layers=1, hidden_size=32, dropout=0.0, subsampling=[2]),
-        optimizer=OptimizerConfig(learning_rate=0.02, warmup_steps=10, final_rate=0.2),
-        loop=replace(config.loop, epochs=24, batch_frames=180, average=0.0),
+        encoder=EncoderConfig(layers=1, hidden_size=24, dropout=0.0, subsampling=[2]),
+        optimizer=OptimizerConfig(learning_rate=0.03, warmup_steps=10, final_rate=0.2),
+        loop=replace(config.loop, epochs=10, batch_frames=90, average=0.0),
     )
     torch.manual_seed(0)
     recognizer = Recognizer(train(settings, train=items, dev=items[::6], out=tmp_path))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.arcs import NONE, Arcs
 
 
-@settings(max_examples=200)
 @given(
     targets=st.dictionaries(st.tuples(st.integers(0, 15), st.integers(0, 11)), st.integers(0, 15), max_size=60),
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torchaudio
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inference.beam import prefix_beam
@@ -64,7 +64,6 @@ def mean_posterior(log_probs_TV: np.ndarray, emission: Emission) -> float:
     )
 
 
-@settings(max_examples=60)
 @given(**SIZES, blank=st.integers(0, 1))
 @example(frames=7, size=4, seed=0, blank=0)  # drawn sizes are mostly small
 def test_greedy_is_the_best_of_all_paths(frames: int, size: int, seed: int, blank: int) -> None:
@@ -88,7 +87,6 @@ def test_greedy_times_by_hand() -> None:
     ]
 
 
-@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     pieces=st.lists(st.integers(0, 9), max_size=8),
@@ -116,7 +114,6 @@ def test_an_emission_comes_out_as_soon_as_it_has_ended() -> None:
     assert decoder.flush() == []
 
 
-@settings(max_examples=80)
 @given(**SIZES, blank=st.integers(0, 1), impossible=st.sampled_from([0.0, 0.4]))
 @example(frames=7, size=4, seed=0, blank=0, impossible=0.0)  # drawn sizes are mostly small
 @example(frames=9, size=3, seed=1, blank=1, impossible=0.2)
@@ -131,7 +128,6 @@ def test_unlimited_beam_gives_every_posterior_exactly(
     assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
 
 
-@settings(max_examples=60)
 @given(**SIZES, beam=st.integers(1, 6), prune=st.sampled_from([0.0, 1.0, 3.0, math.inf]))
 def test_a_pruned_search_never_promises_too_much(frames: int, size: int, seed: int, beam: int, prune: float) -> None:
     log_probs_TV = draw(seed, frames, size)
@@ -206,7 +202,6 @@ def test_scores_of_a_real_size_against_the_loss_of_torch() -> None:
     assert found[0].score > one_path
 
 
-@settings(max_examples=60)
 @given(**SIZES, blank=st.integers(0, 1), impossible=st.sampled_from([0.0, 0.3]))
 @example(frames=7, size=4, seed=0, blank=0, impossible=0.0)  # drawn sizes are mostly small
 @example(frames=9, size=3, seed=1, blank=1, impossible=0.2)

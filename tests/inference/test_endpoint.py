@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.endpoint import NEVER, Endpointer, EndpointRules, Pause
@@ -141,7 +141,6 @@ RULES = st.builds(
 )
 
 
-@settings(max_examples=300)
 @given(rules=RULES, silent=st.lists(st.booleans(), max_size=60), cuts=st.lists(st.integers(0, 60), max_size=8))
 def test_any_cutting_gives_the_endpoint_of_the_definition(rules, silent, cuts) -> None:
     expected = ending(silent, rules)
@@ -161,7 +160,6 @@ def test_any_cutting_gives_the_endpoint_of_the_definition(rules, silent, cuts) -
     assert endpointer.observe(silent) == expected, "a new segment knows nothing of the one before"
 
 
-@settings(max_examples=200)
 @given(rules=RULES, before=st.integers(1, 30), silent=st.lists(st.booleans(), max_size=50))
 def test_any_cutting_after_what_was_said_became_final(rules, before, silent) -> None:
     whole = [False] * before + silent

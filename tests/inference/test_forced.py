@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.ctc import AlignmentError, Emission, align
@@ -54,7 +54,6 @@ def score_of(scores_TV: np.ndarray, found: list[list[Emission] | None], prices: 
     return sum(scores_TV[t, label] for t, label in enumerate(path)) - price
 
 
-@settings(max_examples=120)
 @given(
     seed=st.integers(0, 10_000),
     frames=st.integers(0, 5),

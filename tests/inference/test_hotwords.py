@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.beam import prefix_beam
@@ -38,7 +38,6 @@ def occurrences(phrase: tuple[int, ...], text: tuple[int, ...], *, space: int | 
     return found
 
 
-@settings(max_examples=300)
 @given(
     phrases=st.dictionaries(PHRASE, st.floats(-5, 5), min_size=1, max_size=6),
     text=st.lists(st.integers(1, 4), max_size=14).map(tuple),
@@ -53,7 +52,6 @@ def test_a_text_gains_the_boosts_of_the_phrases_in_it(phrases, text, spliced: bo
     assert gain(fusion, text) == pytest.approx(expected, abs=1e-9)
 
 
-@settings(max_examples=200)
 @given(
     phrases=st.dictionaries(
         st.lists(st.integers(1, 3), min_size=1, max_size=3).map(tuple), st.floats(-5, 5), min_size=1
@@ -66,7 +64,6 @@ def test_labels_that_are_words(phrases, text) -> None:
     assert gain(fusion, text) == pytest.approx(expected, abs=1e-9)
 
 
-@settings(max_examples=100)
 @given(
     phrases=st.dictionaries(PHRASE, st.floats(-5, 5), min_size=1, max_size=6),
     space=st.sampled_from([SPACE, None]),

@@ -104,7 +104,6 @@ def test_no_frames_give_no_scores(scorers, name: str) -> None:
 
 
 @NAMES
-@settings(max_examples=40, deadline=None)
 @given(frames=st.integers(1, 150), steps=st.integers(1, 8), ahead=st.integers(0, 5), sizes=PIECES)
 def test_pushed_in_any_pieces_equals_offline_exactly(
     scorers, name: str, frames: int, steps: int, ahead: int, sizes: list[int]
@@ -128,7 +127,6 @@ def test_a_chunk_that_holds_everything_equals_full_exactly(scorers, name, frames
 
 
 @pytest.mark.parametrize("name", ["unidirectional", "unidirectional, every frame"])
-@settings(max_examples=60, deadline=None)
 @given(frames=st.integers(1, 150), steps=st.integers(1, 20), sizes=PIECES)
 def test_one_direction_needs_no_lookahead_to_equal_full_exactly(scorers, name, frames, steps, sizes) -> None:
     scorer, x = scorers[name], draw(frames, seed=frames)

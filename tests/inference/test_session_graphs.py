@@ -57,7 +57,7 @@ def babble(inputs: int, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("subsampling", [1, 3])
 @pytest.mark.parametrize("rules", [HASTY, NEVER], ids=["hasty", "never"])
 def test_200_push_patterns_give_equal_updates(scorers: dict[int, Scorer], subsampling: int, rules) -> None:
-    inputs = babble(700, seed=3)
+    inputs = babble(500, seed=3)
 
     def make() -> LabelSession:
         return session(scorers[subsampling], rules, chunk=12, lookahead=6, shift=2, span=5)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import functools
 import os
 import re
 import shlex
@@ -70,6 +72,11 @@ EVERY = [
 ]
 
 
+@functools.cache
+def parser_of(program: str) -> argparse.ArgumentParser:
+    return PROGRAMS[program]._parser()
+
+
 def trains(arguments: list[str]) -> bool:
     """Whether a command trains, which has a parser of its own."""
     return arguments[0] == "train" or arguments[:2] == ["lm", "train"]
@@ -82,7 +89,7 @@ def exit_code(program: str, arguments: list[str]) -> int | str | None:
             return recipes_cli.main(arguments)
         if trains(arguments):
             return PROGRAMS[program].main(arguments)
-        PROGRAMS[program]._parser().parse_args(arguments)
+        parser_of(program).parse_args(arguments)
         return 0
     except SystemExit as ended:
         return ended.code

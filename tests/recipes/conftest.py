@@ -52,10 +52,16 @@ def natops_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def small_clips() -> dict[str, int]:
+    """How many clips the parts of the small corpus have."""
+    return {"TRAIN": 72, "TEST": 12}
+
+
 @pytest.fixture
-def small_natops(natops_files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def small_natops(natops_files: Path, small_clips: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Twelve clips of each of the six signals to train on, and two to test on, of eight frames."""
-    monkeypatch.setattr(natops, "CLIPS", {"TRAIN": 72, "TEST": 12})
+    monkeypatch.setattr(natops, "CLIPS", small_clips)
     return natops_files
 
 

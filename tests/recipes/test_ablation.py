@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -24,6 +25,7 @@ from recipes import ablation
 from recipes.ablation import parameters
 from recipes.ablation_report import Comparison, Runs, plot, reference_of, significance, summary, to_markdown
 from recipes.cli import main
+from recipes.natops import prepare as natops
 
 TINY = [
     "--encoder.layers=1",
@@ -52,12 +54,25 @@ def accuracy_of(folder: Path) -> float:
 # From corpus to table
 
 
+@pytest.fixture(scope="module")
+def trained(
+    natops_files: Path, small_clips: dict[str, int], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[str], Path]:
+    """A command that has been run, and its folder."""
+    out = tmp_path_factory.mktemp("compared")
+    command = arguments(natops_files, out, "--cells", "lstm", "rnn", "--seeds", "3", "8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(natops, "CLIPS", small_clips)
+        assert main(command) == 0
+    return command, out
+
+
 @pytest.fixture
-def compared(small_natops: Path, tmp_path: Path) -> list[str]:
+def compared(trained: tuple[list[str], Path], small_natops: Path, tmp_path: Path) -> list[str]:
     """A command that has been run; its folder is the test's own."""
-    command = arguments(small_natops, tmp_path, "--cells", "lstm", "rnn", "--seeds", "3", "8")
-    assert main(command) == 0
-    return command
+    command, out = trained
+    shutil.copytree(out, tmp_path, dirs_exist_ok=True)
+    return [str(tmp_path) if word == str(out) else word for word in command]
 
 
 def test_two_cells_from_corpus_to_table_and_again(
@@ -263,6 +278,7 @@ def test_a_chance_that_rounds_to_nothing_is_said_to_be_less() -> None:
     assert rows(to_markdown("an4", "x", [comparison], runs, seeds=(0, 1, 2), reference="lstm"))["gru"][6] == "< 0.001"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_time_is_added_up_over_interruptions_and_unknown_after_a_kill(tmp_path: Path) -> None:
     def interrupted_after(seconds: float) -> None:
         started = time.process_time()
@@ -283,9 +299,11 @@ def test_time_is_added_up_over_interruptions_and_unknown_after_a_kill(tmp_path: 
     assert first >= 0.2
     work(0.3)
     assert known() >= first + 0.3
-    code = "import os, sys; from pathlib import Path; from recipes.ablation import _timed\n"
-    code += "with _timed(Path(sys.argv[1])): os._exit(9)"
-    assert subprocess.run([sys.executable, "-c", code, tmp_path / "run" / "seconds.txt"]).returncode == 9
+    child = os.fork()
+    if not child:
+        with ablation._timed(tmp_path / "run" / "seconds.txt"):
+            os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert known() is None
     work(0.1)
     assert known() is None, "of a part of it nobody should think that it is all"

@@ -52,6 +52,14 @@ def corpora(small_fsdd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
+@pytest.fixture(scope="module")
+def real(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the recipe makes of the corpora without synthetic speech; to be looked at alone."""
+    out = tmp_path_factory.mktemp("real")
+    prepare(corpora, out, synthetic=0)
+    return out
+
+
 def manifest(out: Path, part: str) -> list[Item]:
     return read(out / "manifests" / f"{part}.jsonl.gz")
 
@@ -89,15 +97,14 @@ def test_a_third_of_the_speakers_is_kept_to_choose_on(corpora: Path, tmp_path: P
     assert len(dev) == len(test) == 6
 
 
-def test_fsdd_trains_on_training_clips_and_tests_on_test_clips(corpora: Path, tmp_path: Path) -> None:
-    prepare(corpora, tmp_path, synthetic=0)
+def test_fsdd_trains_on_training_clips_and_tests_on_test_clips(real: Path) -> None:
     for part, name, expected in (("train", "train", (10, 11)), ("test", "test_fsdd", range(5))):
-        rows = (tmp_path / "audio" / part / "strings.tsv").read_text().splitlines()[1:]
+        rows = (real / "audio" / part / "strings.tsv").read_text().splitlines()[1:]
         clips = {clip for row in rows for clip in row.split("\t")[2].split()}
         assert {int(clip.rpartition("_")[2]) for clip in clips} == set(expected)
-        joined = [item for item in manifest(tmp_path, name) if item.speaker in ("anna", "boris")]
+        joined = [item for item in manifest(real, name) if item.speaker in ("anna", "boris")]
         assert len(joined) == len(rows)
-    assert len(manifest(tmp_path, "test_fsdd")) == len(joined)
+    assert len(manifest(real, "test_fsdd")) == len(joined)
 
 
 def test_for_the_last_model_every_training_speaker_trains(corpora: Path, tmp_path: Path) -> None:
@@ -111,11 +118,8 @@ def test_for_the_last_model_every_training_speaker_trains(corpora: Path, tmp_pat
     assert not speakers & {item.speaker for item in test}
 
 
-def test_phones_are_learned_from_no_speaker_who_is_chosen_or_tested_on(corpora: Path, tmp_path: Path) -> None:
-    prepare(corpora, tmp_path, synthetic=0)
-    pretrain, pretrain_dev, dev, test = (
-        manifest(tmp_path, part) for part in ("pretrain", "pretrain_dev", "dev", "test")
-    )
+def test_phones_are_learned_from_no_speaker_who_is_chosen_or_tested_on(real: Path) -> None:
+    pretrain, pretrain_dev, dev, test = (manifest(real, part) for part in ("pretrain", "pretrain_dev", "dev", "test"))
     assert len(pretrain) == 6 * 3
     assert len(pretrain_dev) == 3 * 3
     learned = {item.speaker for item in pretrain}
@@ -124,8 +128,8 @@ def test_phones_are_learned_from_no_speaker_who_is_chosen_or_tested_on(corpora: 
     assert {item.text for item in pretrain} == {" ".join(["f ao r"] * words) for words in (2, 4)}
 
 
-def test_who_is_held_out_of_fsdd_is_heard_in_the_test_alone(corpora: Path, tmp_path: Path) -> None:
-    prepare(corpora, tmp_path, synthetic=0)
+def test_who_is_held_out_of_fsdd_is_heard_in_the_test_alone(corpora: Path, real: Path, tmp_path: Path) -> None:
+    shutil.copytree(real / "manifests", tmp_path / "manifests")
     prepare(corpora, tmp_path, synthetic=0, all_real=True, held_out="boris")
     assert {item.speaker for item in manifest(tmp_path, "test")} == {"boris"}
     for part in ("train", "dev", "pretrain", "pretrain_dev"):

@@ -23,6 +23,14 @@ def parts(out: Path) -> dict[str, list[Item]]:
     return {part: read(out / "manifests" / f"{part}.jsonl.gz") for part in ("train", "dev", "test")}
 
 
+@pytest.fixture(scope="module")
+def prepared(small_fsdd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `fsdd_connected` makes of the small corpus; a test that takes from it sees it whole again."""
+    out = tmp_path_factory.mktemp("connected")
+    connected.prepare(small_fsdd, out)
+    return out
+
+
 def joined_clips(out: Path, part: str) -> dict[str, list[str]]:
     """Names of the clips in each string, as the table beside the sound says."""
     _, *rows = (out / "audio" / part / "strings.tsv").read_text(encoding="utf-8").splitlines()
@@ -83,13 +91,12 @@ def test_other_files_are_left_alone_and_none_at_all_is_an_error(tmp_path: Path, 
     assert [(clip.digit, clip.speaker, clip.index) for clip in isolated.clips(corpus)] == [(7, "anna_maria", 3)]
 
 
-def test_every_clip_is_joined_once_a_round_and_into_its_own_part(small_fsdd: Path, tmp_path: Path) -> None:
-    connected.prepare(small_fsdd, tmp_path)
+def test_every_clip_is_joined_once_a_round_and_into_its_own_part(prepared: Path) -> None:
     for part, expected in (("test", range(5)), ("dev", range(5, 10)), ("train", range(10, 12))):
-        strings = joined_clips(tmp_path, part)
+        strings = joined_clips(prepared, part)
         counts = Counter(clip for clips in strings.values() for clip in clips)
         assert counts == {f"{d}_{s}_{i}": ROUNDS[part] for d in range(10) for s in ("anna", "boris") for i in expected}
-        for item in read(tmp_path / "manifests" / f"{part}.jsonl.gz"):
+        for item in read(prepared / "manifests" / f"{part}.jsonl.gz"):
             clips = strings[item.id]
             assert 1 <= len(clips) <= LONGEST
             assert item.text == " ".join(WORDS[int(clip[0])] for clip in clips)
@@ -103,11 +110,10 @@ def test_each_round_by_itself_is_complete(small_fsdd: Path) -> None:
     assert {len(string) for string in strings} == set(range(1, LONGEST + 1))
 
 
-def test_sound_of_a_string_is_that_of_its_clips_in_order(small_fsdd: Path, tmp_path: Path) -> None:
-    connected.prepare(small_fsdd, tmp_path)
-    strings = joined_clips(tmp_path, "test")
+def test_sound_of_a_string_is_that_of_its_clips_in_order(small_fsdd: Path, prepared: Path) -> None:
+    strings = joined_clips(prepared, "test")
     for name, clips in list(strings.items())[:20]:
-        whole, rate = audio.read(tmp_path / "audio" / "test" / f"{name}.wav")
+        whole, rate = audio.read(prepared / "audio" / "test" / f"{name}.wav")
         assert rate == 8000
         end = 0
         for clip in clips:
@@ -135,12 +141,11 @@ def test_borders_beside_a_string_are_where_its_clips_sound(tmp_path: Path) -> No
         np.testing.assert_allclose(spoken, edges.reshape(-1, 2) / 8000, atol=2e-4)
 
 
-def test_clips_that_train_are_trimmed_and_no_others(small_fsdd: Path, tmp_path: Path) -> None:
-    connected.prepare(small_fsdd, tmp_path / "whole")
+def test_clips_that_train_are_trimmed_and_no_others(small_fsdd: Path, prepared: Path, tmp_path: Path) -> None:
     connected.prepare(small_fsdd, tmp_path / "trimmed", trim_ms=20)
-    found = {part: parts(tmp_path / part) for part in ("whole", "trimmed")}
+    found = {"whole": parts(prepared), "trimmed": parts(tmp_path / "trimmed")}
     for name in ("dev", "test"):
-        for one in (tmp_path / "whole" / "audio" / name).glob("*.wav"):
+        for one in (prepared / "audio" / name).glob("*.wav"):
             assert one.read_bytes() == (tmp_path / "trimmed" / "audio" / name / one.name).read_bytes()
     assert [item.id for item in found["whole"]["train"]] == [item.id for item in found["trimmed"]["train"]]
     strings = draw_strings(isolated.clips(small_fsdd), rounds=1, rng=np.random.default_rng(0))
@@ -157,21 +162,19 @@ def test_clips_that_train_are_trimmed_and_no_others(small_fsdd: Path, tmp_path: 
     assert removed > 0
 
 
-def test_a_second_preparation_writes_no_sound_and_the_same_manifests(small_fsdd: Path, tmp_path: Path) -> None:
-    connected.prepare(small_fsdd, tmp_path)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "audio").rglob("*.*")}
-    first = parts(tmp_path)
-    connected.prepare(small_fsdd, tmp_path)
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "audio").rglob("*.*")} == before
-    assert parts(tmp_path) == first
+def test_a_second_preparation_writes_no_sound_and_the_same_manifests(small_fsdd: Path, prepared: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (prepared / "audio").rglob("*.*")}
+    first = parts(prepared)
+    connected.prepare(small_fsdd, prepared)
+    assert {path: path.stat().st_mtime_ns for path in (prepared / "audio").rglob("*.*")} == before
+    assert parts(prepared) == first
 
 
-def test_what_an_interrupted_preparation_left_out_is_made(small_fsdd: Path, tmp_path: Path) -> None:
-    connected.prepare(small_fsdd, tmp_path)
-    path = next((tmp_path / "audio" / "dev").glob("*.wav"))
+def test_what_an_interrupted_preparation_left_out_is_made(small_fsdd: Path, prepared: Path) -> None:
+    path = next((prepared / "audio" / "dev").glob("*.wav"))
     sound = path.read_bytes()
     path.unlink()
-    connected.prepare(small_fsdd, tmp_path)
+    connected.prepare(small_fsdd, prepared)
     assert path.read_bytes() == sound
 
 

@@ -11,7 +11,8 @@ import pytest
 from features import landmark_files
 from features.landmarks import Landmarks
 from recipes.cli import main
-from recipes.natops.prepare import LABELS, POINTS, clips, groups, prepare
+from recipes.natops.prepare import LABELS, POINTS, all_clips, clips, groups, held_out, prepare
+from recipes.signs_joined import prepare as signs_joined
 from recipes.signs_joined.prepare import prepare as prepare_joined
 from training.manifests import ManifestError, read
 
@@ -37,16 +38,17 @@ def test_the_official_split(small_natops: Path, tmp_path: Path) -> None:
 
 
 def test_a_group_that_is_held_out_does_not_train(shared_data: Path, tmp_path: Path) -> None:
-    sizes = []
-    for group in range(1, 6):
-        prepare(shared_data / "natops", tmp_path, held_out_group=group)
-        train, dev = (set(manifest(tmp_path, part)) for part in ("train", "dev"))
-        assert not train & dev
-        assert len(train | dev) == 180
-        assert {item.text for item in dev} == set(LABELS)
-        sizes.append(len(dev))
+    labelled = all_clips(shared_data / "natops", "TRAIN")
+    away = [held_out(labelled, group) for group in range(1, 6)]
+    assert all({labelled[k][1] for k in group} == set(LABELS) for group in away)
+    sizes = [len(group) for group in away]
     assert sizes == sorted(sizes)
-    assert 175 <= sum(sizes) <= 180
+    assert 175 <= sum(sizes) == len(set.union(*away)) <= 180
+    prepare(shared_data / "natops", tmp_path, held_out_group=4)
+    train, dev = (set(manifest(tmp_path, part)) for part in ("train", "dev"))
+    assert not train & dev
+    assert len(train | dev) == 180
+    assert {item.id for item in dev} == {f"train-{k:03d}" for k in away[3]}
     with pytest.raises(ManifestError, match=r"prepare\.held_out_group is 6; give 1 to 5"):
         prepare(shared_data / "natops", tmp_path, held_out_group=6)
 
@@ -116,7 +118,8 @@ def test_each_test_clip_stands_in_one_stream(small_natops: Path, tmp_path: Path)
     assert all(item.segments == () for item in idle)
 
 
-def test_streams_are_the_same_each_time(small_natops: Path, tmp_path: Path) -> None:
+def test_streams_are_the_same_each_time(small_natops: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(signs_joined, "NONE_SECONDS", 120.0)
     for folder in ("a", "b"):
         prepare_joined(small_natops, tmp_path / folder)
     for path in (tmp_path / "a" / "landmarks").iterdir():
@@ -133,8 +136,9 @@ def test_from_corpus_to_figure(small_natops: Path, tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.parametrize("kind", ["ctc", "class"])
-def test_streams_from_corpus_to_figures(small_natops: Path, tmp_path: Path, capsys, kind: str) -> None:
+def test_streams_from_corpus_to_figures(small_natops: Path, tmp_path: Path, capsys, monkeypatch, kind: str) -> None:
     """Both ways to read a stream; the streams are cut down, since what is tested is the way."""
+    monkeypatch.setattr(signs_joined, "NONE_SECONDS", 60.0)
     spotting = Path(__file__).resolve().parents[2] / "recipes" / "signs_joined" / "spotting.yaml"
     settings = ["--config", str(spotting), "--head.window_ms=400"] if kind == "class" else []
     arguments = ["signs_joined", "--data", str(small_natops), "--out", str(tmp_path), *settings, *TINY]

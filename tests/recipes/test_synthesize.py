@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -102,9 +101,11 @@ def test_missing_programs_are_named_with_their_packages(tmp_path: Path, monkeypa
         synthesize(tmp_path, isolated=1, strings=1)
 
 
-def test_command_line_names_its_options() -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "recipes.digits.synthesize", "--help"], capture_output=True, text=True, check=True
-    )
+def test_command_line_names_its_options(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["synthesize", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        module.main()
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
     for option in ("--out", "--isolated", "--strings", "--seed"):
-        assert option in result.stdout
+        assert option in shown

@@ -30,7 +30,6 @@ def indices(batches: list[list[tuple[int | None, int]]]) -> list[int]:
     return [index for batch in batches for _, index in batch]
 
 
-@settings(max_examples=60, deadline=None)
 @given(DURATIONS, SIZES, st.integers(0, 5), st.integers(0, 9))
 def test_every_item_once_a_pass(durations: list[float], size: float, number: int, seed: int) -> None:
     buckets = Buckets(durations, size, seed=seed)
@@ -40,7 +39,6 @@ def test_every_item_once_a_pass(durations: list[float], size: float, number: int
     assert {key for batch in batches for key, _ in batch} == {number}
 
 
-@settings(max_examples=60, deadline=None)
 @given(DURATIONS, SIZES, st.booleans(), st.integers(0, 3))
 def test_no_batch_is_larger_than_allowed_but_that_of_one_long_item(durations, size, shuffle, number) -> None:
     for batch in intervals(Buckets(durations, size, shuffle=shuffle), 1, first=number):
@@ -49,7 +47,6 @@ def test_no_batch_is_larger_than_allowed_but_that_of_one_long_item(durations, si
         assert len(batch) == 1 or longest * len(batch) <= size
 
 
-@settings(max_examples=40, deadline=None)
 @given(DURATIONS, SIZES, st.integers(0, 3))
 def test_items_of_a_batch_are_of_like_length(durations: list[float], size: float, number: int) -> None:
     """Batches come in the order of length classes: they share at most the class on their border."""
@@ -67,7 +64,6 @@ def test_little_of_a_batch_is_padding() -> None:
     assert len(batches) < 1.3 * durations.sum() / 120.0
 
 
-@settings(max_examples=60, deadline=None)
 @given(DURATIONS, SIZES, st.integers(1, 30), st.integers(0, 5), st.integers(0, 9))
 def test_intervals_cut_one_stream_and_can_be_begun_anywhere(durations, size, interval, begin, seed) -> None:
     """However the stream is cut, and wherever one begins: interval k is a piece of the passes in their order."""
@@ -79,7 +75,6 @@ def test_intervals_cut_one_stream_and_can_be_begun_anywhere(durations, size, int
     assert intervals(buckets, 3, first=begin) == stream[begin * interval : count * interval]
 
 
-@settings(max_examples=60, deadline=None)
 @given(DURATIONS, SIZES, st.integers(1, 4), st.integers(1, 3), st.integers(0, 3), st.none() | st.integers(1, 9))
 def test_the_pieces_of_all_devices_are_the_batches_of_one(durations, size, ranks, pieces, number, interval) -> None:
     whole = Buckets(durations, size, interval=interval)
@@ -92,7 +87,6 @@ def test_the_pieces_of_all_devices_are_the_batches_of_one(durations, size, ranks
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-@settings(max_examples=60, deadline=None)
 @given(DURATIONS, SIZES, st.integers(1, 3), st.integers(1, 9), st.integers(0, 3), st.data())
 def test_an_interval_is_gone_on_with_where_it_was_left(durations, size, pieces, interval, number, data) -> None:
     settings = {"pieces": pieces, "interval": interval, "rank": 1, "ranks": 2}
@@ -163,6 +157,7 @@ def test_draws_come_from_the_seed_the_pass_and_the_item() -> None:
     assert (drawn[None, 4] == 4).all()
 
 
+@settings(max_examples=25)
 @given(st.lists(st.floats(1, 4), min_size=90, max_size=400))
 def test_a_small_corpus_gives_many_batches_and_a_large_one_large_ones(durations: list[float]) -> None:
     size = fitting_batch(durations, 0.01)
