@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
+
+from encoders.kernel_cache import kept
 
 PASTS = {"kept": 0, "forgotten": 1, "coupled": 2}  # what becomes of a cell's past, to the kernels
 KEPT, FORGOTTEN, COUPLED = PASTS.values()
@@ -24,15 +25,11 @@ COLUMNS = 2 * LANES
 
 
 def compiled(function: Callable) -> Callable:
-    """`function` compiled when it is first called, and kept beside this file or in the user's cache.
+    """`function` compiled when it is first called, and kept.
 
     `contract` alone lets a product and a sum be one instruction. Sums keep their order: `_exp` depends on it.
     """
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # neither place can be written to
-        return numba.njit(**options)(function)
+    return kept(function, nogil=True, error_model="numpy", fastmath={"contract"})
 
 
 @compiled
