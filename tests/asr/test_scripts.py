@@ -100,7 +100,7 @@ def made(request: pytest.FixtureRequest, tone_config, tmp_path_factory: pytest.T
         tone_config,
         tokens=TokenConfig(alphabet=str(folder / "alphabet.txt")),
         optimizer=replace(tone_config.optimizer, learning_rate=0.03),
-        loop=replace(tone_config.loop, epochs=12, batch_frames=400, keep="last"),
+        loop=replace(tone_config.loop, epochs=10, batch_frames=400, keep="last"),
     )
     model = train(config, train=read(folder / "train"), dev=read(folder / "dev"), out=folder / "out")
     return Made(name, folder, model.directory)

@@ -106,7 +106,7 @@ def test_resumed_it_is_the_same_model_to_the_bit(
         encoder=replace(short.encoder, layers=2, hidden_size=8, dropout=0.3),
         loop=replace(short.loop, epochs=3, workers=workers, average=0.9),
     )
-    data = parts(items, train=40)
+    data = parts(items, train=24)
     whole = train(config, **data, out=tmp_path / "whole")
     step = Training.training_step
     passes = [int(n) for n in re.findall(r"step +(\d+)", (tmp_path / "whole" / "run" / "train.log").read_text())]

@@ -135,11 +135,11 @@ def interrupted_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
 @pytest.mark.parametrize("kind", ["class", "ctc"])
 def test_resumed_equals_uninterrupted(items, config, kind: str, tmp_path: Path, monkeypatch) -> None:
     head = config.head if kind == "class" else HeadConfig(kind="ctc")
-    settings = replace(config, head=head)
+    settings = replace(config, head=head, loop=replace(config.loop, epochs=2))
     data = {"train": items[::2], "dev": items[::6]}
     whole = train(settings, **data, out=tmp_path / "whole")
     with monkeypatch.context() as patch:
-        interrupted_after(patch, 7)
+        interrupted_after(patch, 4)
         with pytest.raises(RuntimeError, match="power"):
             train(settings, **data, out=tmp_path / "cut")
     resumed = train(settings, **data, out=tmp_path / "cut")
@@ -215,7 +215,7 @@ def test_both_heads_learn_the_moves(items, config, clip: Callable, tmp_path: Pat
         head=HeadConfig(kind="ctc"),
         encoder=EncoderConfig(layers=1, hidden_size=24, dropout=0.0, subsampling=[2]),
         optimizer=OptimizerConfig(learning_rate=0.03, warmup_steps=10, final_rate=0.2),
-        loop=replace(config.loop, epochs=10, batch_frames=90, average=0.0),
+        loop=replace(config.loop, epochs=8, batch_frames=90, average=0.0),
     )
     torch.manual_seed(0)
     recognizer = Recognizer(train(settings, train=items, dev=items[::6], out=tmp_path))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.endpoint import NEVER, EndpointRules
@@ -88,6 +88,7 @@ def test_what_the_lookahead_says_is_only_tentative() -> None:
 # --- endpoints lose nothing -------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=20)
 @given(
     words=st.lists(
         st.tuples(

@@ -66,32 +66,39 @@ def test_every_package_is_under_the_rules() -> None:
     assert set(PACKAGES) == found
 
 
-@pytest.mark.parametrize(
-    ("module", "line", "broken"),
-    [
-        ("features/mel.py", "import inference.ctc", "features.mel -> inference.ctc"),
-        ("inference/scorer.py", "import encoders.cells", "inference.scorer -> encoders.cells"),
-        ("encoders/cells.py", "import features.mel", "encoders.cells -> features.mel"),
-        ("training/loop.py", "import asr.text", "training.loop -> asr.text"),
-        ("features/mel.py", "import torch", "features.mel -> torch"),
-        ("training/metrics.py", "from training import loop", "training.metrics -> training.loop"),
-        ("asr/text.py", "import onnx.helper", "asr.text -> onnx"),
-        ("asr/language/generate.py", "import torch", "asr.language.generate -> torch"),
-        ("gestures/stream.py", "import asr.text", "gestures.stream -> asr.text"),
-        ("gestures/draw.py", "import torch", "gestures.draw -> torch"),
-    ],
-)
-def test_a_broken_rule_is_found_inside_a_function(tmp_path: Path, module: str, line: str, broken: str) -> None:
-    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
+BROKEN = [
+    ("features/mel.py", "import inference.ctc", "features.mel -> inference.ctc"),
+    ("inference/scorer.py", "import encoders.cells", "inference.scorer -> encoders.cells"),
+    ("encoders/cells.py", "import features.mel", "encoders.cells -> features.mel"),
+    ("training/loop.py", "import asr.text", "training.loop -> asr.text"),
+    ("features/mel.py", "import torch", "features.mel -> torch"),
+    ("training/metrics.py", "from training import loop", "training.metrics -> training.loop"),
+    ("asr/text.py", "import onnx.helper", "asr.text -> onnx"),
+    ("asr/language/generate.py", "import torch", "asr.language.generate -> torch"),
+    ("gestures/stream.py", "import asr.text", "gestures.stream -> asr.text"),
+    ("gestures/draw.py", "import torch", "gestures.draw -> torch"),
+]
+
+
+@pytest.fixture(scope="module")
+def broken_rules(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """What the linter says of a copy in which all these rules are broken."""
+    folder = tmp_path_factory.mktemp("broken")
+    shutil.copy(REPOSITORY / "pyproject.toml", folder)
     for package in PACKAGES:
         shutil.copytree(
-            REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("[!_]*.[!p]*", "__pycache__")
+            REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("[!_]*.[!p]*", "__pycache__")
         )
-    with open(tmp_path / module, "a", encoding="utf-8") as file:
-        file.write(f"\n\ndef broken():\n    {line}\n")
-    done = lint(tmp_path)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert broken in done.stdout
+    for number, (module, line, _) in enumerate(BROKEN):
+        with open(folder / module, "a", encoding="utf-8") as file:
+            file.write(f"\n\ndef broken{number}():\n    {line}\n")
+    return lint(folder)
+
+
+@pytest.mark.parametrize("broken", [broken for *_, broken in BROKEN])
+def test_a_broken_rule_is_found_inside_a_function(broken: str, broken_rules) -> None:
+    assert broken_rules.returncode == 1, broken_rules.stdout + broken_rules.stderr
+    assert broken in broken_rules.stdout
 
 
 def test_using_a_model_imports_nothing_of_training(tmp_path: Path) -> None:
