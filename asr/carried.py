@@ -7,6 +7,8 @@ Its `config.yaml` names them, and they are used wherever nothing else is asked f
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ import yaml
 
 from inference.model import CONFIG, ModelError
 from inference.model_changes import store_search
+from inference.ngram_file import is_compact
 
 if TYPE_CHECKING:
     from asr.search import SearchConfig
@@ -36,7 +39,7 @@ def settings(directory: Path, search: Mapping[str, Any] | None) -> dict[str, Any
     """
     found: dict[str, Any] = {}
     for name, value in (search or {}).items():
-        if name in NUMBERS and type(value) in (int, float) and not (name == "beam" and type(value) is float):
+        if name in NUMBERS and _is_setting(name, value):
             found[name] = value
         elif name in FILES and isinstance(value, str) and (directory / value).is_file() and Path(value).name == value:
             found[name] = str(directory / value)
@@ -45,6 +48,13 @@ def settings(directory: Path, search: Mapping[str, Any] | None) -> dict[str, Any
     if found and "lm" not in found:
         raise ModelError(f"{directory / CONFIG}: search names no lm; fetch the model anew")
     return found
+
+
+def _is_setting(name: str, value: object) -> bool:
+    """Whether a number is one that `store` may have written: finite, and a beam of one hypothesis or more."""
+    if name == "beam":
+        return type(value) is int and value > 0
+    return type(value) in (int, float) and -sys.float_info.max <= value <= sys.float_info.max
 
 
 def of_directory(directory: Path) -> dict[str, Any]:
@@ -71,16 +81,18 @@ def check(config: SearchConfig) -> None:
 
     Raises:
         CarriedError: it is something else than one file of n-grams in the compact format, with or without a lexicon.
+        OSError: the file cannot be opened.
     """
-    from asr.language.models import is_compact
-
     paths = [str(path) for path in config.language_models()]
     if len(paths) != 1 or isinstance(config.lm, Mapping):
         raise CarriedError("a model carries one language model, given as --lm FILE without a weight of its own")
-    if not is_compact(paths[0]):
+    (path,) = paths
+    if Path(path).is_dir():
+        raise CarriedError(f"{path}: a model carries n-grams and no LSTM; give a file of `asr lm make`")
+    if not is_compact(path):
         raise CarriedError(
-            f"{paths[0]}: a model carries n-grams in the compact format; make them with `asr lm convert {paths[0]} "
-            "FILE.ngram`"
+            f"{path}: a model carries n-grams in the compact format; make them with `asr lm convert "
+            f"{shlex.quote(path)} FILE.ngram`"
         )
     if config.decoder != "beam" or config.hot_words or config.alternatives:
         raise CarriedError("a model carries no hot words, alternatives or other decoder; leave them out")

@@ -184,13 +184,18 @@ def _parser() -> argparse.ArgumentParser:
     tune = commands.add_parser(
         "tune", help="choose weight and bonuses of a language model on recordings", description=_tune.__doc__
     )
-    tune.add_argument("data", metavar="DATA", help="recordings that nothing is tested on, as of asr evaluate")
+    tune.add_argument(
+        "data", nargs="?", metavar="DATA", help="recordings that nothing is tested on, as of asr evaluate"
+    )
     _add_model(tune)
     add_search(tune)
     tune.add_argument(
         "--write",
         action="store_true",
         help="store language model, lexicon and settings with the model, which uses them where no others are given",
+    )
+    tune.add_argument(
+        "--remove", action="store_true", help="take away what the model of --model carries; takes no DATA"
     )
     tune.set_defaults(run=_tune)
 
@@ -331,8 +336,14 @@ def _tune(parsed: argparse.Namespace) -> int:
 
     The search begins at the values given. Choose on recordings apart from those that you test on.
     """
-    from asr.tune import tune_data
+    from asr.tune import TuneError, remove, tune_data
 
+    if parsed.remove:
+        if parsed.data is not None or parsed.lm is not None or parsed.write:
+            raise TuneError("--remove takes away what is there, with --model DIR alone; leave the rest out")
+        return remove(parsed.model)
+    if parsed.data is None:
+        raise TuneError("no recordings to choose on: give DATA, a folder or manifest")
     search = search_config(parsed)
     return tune_data(parsed.data, model=parsed.model, threads=parsed.threads, search=search, write=parsed.write)
 

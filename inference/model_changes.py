@@ -105,4 +105,5 @@ def _with_section(card: str, heading: str, note: str) -> str:
     """The model card with another section under a heading: up to the next heading, or to the end."""
     kept = re.sub(rf"^{re.escape(heading)}\n.*?(?=^#|\Z)", "", card, flags=re.DOTALL | re.MULTILINE)
     parts = [kept.rstrip(), *([heading, note.strip()] if note else [])]
-    return card if kept == card and not note else "\n\n".join(parts).lstrip() + "\n"
+    changed = "\n\n".join(parts).strip()
+    return card if kept == card and not note else f"{changed}\n" if changed else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-import asr
+import asr.tune
 from asr import carried
 from asr.carried import CarriedError, merged
 from asr.cli import main
@@ -65,7 +66,6 @@ def test_it_is_used_where_nothing_else_is_asked_for(capsys, model: Path, known: 
     carried.store(model, SearchConfig(**known, lm_weight=0.6, word_bonus=2.0))
     Path(known["lm"]).unlink()  # it is in the directory now
     assert transcribed(capsys, recording, model) == searched
-    assert transcribed(capsys, recording, model, "--streaming") != ""
     assert transcribed(capsys, recording, model, "--lm", "none") == greedy
     assert transcribed(capsys, recording, model, "--beam", "0") == greedy
     assert transcribed(capsys, recording, model, "--lm", "none", "--lexicon", known["lexicon"]) == of_words
@@ -150,7 +150,10 @@ def test_damage_is_one_line(capsys, model: Path, known: dict, recording: Path) -
     assert "search.lm is 'language.ngram'; fetch the model anew" in refused()
     (model / "language.ngram").write_bytes(whole)
     config = yaml.safe_load((model / "config.yaml").read_text())
-    for search in ({"lm": "../small.ngram"}, {"lm": 3}, {"beam": 8}, {"beam": 1.5}, {"boost": 3}, ["lm"]):
+    lm = {"lm": "language.ngram"}
+    beams = [lm | {"beam": beam} for beam in (1.5, 0, -1, True)]
+    weights = [lm | {"lm_weight": weight} for weight in (math.nan, math.inf, 10**400, "much")]
+    for search in ({"lm": "../small.ngram"}, {"lm": 3}, {"beam": 8}, {"boost": 3}, ["lm"], *beams, *weights):
         (model / "config.yaml").write_text(yaml.safe_dump(config | {"search": search}))
         assert "fetch the model anew" in refused()
     carried_before = config | {"search": {"lm": "language.ngram"}}
@@ -172,17 +175,60 @@ def test_a_file_that_the_sums_name_must_be_there(model: Path, known: dict) -> No
         ({"lm": None}, "carries one language model"),
         ({"lm": {"small.ngram": 0.4}}, "carries one language model"),
         ({"lm": "small.arpa"}, "asr lm convert small.arpa FILE.ngram"),
+        ({"lm": "named.ngram"}, "carries n-grams in the compact format"),
+        ({"lm": "lstm"}, "carries n-grams and no LSTM"),
         ({"hot_words": {"boat": 3.0}}, "carries no hot words"),
         ({"decoder": "flashlight"}, "carries no hot words, alternatives or other decoder"),
     ],
 )
-def test_what_cannot_be_carried(model: Path, known: dict, change: dict, message: str) -> None:
+def test_what_cannot_be_carried(
+    model: Path, known: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict, message: str
+) -> None:
+    """Whatever its name says."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy("small.arpa", "named.ngram")
+    Path("lstm").mkdir()
     with pytest.raises(CarriedError, match=message):
         carried.store(model, SearchConfig(**(known | change)))
     assert load(model).search is None
 
 
-def test_the_command_tunes_and_writes(capsys, model: Path, known: dict, recording: Path) -> None:
+def test_a_compact_file_is_carried_by_any_name(model: Path, known: dict) -> None:
+    other = shutil.copy(known["lm"], Path(known["lm"]).with_suffix(".bin"))
+    carried.store(model, SearchConfig(lm=other))
+    assert (model / "language.ngram").read_bytes() == Path(known["lm"]).read_bytes()
+
+
+def test_the_command_takes_it_away(capsys, model: Path, known: dict, recording: Path) -> None:
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    greedy = transcribed(capsys, recording, model)
+    carried.store(model, SearchConfig(**known), note="Chosen on nothing.")
+    assert transcribed(capsys, recording, model) != greedy
+    command = ["tune", "--model", str(model), "--remove"]
+    assert main(command) == 0
+    assert capsys.readouterr().err == f"removed from {model}\n"
+    assert transcribed(capsys, recording, model) == greedy
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+
+    refusals = {
+        (*command,): "carries no language model; there is nothing to remove",
+        (*command, "--write"): "leave the rest out",
+        (*command, "--lm", known["lm"]): "leave the rest out",
+        (*command, str(recording.parent)): "leave the rest out",
+        ("tune", "--remove"): "digits: comes with saywave and stays as it is",
+        ("tune", str(recording.parent), "--lm", known["lm"], "--write"): "digits: comes with saywave",
+        ("tune", "--lm", known["lm"]): "no recordings to choose on",
+    }
+    for arguments, message in refusals.items():
+        assert main(list(arguments)) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
+
+
+def test_the_command_tunes_and_writes(
+    capsys, model: Path, known: dict, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asr.tune, "HALVINGS", 0)
     data = recording.parent / "dev"
     data.mkdir()
     shutil.copy(recording, data / "a.wav")
