@@ -18,7 +18,7 @@ from inference import model as models
 from inference.model import Model, ModelError
 from inference.progress import with_bar
 from inference.shell import listed
-from training.int8 import check_export, export_int8, spread
+from training.int8 import ExportError, check_export, export_int8, spread
 from training.manifests import Item, read
 
 
@@ -30,7 +30,8 @@ def export_model(name: str, data: str, *, out: str, kind: str) -> int:
 
     Raises:
         ModelError: the model reads no sound, or forecasts it.
-        training.int8.ExportError: it cannot be exported so.
+        inference.ngram.NgramError: the language model that it carries is damaged.
+        training.int8.ExportError: it cannot be exported so, or no recording can be read.
         training.manifests.ManifestError: the data cannot be used.
     """
     model = models.load(find(name))
@@ -49,7 +50,12 @@ def export_model(name: str, data: str, *, out: str, kind: str) -> int:
         report, failed[:] = evaluate.evaluate(Recognizer(one), data)
         return {"WER": report.words.rate, "CER": report.characters.rate}
 
-    items = read(data, unreadable=[], labelled=labelled)
+    if not labelled:
+        _ = Recognizer(model).own_search  # what is damaged of it is found before the work, and is no recording's fault
+    unreadable: list[str] = []
+    items = read(data, unreadable=unreadable, labelled=labelled)
+    if not items:
+        raise ExportError(f"{data}: no recording could be read; the first: {unreadable[0]}")
     known = f"{Path(data).name} ({len(items)} recordings, {sum(item.duration for item in items) / 3600:.2f} h)"
     frames = list(_frames(model, spread(items)))
     written = export_int8(model, Path(out), kind=kind, frames=frames, measure=measure, data=known)

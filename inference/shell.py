@@ -120,14 +120,22 @@ def add_export(parser: argparse.ArgumentParser, *, data: str) -> None:
     parser.add_argument(
         "--int8",
         nargs="?",
-        choices=INT8_KINDS,
+        type=_int8_kind,
         const=INT8_KINDS[0],
         required=True,
-        help="products: what the LSTMs and the head multiply has 8 bits, which is two to three times as fast; weights: "
-        "they are multiplied in float32, for cells that have no such products (default: products)",
+        metavar="products|weights",
+        help="products: what the LSTMs and the head multiply has 8 bits, which is up to three times as fast, the more "
+        "so the larger the model; weights: they are multiplied in float32, for cells that have no such products "
+        "(default: products)",
     )
     parser.add_argument("--dev", metavar="DATA", required=True, help=data)
     parser.add_argument("--out", metavar="DIR", required=True, help="the model directory to make")
+
+
+def _int8_kind(text: str) -> str:
+    if text not in INT8_KINDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither products nor weights; a model is named before --int8")
+    return text
 
 
 def typed(program: str) -> str:

@@ -24,7 +24,7 @@ from inference.progress import with_bar
 from training.manifests import Item
 from training.run import network_of
 
-# Development data beyond this are counted errors on, and no more: ranges and scores do not change by then.
+# Of longer development data a part that lasts about so long is enough for ranges and scores; errors are counted on all.
 MEASURED_SECONDS = 600.0
 SAID = {
     PRODUCTS: "products of int8 weights and uint8 inputs of fixed ranges",
@@ -74,7 +74,7 @@ def export_int8(
     Args:
         model: The model in float32.
         out: Where it goes.
-        kind: One of `encoders.int8.KINDS`.
+        kind: `encoders.int8.PRODUCTS` or `WEIGHTS`.
         frames: Frames (T,F) of development data, which ranges are measured on, and how far scores move.
         measure: Counts the errors of a model on development data: figures by name, as shares.
         data: What these data are called.
@@ -85,7 +85,7 @@ def export_int8(
     """
     frames = [one for one in frames if len(one)]
     if not frames:
-        raise ExportError(f"{data}: holds no frames to measure on; give longer recordings")
+        raise ExportError(f"{data}: nothing in it can be read and is as long as a frame; give other recordings")
     network = network_of(model)
     int8 = Int8(kind, input_ranges(network, with_bar(frames, "ranges")) if kind == PRODUCTS else {})
     exported = export(network, int8)
@@ -94,12 +94,12 @@ def export_int8(
         lines = [f"{SAID[kind]}, measured on {data}:", "", _figures(measure(model), measure(made))]
         lines += ["", _moved(model, made, frames), _sizes(model, made)]
     report = "\n".join(lines)
-    note = f"{report[0].upper()}{report[1:]}\n\nOther figures of this card are of the model in float32."
+    note = f"{report[0].upper()}{report[1:]}\n\nFigures above are of the model in float32."
     return Written(_stored(model, out, exported, int8, note), report)
 
 
 def spread(items: Sequence[Item], seconds: float = MEASURED_SECONDS) -> list[Item]:
-    """Items from all over a list that last so long together, at least one."""
+    """Items at equal distances in a list, at least one, that last about so long together where it lasts longer."""
     total = sum(item.duration for item in items)
     step = max(1, round(total / seconds))
     return list(items[::step])

@@ -101,6 +101,14 @@ def test_what_it_refuses(exported: Path, speech: Path, untrained, tmp_path: Path
     assert "is there already; give another --out" in refused("digits", *rest[:-1], tmp_path)
     assert "no such file" in refused("digits", "--int8", "--dev", tmp_path / "none", "--out", out)
     assert "gestures export" in refused(Path(asr.__file__).parents[1] / "gestures" / "models" / "hands", *rest)
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "noise" / "a.wav").write_bytes(b"no sound")
+    (tmp_path / "noise" / "a.txt").write_text("one\n")
+    unreadable = ["digits", "--int8", "--dev", tmp_path / "noise", "--out", out]
+    assert re.search(r"noise: no recording could be read; the first: \S+a\.wav", refused(*unreadable))
+    with pytest.raises(SystemExit):
+        main(["export", "--int8", "digits", "--dev", str(speech), "--out", str(out)])
+    assert "neither products nor weights; a model is named before --int8" in capsys.readouterr().err
     forecasts = untrained(["la", "mi", "so"], "class", head="class")
     config = (forecasts / "config.yaml").read_text().replace("head: {kind: class}", "head: {kind: forecast, ahead: 2}")
     (forecasts / "config.yaml").write_text(config)
