@@ -100,7 +100,7 @@ def evaluate(
     Args:
         recognizer: The model.
         data: The items.
-        search: How the words are looked for in the scores; greedily if not given.
+        search: How the words are looked for in the scores; if not given, with what the model carries, or greedily.
         window: Chunk and look-ahead; see `Recognizer.transcribe`.
         stream: Hear each item as a live stream of this chunk and look-ahead instead, with endpoints.
         form: What the texts are compared in, see `asr.text.normalize`; that of the model if not given.

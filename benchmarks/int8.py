@@ -109,7 +109,7 @@ def step(scorer: Scorer, window_BTF: np.ndarray, chunk: int) -> Callable[[], obj
 
 
 def show(what: str, calls: dict[str, Callable[[], object]], rounds: int) -> None:
-    """A row for each way, and its ratio to the first, or to torch where that ran."""
+    """A row for each way: the median of its rounds, and that of its ratios to torch where that ran."""
     for call in calls.values():
         call()
     seconds: dict[str, list[float]] = {name: [] for name in calls}

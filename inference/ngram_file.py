@@ -14,8 +14,9 @@ each filled up to 8 bytes:
     weights      of those alone: places in the tables, or float32
 
 So an n-gram of the highest order takes 3 bytes and a bit, one below it 3 bytes and 3 bits, and a byte more if it has a
-back-off weight. The tables are those that lose least (Lloyd 1982); how little it is that 8 bits lose is shown by
-Whittaker and Raj (2001), and KenLM writes such files for itself alone.
+back-off weight. The tables are found by Lloyd's method (1982), which ends at a local least of the mean square of what
+is lost; how little 8 bits lose is shown by Whittaker and Raj (2001). KenLM's quantised files, of bins of as many
+elements each, are for KenLM alone.
 """
 
 from __future__ import annotations
