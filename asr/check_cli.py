@@ -6,7 +6,10 @@ import argparse
 
 from asr.text import FORMS
 
-DATA = "folder (a.wav beside a.txt), table (.tsv: path, text, speaker), or manifest (.jsonl.gz)"
+DATA = (
+    "folder (a.wav beside a.txt), table (.tsv: path, text, speaker), manifest (.jsonl.gz), kaldi:DIR (a Kaldi data "
+    "directory), or shar:DIR (lhotse Shar)"
+)
 FORMS_SAID = "plain: small letters without punctuation; written: as they are"
 
 

@@ -63,6 +63,8 @@ class Classifier:
     def __init__(self, model: models.Model):
         if not isinstance(model.extractor, FeatureExtractor):
             raise models.ModelError(f"{model.directory}: names gestures, not recordings; use `gestures recognize`")
+        if model.head["kind"] == models.FORECAST:
+            raise models.ModelError(f"{model.directory}: {models.FORECASTS}")
         if model.head["kind"] != models.CLASS:
             raise models.ModelError(f"{model.directory}: writes down words and gives no labels; use `asr transcribe`")
         self.model = model

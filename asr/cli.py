@@ -33,8 +33,10 @@ examples:
   asr train my_data/ --out my_model               a model of your own (a.wav beside a.txt)
   asr evaluate my_test/ --model my_model/model    word and character error rates, with a report
   asr calibrate my_model/model my_dev/            confidences that are probabilities
+  asr export my_model/model --int8 --dev my_dev/ --out small   the same in weights of 8 bits: small and fast
   asr lm make books.txt --output en.arpa          a language model of words or letters
   asr tune my_dev/ --lm en.arpa                   how much it should count, by recordings with known words
+  asr tune my_dev/ --model my_model/model --lm en.ngram --write   from then on my_model has it by itself
   asr lm train books.txt --out en_lstm            one that is an LSTM
   asr gradients talk.flac --plot gradients.png    how far back errors reach: the vanishing gradient
   asr doctor                                      what is installed, what is missing for what
@@ -72,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     from asr.check_cli import add_parser as add_check
     from asr.classify_cli import add_parser as add_classify
     from asr.confidence.cli import add_calibrate, add_doubt
+    from asr.export_cli import add_parser as add_export
     from asr.formats import WRITERS
     from asr.gradients_cli import add_parser as add_gradients
     from asr.language.cli import add_parser as add_language_models
@@ -184,12 +187,18 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument("data", metavar="DATA", help="recordings that nothing is tested on, as of asr evaluate")
     _add_model(tune)
     add_search(tune)
+    tune.add_argument(
+        "--write",
+        action="store_true",
+        help="store language model, lexicon and settings with the model, which uses them where no others are given",
+    )
     tune.set_defaults(run=_tune)
 
     commands.add_parser(
         "train", help="train a model on recordings and their words (see `asr train --help`)", add_help=False
     )
 
+    add_export(commands)
     add_language_models(commands)
     add_gradients(commands)
 
@@ -296,8 +305,7 @@ def _listen(parsed: argparse.Namespace) -> int:
 def _evaluate(parsed: argparse.Namespace) -> int:
     """Transcribe recordings whose words are known and count substituted, deleted and inserted words and characters.
 
-    Of a model of labels: accuracy, F1 and confusions on DATA/LABEL/a.wav, or on a table or manifest whose texts are
-    labels.
+    Of a model of labels: accuracy, F1 and confusions on DATA/LABEL/a.wav, or on other DATA whose texts are labels.
     """
     from asr.evaluate import EvaluationError, evaluate_data
     from asr.scoring import Window
@@ -325,7 +333,8 @@ def _tune(parsed: argparse.Namespace) -> int:
     """
     from asr.tune import tune_data
 
-    return tune_data(parsed.data, model=parsed.model, threads=parsed.threads, search=search_config(parsed))
+    search = search_config(parsed)
+    return tune_data(parsed.data, model=parsed.model, threads=parsed.threads, search=search, write=parsed.write)
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

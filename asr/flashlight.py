@@ -24,6 +24,7 @@ from asr.lexicon import LexiconTokens
 from inference.arpa import UNKNOWN
 from inference.beam import Hypothesis
 from inference.ctc import Emission, align, checked
+from inference.ngram_file import is_compact
 
 if TYPE_CHECKING:
     from asr.search import SearchConfig
@@ -173,8 +174,11 @@ def _kenlm(path: Any, words: Sequence[str]) -> Any:
     from flashlight.lib.text.decoder.kenlm import KenLM
     from flashlight.lib.text.dictionary import Dictionary
 
-    with open(path, "rb"):
-        pass  # a file that is missing is one like any other
+    if is_compact(path):  # a file that is missing is one like any other
+        raise SearchError(
+            f"{path}: is in Saywave's compact format, which KenLM cannot read; give it another with `asr lm convert "
+            f"{path} FILE.arpa`, or take the decoder beam"
+        )
     try:
         return KenLM(str(path), Dictionary([*words, UNKNOWN]))
     except (RuntimeError, ValueError) as error:

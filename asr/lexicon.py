@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import chain, product
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from asr.tokens import SPACE, TokenError, Tokens
 from inference.ctc import Emission
 from inference.files import read_text
 from inference.lexicon import Spellings
+
+NO_WORD = re.compile(r";;;.*|<.*>|!\w+")  # comments and marks
 
 
 class LexiconError(ValueError):
@@ -32,8 +35,13 @@ class Lexicon:
 
     def __init__(self, words: Sequence[str], spellings: Sequence[tuple[int, tuple[int, ...]]], tokens: Tokens):
         self.words, self.spellings, self._tokens = tuple(words), tuple(spellings), tokens
-        self._places = {tokens.normalize(word): place for place, word in enumerate(words)}
-        self._places.update((word, place) for place, word in enumerate(words))
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Where each word stands, as it is written and in the model's form."""
+        places = {self._tokens.normalize(word): place for place, word in enumerate(self.words)}
+        places.update((word, place) for place, word in enumerate(self.words))
+        return places
 
     @classmethod
     def read(cls, path: str | Path, tokens: Tokens) -> Lexicon:
@@ -47,14 +55,16 @@ class Lexicon:
         """
         lines = read_text(path, error=LexiconError).splitlines()
         numbers: dict[str, int] = {}
+        label_numbers = _LabelNumbers(tokens)
         spellings: dict[tuple[int, tuple[int, ...]], None] = {}
         for number, line in enumerate(lines, start=1):
             word, *labels = line.split() or [""]
-            word = re.sub(r"\(\d+\)$", "", word)
-            if not word or word.startswith(";;;") or re.fullmatch(r"<.*>|!\w+", word):
+            if word.endswith(")"):
+                word = re.sub(r"\(\d+\)$", "", word)
+            if not word or (word[0] in ";<!" and NO_WORD.fullmatch(word)):
                 continue
             try:
-                spelling = _labels(labels, tokens) if labels else tuple(tokens.encode(word))
+                spelling = label_numbers.spelling(labels) if labels else tuple(tokens.encode(word))
             except TokenError as error:
                 raise LexiconError(f"{path}: line {number}: {error}; mend the line, or leave it out") from None
             if not spelling:
@@ -118,19 +128,32 @@ class LexiconTokens(Tokens):
         return max((k for k, (word, _) in enumerate(read, start=1) if word is not None), default=0)
 
 
-def _labels(spelled: Sequence[str], tokens: Tokens) -> tuple[int, ...]:
-    numbers = {label: number for number, label in enumerate(tokens.labels) if number}
-    if SPACE in numbers:
-        numbers.setdefault("|", numbers[SPACE])
-    found = [_number(label, numbers, tokens) for label in spelled]
-    if None in found:
-        raise TokenError(f"the model has no label {spelled[found.index(None)]!r}")
-    while len(found) > 1 and found[-1] == tokens.space:
-        found.pop()
-    return tuple(found)
+class _LabelNumbers(dict):
+    """Labels as they stand in a lexicon, and their numbers in the model; each is looked for once."""
 
+    def __init__(self, tokens: Tokens):
+        self._tokens = tokens
+        self._known = {label: number for number, label in enumerate(tokens.labels) if number}
+        if SPACE in self._known:
+            self._known.setdefault("|", self._known[SPACE])
 
-def _number(label: str, numbers: dict[str, int], tokens: Tokens) -> int | None:
-    """The number of a label; of a phone with its stress, such as AH0, where the model does not tell stress, without."""
-    plain = tokens.normalize(label)
-    return next((numbers[one] for one in (label, plain, plain.rstrip("0123456789")) if one in numbers), None)
+    def __missing__(self, label: str) -> int:
+        """Of a phone with its stress, such as AH0, where the model does not tell stress, the number without."""
+        plain = self._tokens.normalize(label)
+        tried = (label, plain, plain.rstrip("0123456789"))
+        number = next((self._known[one] for one in tried if one in self._known), None)
+        if number is None:
+            raise TokenError(f"the model has no label {label!r}")
+        self[label] = number
+        return number
+
+    def spelling(self, labels: Sequence[str]) -> tuple[int, ...]:
+        """The numbers of labels, without the space at the end.
+
+        Raises:
+            TokenError: the model has no such label.
+        """
+        found = [self[label] for label in labels]
+        while len(found) > 1 and found[-1] == self._tokens.space:
+            found.pop()
+        return tuple(found)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from asr import carried
 from asr.alternatives import alternatives as make_list
 from asr.scoring import WHOLE, Window
 from asr.scoring import scores as scores_of
@@ -74,7 +76,8 @@ class Recognizer:
                 file of these.
             start: Where to begin, in seconds; times in the transcript count from there.
             duration: How much to read; none reads to the end.
-            search: How the words are looked for in the scores, as :meth:`search` makes it; greedily if not given.
+            search: How the words are looked for in the scores, as :meth:`search` makes it; if not given, with what the
+                model carries, and greedily where it carries nothing.
             alternatives: Texts that each utterance may be, at most; takes a beam search, or makes one.
                 With them a recording is searched from one pause (of `PAUSE` seconds) to the next, each stretch as if it
                 came alone.
@@ -100,8 +103,8 @@ class Recognizer:
                 if progress is not None:
                     progress(len(samples_S) / rate)
 
-        if alternatives and search is None:
-            search = self.search(alternatives=alternatives)
+        if search is None:
+            search = self.search(alternatives=alternatives) if alternatives else self.own_search
         count = alternatives or (0 if search is None else search.alternatives)
         words: list[Word] = []
         lists: list[Listed] = []
@@ -186,21 +189,35 @@ class Recognizer:
 
         Args:
             settings: Those of `asr.search.SearchConfig`, such as `beam=32`, `lm="words.arpa"` or
-                `hot_words={"saywave": 6.0}`.
+                `hot_words={"saywave": 6.0}`, before those that the model carries. Another `lm`, also None, takes the
+                place of all that it carries.
 
         Raises:
             SearchError: they do not go with the model.
             inference.ngram.NgramError: the language model cannot be read.
         """
-        return Search(self.tokens, SearchConfig(**settings))
+        own = carried.settings(self.model.directory, self.model.search)
+        return Search(self.tokens, SearchConfig(**carried.merged(own, settings)))
+
+    @cached_property
+    def own_search(self) -> Search | None:
+        """The search that the model carries; none where it carries nothing, which is greedy.
+
+        Raises:
+            inference.ngram.NgramError, ModelError: what it carries cannot be read.
+        """
+        return self.search() if self.model.search else None
 
     def stream(self, *, rate: int | None = None, **settings) -> SpeechSession:
         """A session that hears one stream of samples as it comes; `asr.stream.SpeechSession` says with which settings.
 
         Args:
             rate: Samples a second of what will be pushed; the model's own if not given.
-            settings: `chunk` and `lookahead` in seconds, `rules` for endpoints, and so on.
+            settings: `chunk` and `lookahead` in seconds, `rules` for endpoints, and so on. A `search` that is not given
+                is the one that the model carries.
         """
+        if settings.get("search") is None:
+            settings["search"] = self.own_search
         return SpeechSession(self.model, rate=rate, **settings)
 
 

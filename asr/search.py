@@ -8,27 +8,24 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from asr.flashlight import Flashlight, SearchError
-from asr.language import models as language_models
-from asr.language.models import AnyLanguageModel
-from asr.lexicon import Lexicon, LexiconTokens
-from asr.tokens import SPACE, TokenError, Tokens
+from asr.knowledge import Knowledge, Known
+from asr.lexicon import LexiconTokens
+from asr.tokens import TokenError, Tokens
 from inference.beam import BeamDecoder, Fusion
 from inference.ctc import GreedyDecoder
 from inference.files import read_text
-from inference.fusion import LabelModel, LanguageModel, Together, WithHotWords, WordModel
+from inference.fusion import LabelModel, Together, WithHotWords, WordModel
 from inference.hotwords import HotWords
-from inference.in_a_row import InARow
 from inference.lexicon import LexiconModel
-from inference.lstm_lm import LstmModel
 from inference.session import Decoder
-
-Models = Mapping[str | Path, AnyLanguageModel]  # by their places
 
 BEAM = 32  # where a language model or hot words ask for one
 BOOST = 3.0  # a hot word wins where it has a twentieth of the probability of what it stands against
@@ -40,9 +37,9 @@ class SearchConfig:
 
     Args:
         beam: Hypotheses kept; 0 is greedy, unless there is a language model or hot words.
-        lm: Language model over words, or over the model's own labels (letters and <space>): an ARPA file, or the
-            directory of an LSTM. Of several, a mapping from each to its weight, or to none; their log probabilities add
-            up.
+        lm: Language model over words, or over the model's own labels (letters and <space>): a file of n-grams, ARPA or
+            compact, or the directory of an LSTM. Of several, a mapping from each to its weight, or to none; their log
+            probabilities add up.
         lm_weight: What its log probabilities are multiplied by; those of several without a weight share it.
         word_bonus: Gain of each word (or label) in nats, against the shortness that a language model prefers; each of
             several gives its share.
@@ -52,8 +49,8 @@ class SearchConfig:
         alternatives: Texts of each utterance that are given at most, the best one among them; 0 gives none. A list
             needs a beam some times as wide.
         lexicon: Words that may be written, and no others, as `asr.lexicon` reads them.
-        decoder: `beam` is our own; `flashlight` is flashlight-text's, which takes a lexicon, reads KenLM's binary
-            files, and searches whole utterances.
+        decoder: `beam` is our own; `flashlight` is flashlight-text's, which takes a lexicon, reads ARPA and KenLM's
+            binary files, and searches whole utterances.
 
     Raises:
         SearchError: one of them is out of range.
@@ -123,7 +120,7 @@ class Search:
     Args:
         tokens: The labels.
         config: What is known beside the scores.
-        models: The language models of the configuration, where `read_models` has read them before.
+        knowledge: The language models and the lexicon of the configuration, where they have been read before.
 
     Attributes:
         beam: Hypotheses kept; 0 is greedy.
@@ -133,7 +130,7 @@ class Search:
 
     Raises:
         SearchError: hot words cannot be written with the labels, or none of the language model's words can.
-        inference.ngram.NgramError, inference.model.ModelError: a language model cannot be read.
+        asr.lexicon.LexiconError, inference.ngram.NgramError, inference.model.ModelError: one cannot be read.
     """
 
     def __init__(
@@ -141,13 +138,14 @@ class Search:
         tokens: Tokens,
         config: SearchConfig | None = None,
         *,
-        models: Models | None = None,
+        knowledge: Knowledge | None = None,
     ):
         config = config or SearchConfig()
-        self.tokens = tokens if config.lexicon is None else LexiconTokens(tokens, Lexicon.read(config.lexicon, tokens))
+        knowledge = knowledge or Knowledge(tokens, config)
+        self.tokens = knowledge.tokens
         self.of_utterances = config.decoder == "flashlight"
         self._flashlight = Flashlight(self.tokens, config) if self.of_utterances else None
-        self._fusion = None if self.of_utterances else _fusion(self.tokens, config, models)
+        self._fusion = None if self.of_utterances else _fusion(knowledge, config)
         self.alternatives = config.alternatives
         known = self._fusion is not None or self.of_utterances or config.alternatives > 0
         self.beam = config.beam or (max(BEAM, 4 * config.alternatives) if known else 0)
@@ -162,76 +160,62 @@ class Search:
         return BeamDecoder(beam=self.beam, fusion=self._fusion, sounds=sounds)
 
 
-def read_models(config: SearchConfig) -> Models:
-    """The language models of a configuration, for several searches; none where flashlight reads its own.
-
-    Raises:
-        inference.ngram.NgramError, inference.model.ModelError: one of them cannot be read.
-    """
-    if config.decoder == "flashlight":
-        return {}
-    return {path: language_models.read(path) for path in config.language_models()}
-
-
-def _fusion(tokens: Tokens, config: SearchConfig, models: Models | None) -> Fusion | None:
-    hot = None
+def _fusion(knowledge: Knowledge, config: SearchConfig) -> Fusion | None:
+    tokens, hot = knowledge.tokens, None
     if config.hot_words:
         of_words = isinstance(tokens, LexiconTokens)
         hot = _hot_phrases(tokens, config) if of_words else _hot_words(tokens, config.hot_words)
-    weights = config.language_models()
+    models = [(knowledge.models[str(path)], weight) for path, weight in config.language_models().items()]
     # What a word gains beside its probability, it gains once.
-    share = 1 / max(len(weights), 1)
+    share = 1 / max(len(models), 1)
     bonuses = {"bonus": share * config.word_bonus, "unknown_bonus": share * config.unknown_bonus}
-    models = read_models(config) if models is None else models
-    read = [(str(path), models[path], weight) for path, weight in weights.items()]
     if isinstance(tokens, LexiconTokens):
+        if not models:
+            return _words_alone(tokens, hot)
         # The first also takes care of hot words.
         fusions: list[Fusion] = [
-            _lexicon(tokens, lm, path, str(config.lexicon), weight=weight, hot_words=None if k else hot, **bonuses)
-            for k, (path, lm, weight) in enumerate(read or [("", None, 0.0)])
+            _lexicon(tokens, model, weight=weight, hot_words=None if k else hot, **bonuses)
+            for k, (model, weight) in enumerate(models)
         ]
         return fusions[0] if len(fusions) == 1 else Together(fusions)
-    if not read:
+    if not models:
         return hot
-    fusions = [_language_model(tokens, lm, path, weight=weight, **bonuses) for path, lm, weight in read]
+    fusions = [_language_model(tokens, model, weight=weight, **bonuses) for model, weight in models]
     model = fusions[0] if len(fusions) == 1 else Together(fusions)
     return model if hot is None else WithHotWords(model, hot)
 
 
+def _words_alone(tokens: LexiconTokens, hot: HotWords | None) -> LexiconModel:
+    """The words of a lexicon, each as likely as the others."""
+    nothing_W = np.zeros(len(tokens.lexicon.words))
+    return LexiconModel(tokens.spellings, numbers_W=nothing_W, bonus_W=nothing_W, space=tokens.space, hot_words=hot)
+
+
 def _lexicon(
     tokens: LexiconTokens,
-    lm: AnyLanguageModel | None,
-    path: str,
-    lexicon: str,
+    known: Known,
     *,
     weight: float,
     bonus: float,
     unknown_bonus: float,
     hot_words: HotWords | None,
 ) -> LexiconModel:
-    words = tokens.lexicon.words
-    numbers_W, bonus_W = [0] * len(words), [0.0] * len(words)
-    if lm is not None:
-        if language_models.unit(lm) == "letter":
-            raise SearchError(f"{path}: is of letters, and a lexicon needs one of words")
-        numbers = {tokens.normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
-        numbers_W = [lm.id(word) for word in words]
-        numbers_W = [
-            numbers.get(tokens.normalize(word), lm.unknown) if number == lm.unknown else number
-            for word, number in zip(words, numbers_W, strict=True)
-        ]
-        if all(number == lm.unknown for number in numbers_W):
-            raise SearchError(f"{path}: knows none of the words in {lexicon}; make one of texts with them")
-        bonus_W = [bonus + (unknown_bonus if number == lm.unknown else 0.0) for number in numbers_W]
     return LexiconModel(
         tokens.spellings,
-        model=None if lm is None else _in_a_row(lm),
-        numbers_W=numbers_W,
-        bonus_W=bonus_W,
+        model=known.in_a_row,
+        numbers_W=known.lexicon_W,
+        bonus_W=np.where(known.lexicon_W == known.lm.unknown, bonus + unknown_bonus, bonus),
         weight=weight,
         space=tokens.space,
         hot_words=hot_words,
     )
+
+
+def _language_model(tokens: Tokens, known: Known, **settings: float) -> Fusion:
+    if known.of_labels:
+        return LabelModel(known.in_a_row, known.labels_V, unknown=known.lm.unknown, **settings)
+    assert tokens.space is not None
+    return WordModel(known.in_a_row, known.spellings, unknown=known.lm.unknown, space=tokens.space, **settings)
 
 
 def _hot_phrases(tokens: LexiconTokens, config: SearchConfig) -> HotWords:
@@ -256,42 +240,6 @@ def _hot_words(tokens: Tokens, boosts: Mapping[str, float]) -> HotWords:
             raise SearchError(f"hot word {text!r}: holds neither letters nor digits")
         phrases[labels] = boost
     return HotWords(phrases, labels=len(tokens.labels), space=tokens.space)
-
-
-def _language_model(tokens: Tokens, lm: AnyLanguageModel, path: str, **settings: float) -> Fusion:
-    model = _in_a_row(lm)
-    if tokens.space is None or language_models.unit(lm) == "letter":
-        # Of what the labels are of: words, or letters.
-        numbers = {tokens.normalize(word): number for number, word in reversed(tuple(enumerate(lm.words)))}
-        numbers.update((word, number) for number, word in enumerate(lm.words))  # of an apostrophe alone nothing is left
-        numbers[SPACE] = lm.id(SPACE)
-        words_V = [lm.unknown, *(numbers.get(label, lm.unknown) for label in tokens.labels[1:])]
-        if all(word in (lm.unknown, lm.id(SPACE)) for word in words_V):
-            unit = "words" if tokens.unit == "word" else "letters"
-            raise SearchError(f"{path}: knows none of the model's {unit}; make one of texts that have them")
-        return LabelModel(model, words_V, unknown=lm.unknown, **settings)
-    spellings = [_spelling(tokens, word) for word in lm.words]
-    if not any(spellings):
-        raise SearchError(f"{path}: none of its words can be written with the model's letters")
-    return WordModel(model, spellings, unknown=lm.unknown, labels=len(tokens.labels), space=tokens.space, **settings)
-
-
-def _in_a_row(lm: AnyLanguageModel) -> LanguageModel:
-    """As it is used: where a sentence ends nobody says, which n-grams forget by themselves."""
-    if not isinstance(lm, LstmModel):
-        return lm
-    return InARow(lm, end=lm.end, space=lm.id(SPACE) if lm.unit == "letter" else None)
-
-
-def _spelling(tokens: Tokens, word: str) -> Sequence[int] | None:
-    """Labels of a word of the language model; none for what is not written, such as <s>, or has other letters."""
-    if word.startswith("<") and word.endswith(">"):
-        return None
-    try:
-        labels = tokens.encode(word)
-    except TokenError:
-        return None
-    return None if tokens.space in labels else labels
 
 
 def language_model(given: str) -> tuple[str, float | None]:

@@ -10,6 +10,7 @@ from inference.shell import count
 if TYPE_CHECKING:
     from asr.search import SearchConfig
 
+NONE = "none"
 # Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.
 SEARCH = ("beam", "lm_weight", "word_bonus", "unknown_bonus", "alternatives", "lexicon", "decoder")
 
@@ -17,15 +18,18 @@ SEARCH = ("beam", "lm_weight", "word_bonus", "unknown_bonus", "alternatives", "l
 def add_search(parser: argparse.ArgumentParser) -> None:
     """Options of how words are looked for."""
     search = parser.add_argument_group(
-        "search", "what is known beside the sound; a language model, a lexicon or hot words use a beam"
+        "search",
+        "what is known beside the sound; a language model, a lexicon or hot words use a beam. What a model carries, a "
+        "language model with its weights and lexicon, is used where no other language model is given",
     )
     search.add_argument("--beam", type=count, metavar="N", help="hypotheses kept; 0 is greedy (default: 0, or 32)")
     search.add_argument(
         "--lm",
         action="append",
         metavar="LM[=W]",
-        help="language model over words or letters, a file of `asr lm make` (ARPA) or a directory of `asr lm train` "
-        "(LSTM), if need be with its weight; may be given several times, and their log probabilities add up",
+        help="language model over words or letters, a file of `asr lm make` (n-grams, ARPA or compact) or a directory "
+        "of `asr lm train` (LSTM), if need be with its weight; may be given several times, and their log probabilities "
+        "add up; none: without the one that the model carries",
     )
     search.add_argument(
         "--lm-weight",
@@ -57,12 +61,17 @@ def search_config(parsed: argparse.Namespace) -> SearchConfig:
     Raises:
         ValueError: they do not go together.
     """
+    from asr import carried
     from asr.search import BOOST, SearchConfig, hot_word, language_model, read_hot_words
+    from asr.shipped import find
 
-    for name in ("lm_weight", "word_bonus", "unknown_bonus"):
-        if parsed.lm is None and getattr(parsed, name) is not None:
-            raise ValueError(f"--{name.replace('_', '-')} goes with --lm FILE; add that, or leave it out")
-    if parsed.beam == 0 and (parsed.lm or parsed.lexicon or parsed.hot_word or parsed.hot_words):
+    if parsed.lm is not None and NONE in parsed.lm:
+        if len(parsed.lm) > 1:
+            raise ValueError("--lm none is without any; leave it out, or the others")
+        models = {}
+    else:
+        models = dict(language_model(text) for text in parsed.lm or ())
+    if parsed.beam == 0 and (models or parsed.lexicon or parsed.hot_word or parsed.hot_words):
         raise ValueError("--beam 0 is greedy; language models, lexicons and hot words need a beam: leave one out")
     if parsed.unknown_bonus is not None and parsed.decoder == "flashlight":
         raise ValueError("--unknown-bonus goes with the decoder beam; flashlight has none: leave it out")
@@ -72,10 +81,16 @@ def search_config(parsed: argparse.Namespace) -> SearchConfig:
     hot_words = {} if parsed.hot_words is None else read_hot_words(parsed.hot_words, boost=boost)
     hot_words.update(hot_word(text, boost=boost) for text in parsed.hot_word or ())
     given = {name: getattr(parsed, name) for name in SEARCH if getattr(parsed, name, None) is not None}
-    models = dict(language_model(text) for text in parsed.lm or ())
-    # One that has no weight of its own has the one of --lm-weight.
-    lm = next(iter(models), None) if list(models.values()) in ([], [None]) else models
-    return SearchConfig(**given, lm=lm, hot_words=hot_words)
+    if parsed.lm is not None:
+        # One that has no weight of its own has the one of --lm-weight.
+        given["lm"] = next(iter(models), None) if list(models.values()) in ([], [None]) else models
+    if parsed.lexicon == NONE:
+        given["lexicon"] = None
+    config = SearchConfig(**carried.merged(carried.of_directory(find(parsed.model)), given), hot_words=hot_words)
+    for name in ("lm_weight", "word_bonus", "unknown_bonus"):
+        if config.lm is None and getattr(parsed, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} goes with --lm FILE; add that, or leave it out")
+    return config
 
 
 def _add_lexicon(search: argparse._ArgumentGroup) -> None:
@@ -83,7 +98,7 @@ def _add_lexicon(search: argparse._ArgumentGroup) -> None:
         "--lexicon",
         metavar="FILE",
         help="write these words and no others: a word a line, if need be with its spelling in the model's labels, as "
-        "the dictionaries of Kaldi and CMU have it",
+        "the dictionaries of Kaldi and CMU have it; none: without the one that the model carries",
     )
     search.add_argument(
         "--decoder",

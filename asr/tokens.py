@@ -9,7 +9,7 @@ from typing import Literal
 
 from asr.text import FORMS, PLAIN, Form, normalize
 from inference.ctc import Emission
-from inference.model import BLANK, CTC, Model
+from inference.model import BLANK, CTC, FORECAST, FORECASTS, Model
 
 SPACE = "<space>"
 LONGEST_WORD = 60  # labels without a space that are taken for more than one word
@@ -79,6 +79,8 @@ class Tokens:
         Raises:
             TokenError: it writes no words, or says of its labels what this program does not know.
         """
+        if model.head["kind"] == FORECAST:
+            raise TokenError(f"{model.directory}: {FORECASTS}")
         if model.head["kind"] != CTC:
             raise TokenError(
                 f"{model.directory}: gives a recording one of {len(model.labels)} labels and writes no words; use "
@@ -128,11 +130,12 @@ class Tokens:
             TokenError: something in it has no label.
         """
         pieces = self.pieces(text)
-        unknown = dict.fromkeys(piece for piece in pieces if piece not in self._numbers)
-        if unknown:
+        try:
+            return [*map(self._numbers.__getitem__, pieces)]
+        except KeyError:
+            unknown = dict.fromkeys(piece for piece in pieces if piece not in self._numbers)
             shown = ", ".join(repr(piece) for piece in list(unknown)[:10])
-            raise TokenError(f"no label for {shown} in {text!r}")
-        return [self._numbers[piece] for piece in pieces]
+            raise TokenError(f"no label for {shown} in {text!r}") from None
 
     def decode(self, labels: Iterable[int]) -> str:
         """Text of a sequence of labels."""
@@ -175,4 +178,4 @@ class Tokens:
 def _pieces(text: str, unit: str) -> list[str]:
     if unit == "word":
         return text.split()
-    return [SPACE if letter == " " else letter for letter in text]
+    return [SPACE if letter == " " else letter for letter in text] if " " in text else list(text)

@@ -1,4 +1,4 @@
-"""Recordings and their transcripts, or their labels, become a model directory: the speech side of training.
+"""Recordings and their transcripts, or their labels, or they alone become a model: the speech side of training.
 
 With the other modules here whose names begin with `train` the one place in `asr` that imports torch. Frames are made by
 the same extractor that reads files and streams later, and the model that comes back is the exported one.
@@ -15,7 +15,7 @@ import numpy as np
 from asr.alphabet import make_tokens
 from asr.confidence.calibrate import calibrate_trained
 from asr.tokens import TokenConfig
-from asr.train_targets import HeadConfig, Target, classes_of, words_of
+from asr.train_targets import Forecast, HeadConfig, Target, classes_of, latency_of_forecasts, words_of
 from encoders.blstm import EncoderConfig
 from features.augment import AugmentConfig, FrameAugmenter, WaveformAugmenter, spec_augment
 from features.cmvn import CmvnAccumulator
@@ -23,10 +23,10 @@ from features.extractor import FeatureConfig, FeatureExtractor
 from features.filterbank import FbankConfig
 from inference import model as models
 from inference.progress import with_bar
-from training.config import LoopConfig, OptimizerConfig
+from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Example
-from training.latency import LatencyConfig
-from training.loop import first_process, wait_for_all
+from training.devices import first_process, wait_for_all
+from training.latency import LatencyConfig, whole_steps
 from training.manifests import Item
 from training.run import Card, as_started, check_truncation, finished_or_noted, train_model
 
@@ -49,6 +49,7 @@ class TrainConfig:
         optimizer: How its weights move.
         loop: How long, in what batches, from which seed.
         latency: How much of the future a batch sees; for a model that is to hear streams.
+        intermediate: A loss below the last layer, too.
     """
 
     features: FeatureConfig = field(default_factory=lambda: FeatureConfig(fbank=FbankConfig()))
@@ -59,11 +60,33 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     latency: LatencyConfig = field(default_factory=LatencyConfig)
+    intermediate: IntermediateConfig = field(default_factory=IntermediateConfig)
 
     def __post_init__(self) -> None:
+        if self.head.kind == models.FORECAST:
+            self._forecast_what_is_not_seen()
         check_truncation(self)
-        if self.head.kind == models.CLASS and self.tokens != TokenConfig():
-            raise ValueError("tokens say how words are spelled, and head.kind class writes none; leave them out")
+        self.intermediate.chosen(self.encoder.layers)
+        if self.head.kind != models.CTC and self.intermediate.weight:
+            raise ValueError("intermediate.weight belongs to head.kind ctc; leave it out")
+        if self.head.kind != models.CTC and self.tokens != TokenConfig():
+            raise ValueError(
+                f"tokens say how words are spelled, and head.kind {self.head.kind} writes none; leave them out"
+            )
+
+    def _forecast_what_is_not_seen(self) -> None:
+        if self.augment.time_masks or self.augment.frequency_masks:
+            raise ValueError(
+                "forecasts would be of masks: set augment.time_masks and augment.frequency_masks to 0 with "
+                "head.kind forecast"
+            )
+        if self.features.deltas:
+            raise ValueError(
+                "differences tell of frames to come: set features.deltas to 0 with head.kind forecast, which is to "
+                "forecast them"
+            )
+        if self.encoder.bidirectional:
+            self.latency = latency_of_forecasts(self.latency, self.head.ahead_ms)
 
 
 class LoadSpeech:
@@ -150,6 +173,8 @@ def train(
         return finished
     if config.head.kind == models.CLASS:
         target, train, dev = classes_of(config.head, train, dev)
+    elif config.head.kind == models.FORECAST:
+        target = forecast_of(config)
     else:
         target, train, dev = words_of(config.tokens, train, dev, start_from)
     extractor = (
@@ -172,11 +197,19 @@ def train(
         out=out,
         start_from=start_from,
         card=Card(target.task, command=command, data_note=data_note),
+        intermediate=config.intermediate,
     )
     if config.head.kind == models.CTC and first_process():
         calibrate_trained(model.directory, dev[:CALIBRATION_ITEMS])
     wait_for_all()
     return models.load(model.directory)
+
+
+def forecast_of(config: TrainConfig) -> Forecast:
+    """What a training of forecasts is towards."""
+    made, subsampling = FeatureExtractor(config.features), config.encoder.total_subsampling
+    ahead = whole_steps(config.head.ahead_ms, 1000 * made.shift_seconds * subsampling)
+    return Forecast(ahead=ahead, subsampling=subsampling, features=made.num_features)
 
 
 def make_extractor(config: FeatureConfig, items: Sequence[Item], *, seed: int) -> FeatureExtractor:

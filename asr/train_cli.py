@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 DEV_SHARE = 0.1
 
 DESCRIPTION = """\
-Train a recogniser on recordings and their words or, with --head.kind class, on recordings and their labels.
+Train a recogniser on recordings and their words, with --head.kind class on recordings and their labels or, with
+--head.kind forecast, on recordings alone, as a beginning to train on from with few words (--from).
 
 DATA is a folder (a.wav beside a.txt; subfolders are speakers), a table (.tsv with the columns path, text and maybe
-speaker) or a lhotse manifest (.jsonl.gz). Of labels, the folder has a subfolder for each (DATA/happy/a.wav or, where
-speakers are known, DATA/happy/anna/a.wav), and the text of a table or manifest is the label.
-Run the same command again and it goes on where it stopped.
+speaker), a lhotse manifest (.jsonl.gz), kaldi:DIR (a Kaldi data directory) or shar:DIR (lhotse Shar). Of labels, the
+folder has a subfolder for each (DATA/happy/a.wav or, where speakers are known, DATA/happy/anna/a.wav); elsewhere the
+text is the label. For forecasts every sound of a folder is taken, and tables and Kaldi data need no texts.
+Run the same command again and it goes on where it stopped. With --loop.devices and --loop.nodes, or started by
+torchrun, several processes train one model.
 The settings below can stand in a YAML file (--config) or on the command line; the line wins.
 """
 
@@ -31,6 +34,13 @@ The settings below can stand in a YAML file (--config) or on the command line; t
 def main(arguments: Sequence[str]) -> int:
     """Parse the command line and train. Returns the exit code."""
     require(TO_TRAIN, what="training", extra="train")
+    from training.devices import one_voice
+
+    with one_voice():
+        return _train(arguments)
+
+
+def _train(arguments: Sequence[str]) -> int:
     from asr.train import TrainConfig, train
     from training.config import OUT_OPTION, parse
     from training.manifests import read
@@ -57,10 +67,10 @@ def main(arguments: Sequence[str]) -> int:
         prog="asr train",
         description=DESCRIPTION,
     )
-    labelled = config.head.kind == models.CLASS
-    items = read(options.data, labelled=labelled)
+    labelled, untold = config.head.kind == models.CLASS, config.head.kind == models.FORECAST
+    items = read(options.data, labelled=labelled, untold=untold)
     if options.dev:
-        dev = read(options.dev, labelled=labelled)
+        dev = read(options.dev, labelled=labelled, untold=untold)
         _warn_of_shared(items, dev)
     else:
         divide = _divided_by_label if labelled else _divided
@@ -73,11 +83,11 @@ def main(arguments: Sequence[str]) -> int:
         start_from=models.load(find(options["from"])) if options["from"] else None,
         command=shell_command(["asr", "train", *arguments]),
     )
-    command = "classify" if labelled else "transcribe"
-    print(
-        f"model: {model.directory}\ntry it: asr {command} FILE --model {shlex.quote(str(model.directory))}",
-        file=sys.stderr,
-    )
+    folder = shlex.quote(str(model.directory))
+    todo = f"asr {'classify' if labelled else 'transcribe'} FILE --model {folder}"
+    if untold:
+        todo = f"asr train DATA --from {folder} --out DIR"
+    print(f"model: {model.directory}\n{'go on' if untold else 'try it'}: {todo}", file=sys.stderr)
     print(Path(model.directory))
     return 0
 

@@ -11,7 +11,7 @@ import torch
 
 from asr.shipped import find
 from asr.sources import expand
-from encoders.blstm import stacked_length
+from encoders.frames import stacked_length
 from features.extractor import FeatureExtractor
 from inference import model as models
 from inference.shell import listed, one_line

@@ -1,6 +1,6 @@
-"""What recordings are trained towards: the words that are said in them, by CTC, or one label for each of them.
+"""What recordings are trained towards: their words, by CTC, or one label for each, or the frames that come next.
 
-Here everything that the two differ in lies side by side, so that the rest of a training knows one way.
+Here everything that these differ in lies side by side, so that the rest of a training knows one way.
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ import numpy as np
 from asr.alphabet import make_tokens
 from asr.letters import SHOWN, Seen, count_pieces, shown, table
 from asr.tokens import TokenConfig, Tokens
-from inference.model import BLANK, CLASS, CTC, Model
+from inference.model import BLANK, CLASS, CTC, FORECAST, Model
+from training.latency import LatencyConfig
 from training.manifests import Item, ManifestError
 from training.metrics import ErrorCounts, align_tokens
-from training.objectives import ClassObjective, CtcObjective, Objective
+from training.objectives import ClassObjective, CtcObjective, ForecastObjective, Objective
 
 # Labels that are named before training because so few utterances have them.
 RAREST = 5
 # What the model directory of a classification says of its labels.
 CLASS_UNIT = "class"
+# What that of forecasts says of the numbers in the frames of a step.
+FORECAST_UNIT = "feature"
+AHEAD_MS = 120.0
 
 
 @dataclass
@@ -31,17 +35,24 @@ class HeadConfig:
     """What the scores of a model are.
 
     Args:
-        kind: `ctc` writes down the words of a recording; `class` gives it one of some labels, such as who speaks.
+        kind: `ctc` writes down the words of a recording; `class` gives it one of some labels, such as who speaks;
+            `forecast` forecasts its sound, for which no words are needed: to train on from, with words.
         smoothing: Share of the target of `class` that is spread over all labels.
+        ahead_ms: How far ahead `forecast` looks, in milliseconds, rounded up to whole steps.
     """
 
-    kind: Literal["ctc", "class"] = "ctc"
+    kind: Literal["ctc", "class", "forecast"] = "ctc"
     smoothing: float = 0.0
+    ahead_ms: float = AHEAD_MS
 
     def __post_init__(self) -> None:
         if not 0 <= self.smoothing < 1:
             raise ValueError(f"head.smoothing is {self.smoothing}; it must be at least 0 and less than 1")
-        if self.kind == CTC and self.smoothing:
+        if not 0 < self.ahead_ms < 10_000:
+            raise ValueError(f"head.ahead_ms is {self.ahead_ms}; it must be more than 0 and less than 10000")
+        if self.kind != FORECAST and self.ahead_ms != AHEAD_MS:
+            raise ValueError("head.ahead_ms belongs to head.kind forecast; leave it out")
+        if self.kind != CLASS and self.smoothing:
             raise ValueError("head.smoothing belongs to head.kind class; leave it out")
 
 
@@ -126,6 +137,45 @@ class Classes:
 
     def objective(self, subsampling: int) -> Objective:
         return ClassObjective(subsampling=subsampling, smoothing=self._smoothing)
+
+
+class Forecast:
+    """The frames that come next, which need no labels (autoregressive predictive coding; Chung et al. 2019).
+
+    What is forecast must not have been seen. Where one direction reads from the end, it reads chunks as long as the
+    forecast looks ahead, without look-ahead of the windows: a chunk ends where the forecasts of its first step begin.
+
+    Args:
+        ahead: Steps from the one that a forecast is made at to the one that it is of.
+        subsampling: Frames in a step.
+        features: Features of a frame.
+    """
+
+    def __init__(self, *, ahead: int, subsampling: int, features: int):
+        self.labels = tuple(f"{frame}.{feature}" for frame in range(subsampling) for feature in range(features))
+        self.head = {"kind": FORECAST, "ahead": ahead}
+        self.tokens = {"unit": FORECAST_UNIT}
+        self.task = f"forecasts of the {features} features of {subsampling} frames, {ahead} steps ahead"
+        self.note = self.task
+        self._ahead = ahead
+
+    def __call__(self, text: str, frames: int) -> tuple[np.ndarray, None]:
+        return np.zeros(0, dtype=np.int64), None
+
+    def objective(self, subsampling: int) -> Objective:
+        return ForecastObjective(ahead=self._ahead)
+
+
+def latency_of_forecasts(given: LatencyConfig, ahead_ms: float) -> LatencyConfig:
+    """Chunks as long as forecasts look ahead, without look-ahead of the windows.
+
+    Raises:
+        ValueError: something else is given.
+    """
+    wanted = LatencyConfig(chunk_ms=(ahead_ms, ahead_ms), lookahead_share=(0.0, 0.0), full_context=0.0)
+    if given not in (LatencyConfig(), wanted):
+        raise ValueError("latency is given, but forecasts must be made of chunks of head.ahead_ms: leave it out")
+    return wanted
 
 
 def words_of(

@@ -9,13 +9,16 @@ import math
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from rich.console import Console
 
+from asr import carried
+from asr.knowledge import Knowledge
 from asr.report import Pair, Report, evaluate_pairs
-from asr.search import Models, Search, SearchConfig, read_models
+from asr.search import Search, SearchConfig
 from inference.installed import TO_EVALUATE, require
 from inference.progress import with_bar
 from inference.shell import listed, one_line
@@ -81,7 +84,7 @@ def tune(
     config: SearchConfig,
     *,
     settings: Sequence[str] | None = None,
-    models: Models | None = None,
+    knowledge: Knowledge | None = None,
     progress: Callable[[SearchConfig, Report], None] | None = None,
 ) -> SearchConfig:
     """The configuration with the fewest word errors on utterances, those of characters where words are even.
@@ -91,17 +94,17 @@ def tune(
         scored: Utterances to choose on; what is reported must be measured on others.
         config: Where to begin, and what is not chosen.
         settings: Which ones are chosen; if not given, the bonuses and the weight, or those of each of several models.
-        models: The language models of the configuration, where they have been read before.
+        knowledge: The language models and the lexicon of the configuration, where they have been read before.
         progress: Called with each configuration that was tried and what came of it.
     """
-    models = read_models(config) if models is None else models
+    knowledge = knowledge or Knowledge(recognizer.tokens, config)
 
     def cost(point: Mapping[str, float]) -> tuple[float, float]:
         if any(value < 0 for name, value in point.items() if name not in BONUSES):
             # What a language model finds unlikely would gain by it.
             return math.inf, math.inf
         tried = _moved(config, point)
-        found = report(recognizer, scored, Search(recognizer.tokens, tried, models=models))
+        found = report(recognizer, scored, Search(recognizer.tokens, tried, knowledge=knowledge))
         if progress is not None:
             progress(tried, found)
         return found.words.errors, found.characters.errors
@@ -141,14 +144,17 @@ def _moved(config: SearchConfig, point: Mapping[str, float]) -> SearchConfig:
     return replace(config, **own, lm=weights)
 
 
-def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) -> int:
+def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig, write: bool = False) -> int:
     """Choose the settings of a language model on recordings with known words, and print them as options.
+
+    With `write`, the model carries them from then on, with the language model and the lexicon (`asr.carried`).
 
     Returns:
         0 if every recording could be read, 1 if some could not (they are listed and not used).
 
     Raises:
         TuneError: there is nothing to choose.
+        asr.carried.CarriedError: it cannot be carried.
         ValueError: the data, the model or the language model cannot be used.
     """
     require(TO_EVALUATE, what="tuning", extra="train")
@@ -157,8 +163,11 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
 
     if search.lm is None:
         raise TuneError("nothing to choose: give --lm FILE, whose weight and bonuses are chosen")
-    recognizer, models = asr.load(model, threads=threads), read_models(search)
-    Search(recognizer.tokens, search, models=models)  # what does not go with the model is found before the work
+    if write:
+        carried.check(search)
+    recognizer = asr.load(model, threads=threads)
+    knowledge = Knowledge(recognizer.tokens, search)
+    Search(recognizer.tokens, search, knowledge=knowledge)  # what does not go with the model is found before the work
     failed: list[str] = []
     items, console = read(data, unreadable=failed), Console(stderr=True)
     scored = list(with_bar(score(recognizer, items, failed), "scores", total=len(items)))
@@ -167,11 +176,29 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig) 
     greedy = report(recognizer, scored, Search(recognizer.tokens))
     console.print(f"greedy: {_errors(greedy)}", highlight=False)
 
+    tried: dict[str, Report] = {}
+
     def say(config: SearchConfig, found: Report) -> None:
+        tried[options(config)] = found
         console.print(f"{options(config)}: {_errors(found)}", highlight=False, soft_wrap=True)
 
-    print(options(tune(recognizer, scored, search, models=models, progress=say)))
+    chosen = tune(recognizer, scored, search, knowledge=knowledge, progress=say)
+    print(options(chosen))
+    if write:
+        note = _note(Path(data).name, chosen, greedy, tried[options(chosen)])
+        stored = carried.store(recognizer.model.directory, chosen, note=note)
+        console.print(f"stored in {stored.directory}", highlight=False, soft_wrap=True)
     return listed("asr", failed, "recordings could not be read and are not used")
+
+
+def _note(data: str, config: SearchConfig, greedy: Report, best: Report) -> str:
+    """What the model card says of a search that the model carries."""
+    paths = (*config.language_models(), config.lexicon)
+    known = " and ".join(Path(path).name for path in paths if path is not None)
+    return (
+        f"Carries {known}, with settings chosen by `asr tune` on {data}: {_errors(best)}, where the greedy search has "
+        f"{_errors(greedy)}.\n\n```text\n{options(config)}\n```"
+    )
 
 
 def options(config: SearchConfig) -> str:

@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from features import audio
 from features.filterbank import Mfcc, MfccConfig
 from inference.progress import with_bar
-from recipes.corpora.speechocean762 import Utterance
+from recipes.corpora.spoken import Utterance
 from recipes.speaker.prepare import divide
 
 QUIET_DB = 30.0

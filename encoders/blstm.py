@@ -11,13 +11,26 @@ the N_c frames of the window before. Full context is the one window N_c >= T.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from encoders.cells import CellOptions, State, check
+from encoders.frames import (
+    Reordered,
+    check_finite,
+    check_lengths,
+    gather_frames,
+    mask_frames,
+    reversal,
+    stack_frames,
+    stacked_length,
+)
+from encoders.front import SUBSAMPLING, ConvolutionalFrontEnd
 from encoders.layers import RecurrentLayer, make_layer, run_directions
 from encoders.windows import Latency, cut_windows, fitted, join_chunks
 
@@ -32,9 +45,15 @@ class EncoderConfig:
         hidden_size: Units of each direction.
         bidirectional: Whether a second direction reads from the end.
         dropout: Share of each layer's outputs dropped on the way to the next layer and to the head, in training.
+        dropout_mask: Whether other units are dropped in each `frame`, or the same ones from the beginning of a
+            `sequence` to its end (Gal and Ghahramani 2016, without their masks on the way through time).
+        convolution: Maps of two 3x3 convolutions that make one step of four frames before all layers, for filterbanks
+            (`encoders.front`); 0 has none. They take the place of stacking before the first layer: `subsampling` is
+            then `[1]` or, of a pyramid, begins with 1.
         subsampling: Frames stacked into one before the first layer, the second layer, ...; layers not named stack 1.
             `[3]` turns 10 ms frames into 30 ms steps; `[1, 2, 2]` is a pyramid (Chan et al. 2016).
         layer_norm: Layer normalisation in each step (Ba et al. 2016); not for cell gru.
+        output_norm: Layer normalisation of each layer's outputs, both directions together; for any cell.
         forget_bias: Bias of the forget gate at the start, for cells that have one.
         projection_size: Size of the outputs of cell lstmp, less than `hidden_size`; 0 is half of it.
         truncated_gradient: The truncated gradient of the 1997 paper, for cell lstm_1997.
@@ -45,8 +64,11 @@ class EncoderConfig:
     hidden_size: int = 128
     bidirectional: bool = True
     dropout: float = 0.1
+    dropout_mask: Literal["frame", "sequence"] = "frame"
+    convolution: int = 0
     subsampling: list[int] | tuple[int, ...] = (3,)
     layer_norm: bool = False
+    output_norm: bool = False
     forget_bias: float = 1.0
     projection_size: int = 0
     truncated_gradient: bool = False
@@ -57,11 +79,18 @@ class EncoderConfig:
         check(self.cell, self.hidden_size, self.cell_options)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"encoder.dropout is {self.dropout}; it must be at least 0 and less than 1")
+        if self.convolution < 0:
+            raise ValueError(f"encoder.convolution is {self.convolution}; give a number of maps, or 0 for none")
         self.subsampling = tuple(self.subsampling)
         if len(self.subsampling) > self.layers or any(factor < 1 for factor in self.subsampling):
             raise ValueError(
                 f"encoder.subsampling is {list(self.subsampling)}: at most one whole number >= 1 for each of the "
                 f"{self.layers} layers"
+            )
+        if self.convolution and self.subsampling[:1] not in ((), (1,)):
+            raise ValueError(
+                f"encoder.subsampling is {list(self.subsampling)}, but convolutions make one step of {SUBSAMPLING} "
+                "frames in place of the first stacking: set it to [1]"
             )
 
     @property
@@ -77,19 +106,12 @@ class EncoderConfig:
     @property
     def total_subsampling(self) -> int:
         """Input frames for each output frame."""
-        return prod(self.subsampling)
+        return self.frames_a_step * prod(self.subsampling)
 
-
-class NotFiniteError(ValueError):
-    """Frames or outputs of a layer are NaN or infinite.
-
-    Attributes:
-        item: The first item of the batch of which that is so.
-    """
-
-    def __init__(self, message: str, item: int):
-        super().__init__(message)
-        self.item = item
+    @property
+    def frames_a_step(self) -> int:
+        """Input frames for each frame that the first layer's stacking gets."""
+        return SUBSAMPLING if self.convolution else 1
 
 
 class Blstm(nn.Module):
@@ -104,23 +126,41 @@ class Blstm(nn.Module):
         super().__init__()
         self.config = config
         self.input_size = input_size
+        self.front = ConvolutionalFrontEnd(input_size, config.convolution) if config.convolution else None
         self.forwards = nn.ModuleList()
         self.backwards = nn.ModuleList()
-        size = input_size
+        self.norms = nn.ModuleList()
+        size = input_size if self.front is None else self.front.output_size
         for factor in config.stacking:
             directions = (self.forwards, self.backwards) if config.bidirectional else (self.forwards,)
             for layers in directions:
                 layers.append(make_layer(config.cell, size * factor, config.hidden_size, config.cell_options))
             size = len(directions) * layers[-1].output_size
+            if config.output_norm:
+                self.norms.append(nn.LayerNorm(size))
         self.output_size = size
         self._directions = 1 + config.bidirectional
         self.dropout = nn.Dropout(config.dropout)
 
-    def output_lengths(self, lengths_B):
-        """Frames that come out for `lengths_B` frames that go in (integers, a tensor of them or one), exactly."""
-        for factor in self.config.stacking:
+    def output_lengths(self, lengths_B, layer: int = -1):
+        """Frames that come out for `lengths_B` frames that go in (integers, a tensor of them or one), exactly.
+
+        Of the last layer, or of another one.
+        """
+        lengths_B = stacked_length(lengths_B, self.config.frames_a_step)
+        for factor in self.config.stacking[: layer % self.config.layers + 1]:
             lengths_B = stacked_length(lengths_B, factor)
         return lengths_B
+
+    def sequence_masks(self, frames_BTF: Tensor) -> list[Tensor] | None:
+        """Dropout of each layer's outputs, (B,1,C) to multiply them with, drawn for these items.
+
+        None where nothing is dropped, or frame by frame.
+        """
+        if not self.training or self.config.dropout_mask == "frame" or not self.config.dropout:
+            return None
+        kept = frames_BTF.new_full((len(frames_BTF), 1, self.output_size), 1 - self.config.dropout)
+        return [torch.bernoulli(kept) / kept for _ in self.forwards]
 
     def forward(self, frames_BTF: Tensor, lengths_B: Tensor, latency: Latency | None = None) -> tuple[Tensor, Tensor]:
         """Encode a padded batch, all windows of all items layer by layer: the fast form, for training.
@@ -141,9 +181,16 @@ class Blstm(nn.Module):
             NotFiniteError: `torch.autograd.detect_anomaly` is on, and the frames or what a layer makes of them are not
                 finite: names the first layer.
         """
+        [encoded] = self.at_layers(frames_BTF, lengths_B, latency, [-1])
+        return encoded, self.output_lengths(lengths_B)
+
+    def at_layers(
+        self, frames_BTF: Tensor, lengths_B: Tensor, latency: Latency | None, layers: Sequence[int]
+    ) -> list[Tensor]:
+        """Outputs of several layers, each once and in order; the last is -1. Otherwise as `forward`."""
         check_lengths(lengths_B, frames_BTF.shape[1])
         check_finite(frames_BTF, lengths_B, "the frames")
-        return self.piece(frames_BTF, lengths_B, latency)[0], self.output_lengths(lengths_B)
+        return self.piece(frames_BTF, lengths_B, latency, layers=layers)[0]
 
     def piece(
         self,
@@ -153,25 +200,35 @@ class Blstm(nn.Module):
         *,
         states: list[State] | None = None,
         chunks: int | None = None,
-    ) -> tuple[Tensor, list[State]]:
+        layers: Sequence[int] = (-1,),
+        masks: list[Tensor] | None = None,
+    ) -> tuple[list[Tensor], list[State]]:
         """Encode a stretch of each item, in the form of `forward`.
 
         Args:
             frames_BTF: Frames of the stretch and, if it has all its `chunks`, the look-ahead beyond them.
             lengths_B: Valid frames of each item in them; 0 where the item is over.
             latency: Chunk and look-ahead; none is one window of all frames.
-            states: Forward state of each layer before the stretch; none is zeros.
+            states: Forward state of each layer before the stretch and, last, the frames that a front end sees of what
+                was before it; none is zeros.
             chunks: At most so many are encoded; none encodes all frames.
+            layers: Layers whose outputs are wanted, each once and in order.
+            masks: What `sequence_masks` gave for these items; none draws.
 
         Returns:
-            Encodings (B,T',output_size), and the forward state of each layer after the last chunk.
+            Encodings (B,T',output_size) of each of `layers`, and the states after the last chunk.
         """
-        steps = self.output_lengths(frames_BTF.shape[1])
-        chunk, lookahead = fitted(latency, frames_BTF.shape[1], self.config.total_subsampling)
-        x_BWNF, lengths_BW = cut_windows(frames_BTF, lengths_B, chunk, lookahead)
+        layers = [layer % self.config.layers for layer in layers]
+        frames = frames_BTF.shape[1]
+        chunk, lookahead = fitted(latency, frames, self.config.total_subsampling)
+        masks = self.sequence_masks(frames_BTF) if masks is None else masks
+        end = frames if chunks is None else chunk * chunks
+        x_BTF, lengths_B, past = self._stepped(frames_BTF, lengths_B, end, states)
+        chunk, lookahead = (size // self.config.frames_a_step for size in (chunk, lookahead))
+        x_BWNF, lengths_BW = cut_windows(x_BTF, lengths_B, chunk, lookahead)
         x_BWNF, lengths_BW = x_BWNF[:, :chunks], lengths_BW[:, :chunks]
         batch, windows = lengths_BW.shape
-        last, after = self.config.layers - 1, []
+        last, encoded, after = self.config.layers - 1, [], []
         for index, factor in enumerate(self.config.stacking):
             x_MNF, lengths_M = self._stacked(index, x_BWNF.flatten(0, 1), lengths_BW.flatten(), factor)
             x_BWNF, lengths_BW = x_MNF.unflatten(0, (batch, windows)), lengths_M.unflatten(0, (batch, windows))
@@ -193,12 +250,22 @@ class Blstm(nn.Module):
             ):
                 named = f"the output of layer{index}.{direction}"
                 check_finite(part, lengths_M.clamp(max=y.shape[2]), named, windows)
-            x_BWNF = self.dropout(y)
+            x_BWNF = self._between(index, y, None if masks is None else masks[index][:, None])
+            if self.norms:
+                steps_M = lengths_M.clamp(max=x_BWNF.shape[2])
+                check_finite(x_BWNF.flatten(0, 1), steps_M, f"the output of layer{index}.norm", windows)
             after.append(state)
-        return join_chunks(x_BWNF, steps), after
+            if index in layers:
+                encoded.append(join_chunks(x_BWNF[:, :, :chunk], self.output_lengths(frames, index)))
+        return encoded, after + past
 
     def window(
-        self, frames_BTF: Tensor, lengths_B: Tensor, chunk: int, states: list[State] | None = None
+        self,
+        frames_BTF: Tensor,
+        lengths_B: Tensor,
+        chunk: int,
+        states: list[State] | None = None,
+        masks: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, list[State]]:
         """Encode one window of each item: what latency control is, and what the exported graph computes.
 
@@ -206,12 +273,16 @@ class Blstm(nn.Module):
             frames_BTF: Frames of the window, N_c and the look-ahead, fewer at an item's end.
             lengths_B: Valid frames of each item in the window; 0 where the item is over.
             chunk: N_c, a multiple of the total subsampling.
-            states: Forward state of each layer at the window's first frame; none is zeros.
+            states: Forward state of each layer at the window's first frame and, last, the frames that a front end sees
+                of what was before it; none is zeros.
+            masks: What `sequence_masks` gave for these items; none draws.
 
         Returns:
-            Encodings of the whole window, their lengths, and the forward state of each layer after N_c frames.
+            Encodings of the whole window, their lengths, and the states after N_c frames.
         """
-        x, next_states = frames_BTF, []
+        masks, next_states = self.sequence_masks(frames_BTF) if masks is None else masks, []
+        x, lengths_B, past = self._stepped(frames_BTF, lengths_B, chunk, states)
+        chunk //= self.config.frames_a_step
         for index, factor in enumerate(self.config.stacking):
             x, lengths_B = self._stacked(index, x, lengths_B, factor)
             chunk //= factor
@@ -221,19 +292,35 @@ class Blstm(nn.Module):
                 y = torch.cat([y, self.forwards[index](x[:, chunk:], state)[0]], dim=1)
             if self.config.bidirectional:
                 y = torch.cat([y, backward_window(self.backwards[index], x, lengths_B)], dim=-1)
-            x = self.dropout(y)
-        return x, lengths_B, next_states
+            x = self._between(index, y, None if masks is None else masks[index])
+        return x, lengths_B, next_states + past
 
     def window_by_window(self, frames_BTF: Tensor, lengths_B: Tensor, latency: Latency) -> tuple[Tensor, Tensor]:
         """The plain form of `forward`: one window of all items after the other, the state carried on in the open."""
         chunk, lookahead = fitted(latency, frames_BTF.shape[1], self.config.total_subsampling)
-        pieces, states = [], None
+        pieces, states, masks = [], None, self.sequence_masks(frames_BTF)
         for start in range(0, frames_BTF.shape[1], chunk):
             window_BNF = frames_BTF[:, start : start + chunk + lookahead]
             left_B = (lengths_B - start).clamp(0, window_BNF.shape[1])
-            encoded, _, states = self.window(window_BNF, left_B, chunk, states)
+            encoded, _, states = self.window(window_BNF, left_B, chunk, states, masks)
             pieces.append(encoded[:, : chunk // self.config.total_subsampling])
         return torch.cat(pieces, dim=1), self.output_lengths(lengths_B)
+
+    def _stepped(
+        self, frames_BTF: Tensor, lengths_B: Tensor, end: int, states: list[State] | None
+    ) -> tuple[Tensor, Tensor, list[State]]:
+        """What the layers get of frames, its lengths, and the state of the front end, if there is one, at `end`."""
+        if self.front is None:
+            return frames_BTF, lengths_B, []
+        past_B3F = None if states is None else states[-1][0]
+        x_BTF, steps_B = self.front(frames_BTF, lengths_B, past_B3F)
+        check_finite(x_BTF, steps_B, "the output of the front end")
+        return x_BTF, steps_B, [(self.front.past(frames_BTF, lengths_B, end, past_B3F),)]
+
+    def _between(self, index: int, y: Tensor, mask: Tensor | None) -> Tensor:
+        """What is done with outputs of a layer on the way out of it."""
+        y = self.norms[index](y) if self.norms else y
+        return self.dropout(y) if mask is None else y * mask
 
     @staticmethod
     def _stacked(index: int, x_BTF: Tensor, lengths_B: Tensor, factor: int) -> tuple[Tensor, Tensor]:
@@ -283,92 +370,3 @@ def both_directions(
     written_BTD = rows_DTB.transpose(1, 2).gather(2, order).permute(1, 2, 0)
     y_BTP = Reordered.apply(y_DTBP.flatten(0, 2), written_BTD.flatten()).view(batch, frames, -1)
     return y_BTP, (y_DTBP[0, -1], c_DTBH[0, -1])
-
-
-def stacked_length(length, factor: int):
-    """Frames left of `length` after stacking `factor` to one; the last may be filled up with zeros."""
-    return (length + factor - 1) // factor
-
-
-def check_lengths(lengths_B: Tensor, frames: int) -> None:
-    """Refuse items without frames, and lengths beyond the batch.
-
-    Raises:
-        ValueError: says which item.
-    """
-    wrong = ((lengths_B < 1) | (lengths_B > frames)).nonzero().flatten().tolist()
-    if wrong:
-        raise ValueError(
-            f"item {wrong[0]} of the batch has length {int(lengths_B[wrong[0]])}; lengths are from 1 to {frames}, the "
-            "frames of the batch: leave items without frames out"
-        )
-
-
-def check_finite(values_BTF: Tensor, lengths_B: Tensor, named: str, windows: int = 1) -> None:
-    """While torch looks for anomalies: refuse values within an item's length that are NaN or infinite.
-
-    Args:
-        values_BTF: Values of items or, of each item, of `windows` in a row.
-        lengths_B: Valid frames of each.
-        named: What they are.
-        windows: Rows that an item has.
-
-    Raises:
-        NotFiniteError: says `named`, and the first such item, window and frame.
-    """
-    if not torch.is_anomaly_enabled():
-        return
-    bad_BT = ~torch.isfinite(mask_frames(values_BTF, lengths_B)).all(-1)
-    if bad_BT.any():
-        row, frame = bad_BT.nonzero()[0].tolist()
-        item, window = divmod(row, windows)
-        where = f"frame {frame}" + (f" of window {window}" if windows > 1 else "")
-        raise NotFiniteError(f"NaN or infinity in {named}: first in item {item} of the batch, {where}", item)
-
-
-def mask_frames(x_BTF: Tensor, lengths_B: Tensor) -> Tensor:
-    """Zeros beyond each item's length. No output sees what lies there, but in a gradient 0 times NaN would be NaN."""
-    valid_BT = torch.arange(x_BTF.shape[1], device=x_BTF.device) < lengths_B[:, None]
-    return x_BTF.masked_fill(~valid_BT[..., None], 0.0)
-
-
-def stack_frames(x_BTF: Tensor, lengths_B: Tensor, factor: int) -> tuple[Tensor, Tensor]:
-    """Join each `factor` adjacent frames to one: (B,T,F) -> (B, ceil(T/factor), factor*F), zeros beyond the length."""
-    batch, frames, features = x_BTF.shape
-    x_BTF = nn.functional.pad(mask_frames(x_BTF, lengths_B), (0, 0, 0, -frames % factor))
-    return x_BTF.reshape(batch, -1, factor * features), stacked_length(lengths_B, factor)
-
-
-def reversal(lengths_B: Tensor, frames: int) -> Tensor:
-    """Indices (B,T) that turn each item round within its length and leave its padding in place."""
-    t = torch.arange(frames, device=lengths_B.device)[None]
-    last = lengths_B[:, None] - 1
-    return torch.where(t <= last, last - t, t)
-
-
-def gather_frames(x_BTF: Tensor, order_BT: Tensor) -> Tensor:
-    """The frames of each item in the order given, each frame once."""
-    batch, frames = order_BT.shape
-    rows = torch.arange(batch, device=order_BT.device)[:, None] * frames + order_BT
-    return Reordered.apply(x_BTF.flatten(0, 1), rows.flatten()).view(batch, frames, -1)
-
-
-class Reordered(torch.autograd.Function):
-    """Rows in an order that names each of them equally often, one after the other.
-
-    The way back is such an order, too, so it copies whole rows, where that of `gather` adds up single numbers.
-    """
-
-    @staticmethod
-    def forward(ctx, rows_NF: Tensor, order_M: Tensor) -> Tensor:
-        ctx.save_for_backward(order_M)
-        ctx.rows = len(rows_NF)
-        return rows_NF.index_select(0, order_M)
-
-    @staticmethod
-    def backward(ctx, errors_MF: Tensor) -> tuple[Tensor, None]:
-        (order_M,) = ctx.saved_tensors
-        errors = errors_MF.new_zeros(())
-        for part_M, errors_NF in zip(order_M.split(ctx.rows), errors_MF.split(ctx.rows), strict=True):
-            errors = errors + Reordered.apply(errors_NF, part_M.argsort())
-        return errors, None

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from encoders.blstm import stack_frames
+from encoders.frames import stack_frames
 from encoders.layers import states_by_step
 from encoders.network import Network
 
@@ -44,6 +44,8 @@ def read_through(network: Network, frames_TF: Tensor) -> Reading:
     x_BTF = frames_TF[None].to(network.head.linear.weight.dtype).requires_grad_()
     nodes = {"frames": [x_BTF]}
     layers = network.layers()
+    if network.encoder.front is not None:
+        x_BTF, _ = network.encoder.front(x_BTF, torch.tensor([x_BTF.shape[1]]))
     for index, factor in enumerate(network.encoder.config.stacking):
         x_BTF, _ = stack_frames(x_BTF, torch.tensor([x_BTF.shape[1]]), factor)
         outputs = []
@@ -55,6 +57,8 @@ def read_through(network: Network, frames_TF: Tensor) -> Reading:
                 nodes[name] = [h_BP for h_BP, *_ in states_by_step(layers[name], read_BTF)][order]
                 outputs.append(torch.stack(nodes[name], dim=1))
         x_BTF = torch.cat(outputs, dim=-1)
+        if network.encoder.norms:
+            x_BTF = network.encoder.norms[index](x_BTF)
     return Reading(nodes, network.head.linear(x_BTF)[0])
 
 
@@ -111,7 +115,7 @@ def error_flow(network: Network, frames_TF: Tensor, *, back: int, errors: int, s
 def _steps_each(network: Network) -> dict[str, int]:
     """Of each layer's steps, and of the frames, how many make a step of scores."""
     stacking = network.encoder.config.stacking
-    return {"frames": prod(stacking)} | {
+    return {"frames": network.encoder.config.total_subsampling} | {
         f"layer{index}.{direction}": prod(stacking[index + 1 :])
         for index in range(len(stacking))
         for direction in ("forward", "backward")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx
 from onnx import helper
+
+from encoders.int8 import SCALE, added_along
 
 
 class Graph:
@@ -12,10 +16,13 @@ class Graph:
 
     Args:
         prefix: Put before the names that it gives, where one graph lies within another.
+        int8: Names of weights that are stored as int8, each with its scale beside it.
     """
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "", *, int8: Collection[str] = ()) -> None:
         self._prefix = prefix
+        self._int8 = frozenset(int8)
+        self._floats: dict[str, str] = {}
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
@@ -24,13 +31,22 @@ class Graph:
         self.nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
         return output
 
+    def weight(self, name: str) -> str:
+        """A weight in float32: as it is stored or, of int8, times its scale. Opening the graph folds that away."""
+        if name not in self._int8:
+            return name
+        if name not in self._floats:
+            scale = self("Unsqueeze", name + SCALE, self.integers([added_along(name)]))
+            self._floats[name] = self("Mul", self("Cast", name, to=onnx.TensorProto.FLOAT), scale)
+        return self._floats[name]
+
     def integers(self, values: int | list[int]) -> str:
-        return self._constant(np.array(values, dtype=np.int64))
+        return self.array(np.array(values, dtype=np.int64))
 
     def number(self, value: float) -> str:
-        return self._constant(np.float32(value))
+        return self.array(np.float32(value))
 
-    def _constant(self, array: np.ndarray) -> str:
+    def array(self, array: np.ndarray) -> str:
         name = f"{self._prefix}constant_{len(self.constants)}"
         self.constants.append(onnx.numpy_helper.from_array(np.asarray(array), name))
         return name
@@ -59,6 +75,9 @@ class Graph:
     def stacked(self, x_BTF: str, factor: int, stacked_features: int) -> str:
         """Each `factor` adjacent frames as one, zeros at the end where they run out."""
         missing = self("Mod", self("Neg", self.size(x_BTF, 1)), self.integers(factor))
+        return self("Reshape", self.filled_up(x_BTF, missing), self.integers([0, -1, stacked_features]))
+
+    def filled_up(self, x_BTF: str, missing: str) -> str:
+        """So many frames of zeros more."""
         missing = self("Unsqueeze", missing, self.integers([0]))
-        pads = self("Concat", self.integers([0, 0, 0, 0]), missing, self.integers([0]), axis=0)
-        return self("Reshape", self("Pad", x_BTF, pads), self.integers([0, -1, stacked_features]))
+        return self("Pad", x_BTF, self("Concat", self.integers([0, 0, 0, 0]), missing, self.integers([0]), axis=0))

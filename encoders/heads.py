@@ -1,7 +1,8 @@
 """What turns encodings into scores, and scores and targets into a loss.
 
 CTC after Graves et al. 2006; its blank is label 0 everywhere. Classification pools a stretch of frames by attention
-(Yang et al. 2016, "Hierarchical attention networks"; Ilse et al. 2018).
+(Yang et al. 2016, "Hierarchical attention networks"; Ilse et al. 2018). Forecasting (Chung et al. 2019) asks for no
+labels: what comes next in the frames is its target.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from encoders.frames import stack_frames
 
 BLANK = 0
 
@@ -60,16 +63,19 @@ def ctc_loss(scores_BTV: Tensor, lengths_B: Tensor, targets_BL: Tensor, target_l
     feasible_B = frames_needed(targets_BL, target_lengths_B) <= lengths_B
     if not bool(feasible_B.any()):
         return CtcLoss(scores_BTV.sum() * 0.0, feasible_B)
+    # On a GPU its gradient is added up in any order: where that is refused, a processor has to do it.
+    place = "cpu" if torch.are_deterministic_algorithms_enabled() else scores_BTV.device
     keep = feasible_B.nonzero()[:, 0]
+    counts_B = target_lengths_B[keep].to(place)
     losses_B = nn.functional.ctc_loss(
-        scores_BTV[keep].transpose(0, 1),
-        targets_BL[keep],
-        lengths_B[keep],
-        target_lengths_B[keep],
+        scores_BTV[keep].transpose(0, 1).to(place),
+        targets_BL[keep].to(place),
+        lengths_B[keep].to(place),
+        counts_B,
         blank=BLANK,
         reduction="none",
     )
-    return CtcLoss((losses_B / target_lengths_B[keep].clamp(min=1)).mean(), feasible_B)
+    return CtcLoss((losses_B / counts_B.clamp(min=1)).mean().to(scores_BTV.device), feasible_B)
 
 
 class ClassHead(nn.Module):
@@ -96,7 +102,48 @@ class ClassHead(nn.Module):
         return self.linear(encoded_BTH).float()
 
 
-HEADS = {"ctc": CtcHead, "class": ClassHead}
+class ForecastHead(nn.Module):
+    """The frames of a later step, one after the other: autoregressive predictive coding (Chung et al. 2019).
+
+    Args:
+        input_size: Size of an encoding.
+        labels: Numbers in the frames of a step, V.
+    """
+
+    def __init__(self, input_size: int, labels: int):
+        super().__init__()
+        self.linear = nn.Linear(input_size, labels)
+
+    def forward(self, encoded_BTH: Tensor) -> Tensor:
+        """Frames of the step that is forecast at each one (B,T,V), in float32 also under mixed precision."""
+        return self.linear(encoded_BTH).float()
+
+
+HEADS = {"ctc": CtcHead, "class": ClassHead, "forecast": ForecastHead}
+
+
+def forecast_loss(forecast_BTV: Tensor, frames_BTF: Tensor, lengths_B: Tensor, *, ahead: int) -> tuple[Tensor, Tensor]:
+    """Mean absolute error of each item's forecasts (Chung et al. 2019, equation 1), and how many steps were forecast.
+
+    A step of which not all frames are there is not forecast, and an item that ends too early counts no step.
+
+    Args:
+        forecast_BTV: What `ForecastHead` gives; V over F frames make a step.
+        frames_BTF: The frames that were encoded.
+        lengths_B: Valid frames of each item.
+        ahead: Steps from the one that a forecast is made at to the one that it is of.
+
+    Returns:
+        The mean over all steps of all items, 0 where there are none; and the steps of each item (B).
+    """
+    stacked = forecast_BTV.shape[-1] // frames_BTF.shape[-1]
+    steps_B = (lengths_B // stacked - ahead).clamp(min=0)
+    wanted_BTV = stack_frames(frames_BTF, lengths_B, stacked)[0][:, ahead:].to(forecast_BTV.dtype)
+    counted_BT = torch.arange(wanted_BTV.shape[1], device=lengths_B.device) < steps_B[:, None]
+    if not bool(counted_BT.any()):
+        return forecast_BTV.sum() * 0.0, steps_B
+    errors_BTV = (forecast_BTV[:, : wanted_BTV.shape[1]] - wanted_BTV).abs()
+    return errors_BTV[counted_BT].mean(), steps_B
 
 
 def pool(evidence_BTE: Tensor, spans_BL2: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -33,6 +35,11 @@ class Network(nn.Module):
         """Input frames for each step of scores."""
         return self.encoder.config.total_subsampling
 
+    @property
+    def layer_count(self) -> int:
+        """Layers of the encoder."""
+        return self.encoder.config.layers
+
     def forward(
         self, frames_BTF: Tensor, lengths_B: Tensor, latency: Latency | None = None, *, truncate: int | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -40,10 +47,32 @@ class Network(nn.Module):
 
         With `truncate` errors flow back within pieces of so many frames alone (`encoders.truncated`).
         """
+        [scored] = self.at_layers(frames_BTF, lengths_B, latency, layers=[-1], truncate=truncate)
+        return scored
+
+    def at_layers(
+        self,
+        frames_BTF: Tensor,
+        lengths_B: Tensor,
+        latency: Latency | None = None,
+        *,
+        layers: Sequence[int],
+        truncate: int | None = None,
+    ) -> list[tuple[Tensor, Tensor]]:
+        """What `forward` gives, and what the same head says of the outputs of layers below, all of which have one size.
+
+        Args:
+            frames_BTF, lengths_B, latency, truncate: As of `forward`.
+            layers: Numbers of layers, each once and in order; the last one is -1.
+
+        Returns:
+            Scores and lengths for each of `layers`; below a pyramid there are more steps than above.
+        """
         if truncate is not None:
-            return scores_in_pieces(self.encoder, self.head, frames_BTF, lengths_B, latency, truncate)
-        encoded, lengths_B = self.encoder(frames_BTF, lengths_B, latency)
-        return self.head(encoded), lengths_B
+            scores = scores_in_pieces(self.encoder, self.head, frames_BTF, lengths_B, latency, truncate, layers)
+        else:
+            scores = [self.head(encoded) for encoded in self.encoder.at_layers(frames_BTF, lengths_B, latency, layers)]
+        return [(one, self.encoder.output_lengths(lengths_B, layer)) for one, layer in zip(scores, layers, strict=True)]
 
     def layers(self) -> dict[str, RecurrentLayer]:
         """Each direction of each layer by name: `layer0.forward`, ..., `layer0.backward`, ..."""
@@ -53,16 +82,29 @@ class Network(nn.Module):
         }
 
     def parts(self) -> dict[str, nn.Module]:
-        """All that has weights, by name: the layers and the `head`."""
-        return {**self.layers(), "head": self.head}
+        """All that has weights, by name: the layers, what is between and before them, and the `head`."""
+        return {**self.layers(), **self._others(), "head": self.head}
+
+    def _others(self) -> dict[str, nn.Module]:
+        """What the encoder has beside recurrent layers: `front.first`, `front.second`, `layer0.norm`, ..."""
+        front = self.encoder.front
+        parts = {} if front is None else {"front.first": front.first, "front.second": front.second}
+        return parts | {f"layer{index}.norm": norm for index, norm in enumerate(self.encoder.norms)}
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All weights by name in ONNX's layout: `layer0.forward.W`, ..., `head.weight` (H,E), `head.bias` (E)."""
+        """All weights by name in ONNX's layout: `layer0.forward.W`, ..., `head.weight` (H,E), `head.bias` (E).
+
+        Convolutions (`front.first.weight`, (C,1,3,3)) and layer normalisation (`layer0.norm.weight`) are as torch has
+        them, and have a `bias` too.
+        """
         named = {
             f"{prefix}.{name}": array
             for prefix, layer in self.layers().items()
             for name, array in layer.to_onnx().items()
         }
+        for prefix, part in self._others().items():
+            for name, parameter in part.named_parameters():
+                named[f"{prefix}.{name}"] = parameter.detach().cpu().numpy()
         named["head.weight"] = self.head.linear.weight.detach().cpu().numpy().T
         named["head.bias"] = self.head.linear.bias.detach().cpu().numpy()
         return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in named.items()}
@@ -91,6 +133,10 @@ class Network(nn.Module):
                 )
         for prefix, layer in self.layers().items():
             layer.from_onnx({name: arrays[f"{prefix}.{name}"] for name in layer.to_onnx()})
+        with torch.no_grad():
+            for prefix, part in self._others().items():
+                for name, parameter in part.named_parameters():
+                    parameter.copy_(torch.tensor(arrays[f"{prefix}.{name}"]))
 
     def load_head(self, arrays: dict[str, np.ndarray], *, rows: dict[int, int]) -> None:
         """Take the head's rows for labels that both models have: `rows` maps a label here to its number there."""

@@ -51,7 +51,11 @@ class LayerNodes:
 
     def __init__(self, graph: Graph, layer: RecurrentLayer, name: str):
         self.graph, self.layer, self._name = graph, layer, name
-        self._weights = {key: f"{name}.{key}" for key in layer.to_onnx()}
+        self._weights = self._read()
+
+    def _read(self) -> dict[str, str]:
+        """Its weights, as they are multiplied, by their names."""
+        return {key: self.graph.weight(f"{self._name}.{key}") for key in self.layer.to_onnx()}
 
     def __call__(
         self, x_TBF: str, lengths_B: str, states: list[str] | None = None, *, reverse: bool = False

@@ -15,14 +15,15 @@ anyway. At full context it would have to begin with the future, and is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from encoders.blstm import Blstm, NotFiniteError, check_finite, check_lengths
+from encoders.blstm import Blstm
 from encoders.cells import State
+from encoders.frames import NotFiniteError, check_finite, check_lengths
 from encoders.windows import Latency, fitted
 
 
@@ -33,7 +34,8 @@ def scores_in_pieces(
     lengths_B: Tensor,
     latency: Latency | None,
     truncate: int,
-) -> tuple[Tensor, Tensor]:
+    layers: Sequence[int] = (-1,),
+) -> list[Tensor]:
     """What `head(encoder(...))` gives, with a gradient that ends at the borders of pieces.
 
     Args:
@@ -43,9 +45,10 @@ def scores_in_pieces(
         lengths_B: Valid frames of each item, at least 1.
         latency: Chunk and look-ahead; none is full context.
         truncate: Frames of a piece, a multiple of the total subsampling; of chunks, as many as hold them.
+        layers: Layers whose outputs are scored, each once and in order; -1 is the last.
 
     Returns:
-        Scores and their lengths.
+        Scores of each of `layers`.
 
     Raises:
         ValueError: an item has no frames; the piece is no whole number of steps; or the encoder is bidirectional, at
@@ -55,26 +58,30 @@ def scores_in_pieces(
     check_finite(frames_BTF, lengths_B, "the frames")
     size, lookahead = _piece_size(encoder, frames_BTF.shape[1], latency, truncate)
     chunks = size // latency.chunk if latency else None
+    masks = encoder.sequence_masks(frames_BTF)
 
-    def piece(start: int, states: list[State] | None) -> tuple[Tensor, list[State]]:
+    def piece(start: int, states: list[State] | None) -> tuple[list[Tensor], list[State]]:
         x_BNF = frames_BTF[:, start : start + size + lookahead]
         left_B = (lengths_B - start).clamp(0, x_BNF.shape[1])
         try:
-            encoded, after = encoder.piece(x_BNF, left_B, latency, states=states, chunks=chunks)
+            encoded, after = encoder.piece(
+                x_BNF, left_B, latency, states=states, chunks=chunks, layers=layers, masks=masks
+            )
         except NotFiniteError as error:
             raise NotFiniteError(f"{error} of the piece that begins with frame {start}", error.item) from None
-        return head(encoded[:, : size // encoder.config.total_subsampling]), after
+        steps = [encoder.output_lengths(size, layer) for layer in layers]
+        return [head(one[:, :count]) for one, count in zip(encoded, steps, strict=True)], after
 
     starts = range(0, frames_BTF.shape[1], size)
     if len(starts) == 1:
-        return piece(0, None)[0], encoder.output_lengths(lengths_B)
+        return piece(0, None)[0]
     scores, states = [], None
     for start in starts:
-        part, after = checkpoint(piece, start, states, use_reentrant=False)
+        parts, after = checkpoint(piece, start, states, use_reentrant=False)
         # Of their own: as views they would keep the outputs of all steps until the way back.
         states = [tuple(value.detach().clone() for value in state) for state in after]
-        scores.append(part)
-    return torch.cat(scores, dim=1), encoder.output_lengths(lengths_B)
+        scores.append(parts)
+    return [torch.cat(parts, dim=1) for parts in zip(*scores, strict=True)]
 
 
 def _piece_size(encoder: Blstm, frames: int, latency: Latency | None, truncate: int) -> tuple[int, int]:

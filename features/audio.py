@@ -19,6 +19,7 @@ from typing import BinaryIO
 import numpy as np
 import soxr
 
+from features.archive import Member
 from features.audio_decoder import FileReader, NotRecognised
 from features.audio_header import examine
 from features.audio_source import AudioError, ByteView, display_name, open_source, reason
@@ -28,8 +29,9 @@ from features.samples import ArrayReader, Reader, check, check_format, check_rat
 
 __all__ = ["SUFFIXES", "AudioError", "AudioInfo", "Resampler", "Source", "blocks", "info", "mono", "read", "write"]
 
-# A path ("-" is standard input), a file open for reading bytes, or samples (S,) or (S, channels) with their rate in Hz.
-Source = str | Path | BinaryIO | tuple[np.ndarray, int]
+# A path ("-" is standard input), a file in an archive, a file open for reading bytes, or samples (S,) or (S, channels)
+# with their rate in Hz.
+Source = str | Path | Member | BinaryIO | tuple[np.ndarray, int]
 
 # By which sound files are found in a folder; a file that is named itself is judged by its content.
 SUFFIXES = CONTAINER_SUFFIXES | frozenset(
@@ -133,8 +135,9 @@ def blocks(
     Parameters
     ----------
     source
-        Path, "-" for standard input, open binary file (it is read from where it stands, and put back there), or a
-        tuple of samples and rate. Standard input is kept in a temporary file, so it may be asked about and then read.
+        Path, "-" for standard input, file in an archive, open binary file (it is read from where it stands, and put
+        back there), or a tuple of samples and rate. Standard input is kept in a temporary file, so it may be asked
+        about and then read.
     rate : int, optional
         Resample to this rate in Hz (soxr, high quality); None keeps the sound's own.
     start, duration : float
@@ -227,6 +230,7 @@ def _open(source: Source) -> Iterator[tuple[Reader, str]]:
         check_format(name=name, rate=reader.rate, channels=reader.channels)
         yield reader, name
         return
+    source = source.open() if isinstance(source, Member) else source
     name = display_name(source)
     with open_source(source) as view:
         reader = _decoder(view, name)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from features import audio
+from features.codecs import check_codecs, code, draw_codec
 from features.effects import (
     add_noise,
     coloured_noise,
@@ -28,17 +29,17 @@ from features.effects import (
     mean_power,
     narrow_band,
     reverberate,
-    speed_perturb,
     synthetic_room,
     telephone_band,
     trim,
     voice_perturb,
     within_full_scale,
 )
+from features.room import box_response, draw_box
 
 _BLOCK_SECONDS = 30.0  # long noise files are read by blocks of this length
 PAUSE_DB = (-110.0, -50.0)  # level of a pause below full scale; the least is below the last bit of 16
-_BLOCKS_KEPT = 24  # 46 MB at 16 kHz for each worker process
+_KEPT_SECONDS = 1800.0  # of these blocks; 115 MB at 16 kHz for each worker process
 
 
 class AugmentError(ValueError):
@@ -63,6 +64,8 @@ class AugmentConfig:
             full scale.
         reverb: Folder of impulse responses, searched recursively. Without one, rooms are synthesised.
         reverb_probability: Share of utterances, 0 to 1, that are said in a room.
+        simulated_rooms: Share of these, 0 to 1, whose room is simulated by image sources, each time another one, and
+            neither taken from the folder nor synthesised.
         noise: Folder of noise recordings, searched recursively. Without one, coloured noise between white and brown is
             synthesised.
         noise_probability: Share of utterances, 0 to 1, that noise is added to.
@@ -75,6 +78,8 @@ class AugmentConfig:
             mu-law.
         narrowband_probability: Share of the other utterances, 0 to 1, that come from an 8 kHz source: nothing above
             4 kHz.
+        codec_probability: Share of utterances, 0 to 1, that were coded with loss: MP3, Vorbis, GSM, ADPCM or, seldom
+            since it takes long, Opus, at the bit rates that speech gets. An utterance may come over a telephone, too.
         time_masks: Number of masks over time for each utterance.
         time_mask_frames: Largest width of a mask over time, in frames.
         time_mask_share: Largest width of a mask over time as a share of the utterance's frames, 0 to 1.
@@ -89,6 +94,7 @@ class AugmentConfig:
     pad_seconds: float = 2.0
     reverb: str | None = None
     reverb_probability: float = 0.0
+    simulated_rooms: float = 0.0
     noise: str | None = None
     noise_probability: float = 0.0
     noise_snr_db: tuple[float, float] = (5.0, 30.0)
@@ -96,6 +102,7 @@ class AugmentConfig:
     gain_db: tuple[float, float] = (0.0, 0.0)
     telephone_probability: float = 0.0
     narrowband_probability: float = 0.0
+    codec_probability: float = 0.0
     time_masks: int = 0
     time_mask_frames: int = 0
     time_mask_share: float = 0.2
@@ -118,9 +125,11 @@ class AugmentConfig:
         for name in (
             "pad_probability",
             "reverb_probability",
+            "simulated_rooms",
             "noise_probability",
             "telephone_probability",
             "narrowband_probability",
+            "codec_probability",
             "time_mask_share",
         ):
             if not 0.0 <= getattr(self, name) <= 1.0:
@@ -167,6 +176,7 @@ class WaveformAugmenter:
 
     Raises:
         AugmentError: A folder does not exist or holds no sound file.
+        features.codecs.CodecError: Codecs are asked for, and libsndfile lacks one.
     """
 
     def __init__(self, config: AugmentConfig, rate: int) -> None:
@@ -174,10 +184,22 @@ class WaveformAugmenter:
         self.rate = rate
         self._noises = _sound_files("noise", config.noise) if config.noise_probability else ()
         self._rooms = _sound_files("reverb", config.reverb) if config.reverb_probability else ()
-        self._blocks: OrderedDict[tuple[Path, int], np.ndarray] = OrderedDict()
+        self._forget()
+        if config.codec_probability:
+            check_codecs()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_blocks": OrderedDict()}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_blocks", "_kept", "_seconds")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin without anything that was read."""
+        self._blocks: OrderedDict[tuple[Path, int], np.ndarray] = OrderedDict()
+        self._kept = 0  # samples in them
+        self._seconds: dict[Path, float] = {}
 
     def __call__(self, samples_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Vary one utterance, (S,) in [-1, 1]; S changes with trimming, speed and pauses alone."""
@@ -188,16 +210,16 @@ class WaveformAugmenter:
         before = samples_S
         if config.trim_ms:
             samples_S = trim(samples_S, *rng.uniform(0.0, config.trim_ms * rate / 1000, 2))
-        if config.speed != (1.0, 1.0):
-            samples_S = speed_perturb(samples_S, rate, rng.uniform(*config.speed))
-        if config.voice != (1.0, 1.0):
-            samples_S = voice_perturb(samples_S, rate, rng.uniform(*config.voice))
         # Nothing is drawn where it is off, so that settings without it draw what they always drew.
+        speed = rng.uniform(*config.speed) if config.speed != (1.0, 1.0) else 1.0
+        voice = rng.uniform(*config.voice) if config.voice != (1.0, 1.0) else 1.0
+        samples_S = voice_perturb(samples_S, rate, voice, speed=speed)
         power = mean_power(samples_S)
         if config.pad_probability and rng.random() < config.pad_probability:
             samples_S = np.concatenate([self._pause(rng), samples_S, self._pause(rng)])
         if rng.random() < config.reverb_probability:
-            samples_S = reverberate(samples_S, self._room(rng))
+            response, direct = self._room(rng)
+            samples_S = reverberate(samples_S, response, direct=direct)
         if rng.random() < config.noise_probability:
             noise_S, snr_db = self._noise(len(samples_S), rng), rng.uniform(*config.noise_snr_db)
             samples_S = add_noise(samples_S, noise_S, snr_db, rng, signal_power=power)
@@ -210,6 +232,8 @@ class WaveformAugmenter:
             samples_S = telephone_band(within_full_scale(samples_S), rate)
         elif rng.random() < config.narrowband_probability:
             samples_S = narrow_band(samples_S, rate)
+        if config.codec_probability and rng.random() < config.codec_probability:
+            samples_S = code(samples_S, rate, draw_codec(rng), rng.random())
         return samples_S if samples_S is before else within_full_scale(samples_S)
 
     def _pause(self, rng: np.random.Generator) -> np.ndarray:
@@ -221,15 +245,19 @@ class WaveformAugmenter:
         if not self._noises:
             return coloured_noise(length, rng.uniform(0.0, 2.0), rng)
         path = self._noises[rng.integers(len(self._noises))]
-        seconds = audio.info(path).duration or 0.0
-        return self._block(path, int(rng.integers(max(1, np.ceil(seconds / _BLOCK_SECONDS)))))
+        if path not in self._seconds:
+            self._seconds[path] = audio.info(path).duration or 0.0
+        return self._block(path, int(rng.integers(max(1, np.ceil(self._seconds[path] / _BLOCK_SECONDS)))))
 
-    def _room(self, rng: np.random.Generator) -> np.ndarray:
+    def _room(self, rng: np.random.Generator) -> tuple[np.ndarray, int | None]:
+        """An impulse response and, where it is known, the sample of its direct path."""
+        if self.config.simulated_rooms and rng.random() < self.config.simulated_rooms:
+            box = draw_box(rng)
+            return box_response(box, self.rate, rng), box.direct_sample(self.rate)
         if not self._rooms:
-            return synthetic_room(
-                self.rate, rng, decay_seconds=rng.uniform(0.1, 0.7), direct_to_reverberant_db=rng.uniform(-3.0, 15.0)
-            )
-        return self._block(self._rooms[rng.integers(len(self._rooms))], 0)
+            decay_seconds, direct_db = rng.uniform(0.1, 0.7), rng.uniform(-3.0, 15.0)
+            return synthetic_room(self.rate, rng, decay_seconds=decay_seconds, direct_to_reverberant_db=direct_db), None
+        return self._block(self._rooms[rng.integers(len(self._rooms))], 0), None
 
     def _block(self, path: Path, index: int) -> np.ndarray:
         """One block of a file. What is kept saves time alone: draws never depend on it."""
@@ -237,8 +265,9 @@ class WaveformAugmenter:
         if key not in self._blocks:
             start = index * _BLOCK_SECONDS
             self._blocks[key] = audio.read(path, rate=self.rate, start=start, duration=_BLOCK_SECONDS)[0]
-            if len(self._blocks) > _BLOCKS_KEPT:
-                self._blocks.popitem(last=False)
+            self._kept += len(self._blocks[key])
+            while self._kept > _KEPT_SECONDS * self.rate and len(self._blocks) > 1:
+                self._kept -= len(self._blocks.popitem(last=False)[1])
         self._blocks.move_to_end(key)
         return self._blocks[key]
 
@@ -270,6 +299,7 @@ NEED_SOUND = (
     "gain_db",
     "telephone_probability",
     "narrowband_probability",
+    "codec_probability",
 )
 """Settings that switch on what can be done to sound alone."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import soxr
 
+from features.convolve import convolve, weigh_bands
 from features.stretch import time_stretch
 
 TELEPHONE_RATE = 8000
@@ -30,15 +31,17 @@ def speed_perturb(samples_S: np.ndarray, rate: int, factor: float) -> np.ndarray
     return soxr.resample(samples_S, rate * factor, rate).astype(np.float32, copy=False)
 
 
-def voice_perturb(samples_S: np.ndarray, rate: int, factor: float) -> np.ndarray:
+def voice_perturb(samples_S: np.ndarray, rate: int, factor: float, *, speed: float = 1.0) -> np.ndarray:
     """Multiply pitch and formants by `factor` and keep S: a vocal tract 1/factor times as long.
 
-    Resampling, whose change of duration is undone by WSOLA.
+    Resampling, whose change of duration is undone by WSOLA. With `speed` also what `speed_perturb` does, by the same
+    resampling: S / speed samples, and pitch and formants times factor * speed.
     """
     samples_S = np.asarray(samples_S, np.float32)
     if factor == 1.0 or not len(samples_S):
-        return samples_S
-    return _fit(time_stretch(speed_perturb(samples_S, rate, factor), rate, factor), len(samples_S))
+        return speed_perturb(samples_S, rate, speed)
+    higher_S = speed_perturb(samples_S, rate, speed * factor)
+    return _fit(time_stretch(higher_S, rate, factor), max(1, round(len(samples_S) / speed)))
 
 
 def gain(samples_S: np.ndarray, db: float) -> np.ndarray:
@@ -78,27 +81,27 @@ def coloured_noise(length: int, exponent: float, rng: np.random.Generator) -> np
     """Gaussian noise whose power falls with frequency as 1/f^exponent: 0 white, 1 pink, 2 brown; (length,), power 1."""
     if not length:
         return np.zeros(0, np.float32)
-    spectrum = np.fft.rfft(rng.standard_normal(length))
-    position = np.arange(len(spectrum), dtype=np.float64)
+    # Drawn as a spectrum, of a size whose transform is fast.
+    size = _fft_size(length)
+    spectrum = rng.standard_normal(2 * (size // 2 + 1), np.float32).view(np.complex64)
+    position = np.arange(len(spectrum), dtype=np.float32)
     position[0] = np.inf if exponent else 1.0  # a slope has no value at 0 Hz: no offset
-    noise_S = np.fft.irfft(spectrum * position ** (-exponent / 2.0), length)
+    noise_S = np.fft.irfft(spectrum * position ** np.float32(-exponent / 2.0), size)[:length]
     power = mean_power(noise_S)
     return (noise_S / np.sqrt(power) if power else noise_S).astype(np.float32)
 
 
-def reverberate(samples_S: np.ndarray, impulse_response: np.ndarray) -> np.ndarray:
+def reverberate(samples_S: np.ndarray, impulse_response: np.ndarray, *, direct: int | None = None) -> np.ndarray:
     """Say the samples in the room of an impulse response, (R,) at the same rate.
 
-    The response's largest value is the direct path and is put at time zero, so that words stay where they were; the
-    tail beyond S samples is cut. The mean power is that of the input.
+    The direct path, at the sample `direct` or, where that is not known, at the response's largest value, is put at time
+    zero, so that words stay where they were; the tail beyond S samples is cut. The mean power is that of the input.
     """
     samples_S = np.asarray(samples_S, np.float32)
-    peak = int(np.argmax(np.abs(impulse_response))) if len(impulse_response) else 0
-    if not len(samples_S) or not len(impulse_response) or impulse_response[peak] == 0.0:
+    if not len(samples_S) or not np.any(impulse_response):
         return samples_S
-    size = _fft_size(len(samples_S) + len(impulse_response) - 1)
-    product = np.fft.rfft(samples_S, size) * np.fft.rfft(impulse_response, size)
-    room_S = np.fft.irfft(product, size)[peak : peak + len(samples_S)]
+    start = int(np.argmax(np.abs(impulse_response))) if direct is None else direct
+    room_S = convolve(samples_S, impulse_response[: start + len(samples_S)])[start : start + len(samples_S)]
     power = mean_power(room_S)
     return (room_S * (np.sqrt(mean_power(samples_S) / power) if power else 1.0)).astype(np.float32)
 
@@ -131,12 +134,11 @@ def telephone_band(
     if not len(samples_S):
         return samples_S
     line_S = _resample(samples_S, rate, TELEPHONE_RATE)
-    size = _fft_size(len(line_S) + TELEPHONE_RATE // 10)  # the filter rings for less than 0.1 s
-    hertz = np.fft.rfftfreq(size, 1.0 / TELEPHONE_RATE)
+    hertz = np.linspace(0.0, TELEPHONE_RATE / 2, 1025)  # the filter rings for less than 0.1 s
     rise = np.clip((hertz - (low_hz - 100.0)) / 100.0, 0.0, 1.0)
     fall = np.clip(((high_hz + 200.0) - hertz) / 200.0, 0.0, 1.0)
     response = 0.25 * (1.0 - np.cos(np.pi * rise)) * (1.0 - np.cos(np.pi * fall))
-    line_S = np.fft.irfft(np.fft.rfft(line_S, size) * response, size)[: len(line_S)].astype(np.float32)
+    line_S = weigh_bands(line_S, response)
     return _fit(_resample(mu_law(line_S) if quantise else line_S, TELEPHONE_RATE, rate), len(samples_S))
 
 
@@ -168,12 +170,10 @@ def equalize(samples_S: np.ndarray, rate: int, gains_db: np.ndarray) -> np.ndarr
     """
     samples_S = np.asarray(samples_S, np.float32)
     octaves = equalizer_octaves(rate)
-    # As much silence behind as the response is long: 8 ms of it hold what a curve this smooth can ring.
-    size = _fft_size(len(samples_S) + rate // 50)
-    hertz = np.maximum(np.fft.rfftfreq(size, 1.0 / rate), octaves[0])
+    steps = 1 << (rate // 64).bit_length()  # of 31 Hz at most: a curve this smooth rings for 16 ms at most
+    hertz = np.maximum(np.linspace(0.0, rate / 2, steps + 1), octaves[0])
     curve_db = np.interp(np.log2(hertz), np.log2(octaves), gains_db)
-    weighed = np.fft.rfft(samples_S, size) * (10.0 ** (curve_db / 20.0)).astype(np.float32)
-    return np.fft.irfft(weighed, size)[: len(samples_S)].astype(np.float32)
+    return weigh_bands(samples_S, 10.0 ** (curve_db / 20.0))
 
 
 def mean_power(samples_S: np.ndarray) -> float:
@@ -181,7 +181,8 @@ def mean_power(samples_S: np.ndarray) -> float:
 
 
 def _fft_size(length: int) -> int:
-    return 1 << (length - 1).bit_length()
+    """At least `length`, without a prime factor above 5, and at most a quarter longer."""
+    return min(odd << (-(-length // odd) - 1).bit_length() for odd in (1, 3, 5, 9, 15))
 
 
 def _resample(samples_S: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

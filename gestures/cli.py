@@ -32,6 +32,7 @@ a model of your own, from nothing:
   gestures train clips --out my_model             learns them; videos become landmarks first, once
   gestures evaluate test_clips --model my_model/model    how good it is on clips that it has not seen
   gestures watch --model my_model/model           your gestures, live
+  gestures export my_model/model --int8 --dev dev_clips --out small    in weights of 8 bits: small and fast
 
   gestures extract videos/                        landmark files of many videos; where it stopped it goes on
   gestures doctor                                 what is installed, what is missing for what
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_recognize(commands)
 
     from gestures import record, watch
+    from gestures.export_cli import add_parser as add_export
 
     for name, module, what in (
         ("watch", watch, "say what is recognised while it is done, before a camera"),
@@ -86,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     add_landmarker(evaluate)
     add_spotting(evaluate)
     evaluate.set_defaults(run=_evaluate)
+
+    add_export(commands)
 
     extract = commands.add_parser(
         "extract", help="find the landmarks of many videos and write them to files", description=_extract.__doc__

@@ -37,6 +37,13 @@ class TrainOptionError(ValueError):
 def main(arguments: Sequence[str]) -> int:
     """Parse the command line and train. Returns the exit code."""
     require(TO_TRAIN, what="training", extra="train")
+    from training.devices import one_voice
+
+    with one_voice():
+        return _train(arguments)
+
+
+def _train(arguments: Sequence[str]) -> int:
     from gestures.train import train
     from gestures.train_defaults import ClipTraining, SpotTraining
     from training.config import parse

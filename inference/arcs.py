@@ -1,9 +1,10 @@
 """The arcs of a tree or an automaton, followed for many nodes at once.
 
 The rows of all nodes lie over each other in one array, each shifted to where its arcs fall into gaps (Tarjan and Yao
-1979, "Storing a sparse table"): memory is that of the arcs, and following one takes three looks into arrays.
+1979, "Storing a sparse table"): memory is that of the arcs, and following one takes three looks into arrays. Shifts are
+drawn for all rows at once, and the rows that meet others draw again, so that the array is made in a few steps of NumPy.
 
-Shapes: N pairs of node and label, S nodes.
+Shapes: N pairs of node and label, S nodes, E arcs.
 """
 
 from __future__ import annotations
@@ -13,55 +14,44 @@ from collections.abc import Mapping
 import numpy as np
 
 NONE = -1
-_TRIES = 32  # places that a row did not fit in, after which no other row is tried there
+ROOM = 1.2  # places for each arc, at first
+FEW = 8  # if fewer than one in so many rows find their places, there is too little room
 
 
 class Arcs:
     """Where labels lead from nodes.
 
     Args:
-        targets: The node that an arc leads to, by its node and label.
+        nodes_E: The node that each arc leaves.
+        labels_E: Its label; no two arcs have the same node and label.
+        targets_E: The node that it leads to.
         nodes: Number of nodes S.
     """
 
-    def __init__(self, targets: Mapping[tuple[int, int], int], *, nodes: int):
-        rows: dict[int, list[tuple[int, int]]] = {}
-        for (node, label), target in targets.items():
-            rows.setdefault(node, []).append((label, target))
-        self._widest = 1 + max((label for _, label in targets), default=0)
-        shift_S = np.zeros(nodes, dtype=np.int64)
-        shared = {node: row for node, row in rows.items() if len(row) > 1}
-        used, self._first = bytearray(self._widest), 0
-        for node in sorted(shared, key=lambda node: -len(shared[node])):
-            shift_S[node] = self._fit(used, [label for label, _ in shared[node]])
-        single = np.array([(node, row[0][0]) for node, row in rows.items() if len(row) == 1], dtype=np.int64)
-        single = single.reshape(-1, 2)
-        gaps = np.flatnonzero(np.frombuffer(used, dtype=np.uint8) == 0)
-        gaps = np.concatenate([gaps, len(used) + np.arange(max(0, len(single) - gaps.size))])[: len(single)]
-        shift_S[single[:, 0]] = gaps - single[:, 1]
+    def __init__(self, nodes_E: np.ndarray, labels_E: np.ndarray, targets_E: np.ndarray, *, nodes: int):
+        nodes_E, labels_E, targets_E = (np.asarray(column, np.int64) for column in (nodes_E, labels_E, targets_E))
+        self._widest = 1 + int(labels_E.max(initial=0))
+        count_S = np.bincount(nodes_E, minlength=nodes)
+        single_E = count_S[nodes_E] == 1
+        shift_S, used = _shifts(nodes_E[~single_E], labels_E[~single_E], count_S, room=int(ROOM * len(nodes_E)))
+        # A row of one arc fits anywhere.
+        single = np.flatnonzero(single_E)
+        gaps = np.flatnonzero(~used)[: len(single)]
+        gaps = np.concatenate([gaps, len(used) + np.arange(len(single) - len(gaps))])
+        shift_S[nodes_E[single]] = gaps - labels_E[single]
         # A label beyond those of a row may look as far before or behind as the widest label.
         shift_S += self._widest
         self._shift_S = shift_S
-        keys = np.array(list(targets), dtype=np.int64).reshape(-1, 2)
-        slots = shift_S[keys[:, 0]] + keys[:, 1]
-        size = int(max(slots.max(initial=0), shift_S.max(initial=0))) + self._widest + 1
+        slots_E = shift_S[nodes_E] + labels_E
+        size = int(max(slots_E.max(initial=0), shift_S.max(initial=0))) + self._widest + 1
         self._owner, self._target = np.full(size, NONE, dtype=np.int32), np.zeros(size, dtype=np.int32)
-        self._owner[slots], self._target[slots] = keys[:, 0], list(targets.values())
+        self._owner[slots_E], self._target[slots_E] = nodes_E, targets_E
 
-    def _fit(self, used: bytearray, labels: list[int]) -> int:
-        """Find a shift by which these labels fall into gaps, and take them; `used` always ends in gaps enough."""
-        least = min(labels)
-        offsets = [label - least for label in labels]
-        gap, tries = used.find(0, self._first), 0
-        while any(map(used.__getitem__, [gap + offset for offset in offsets])):
-            tries += 1
-            if tries == _TRIES:
-                self._first = gap  # what is left before it is for single arcs
-            gap = used.find(0, gap + 1)
-        for offset in offsets:
-            used[gap + offset] = 1
-        used.extend(bytes(max(0, gap + 2 * self._widest - len(used))))
-        return gap - least
+    @classmethod
+    def of(cls, targets: Mapping[tuple[int, int], int], *, nodes: int) -> Arcs:
+        """Those of a dictionary: the node that an arc leads to, by its node and label."""
+        columns = np.array([(*pair, target) for pair, target in targets.items()], np.int64).reshape(-1, 3).T
+        return cls(*columns, nodes=nodes)
 
     def step(self, node: int, label: int) -> int:
         """Where one arc leads; `NONE` if there is none. For single ones this is faster."""
@@ -72,3 +62,40 @@ class Arcs:
         """Where the arcs lead (N); `NONE` where there is none."""
         slots_N = self._shift_S[nodes_N] + np.minimum(labels_N, self._widest)
         return np.where(self._owner[slots_N] == nodes_N, self._target[slots_N], NONE).astype(np.int64)
+
+
+def _shifts(
+    nodes_E: np.ndarray, labels_E: np.ndarray, count_S: np.ndarray, *, room: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A shift for each node, by which no two of its arcs and those of others fall together; and which places they take.
+
+    Rows with more arcs come first, as they find their places only while there are few others.
+    """
+    shift_S = np.zeros(len(count_S), np.int64)
+    if not nodes_E.size:
+        return shift_S, np.zeros(0, bool)
+    sorting = np.lexsort((labels_E, nodes_E, -count_S[nodes_E]))
+    nodes_E, labels_E = nodes_E[sorting], labels_E[sorting]
+    widest = 1 + int(labels_E.max())
+    used = np.zeros(max(room, widest), bool)
+    claim = np.zeros(len(used), np.int64)
+    draw = np.random.default_rng(0)
+    while nodes_E.size:
+        first_R = np.flatnonzero(np.append(True, nodes_E[1:] != nodes_E[:-1]))
+        length_R = np.diff(first_R, append=nodes_E.size)
+        least_R = np.minimum.reduceat(labels_E, first_R)
+        span_R = np.maximum.reduceat(labels_E, first_R) - least_R
+        drawn_R = (draw.random(len(first_R)) * (len(used) - span_R)).astype(np.int64) - least_R
+        row_E = np.repeat(np.arange(len(first_R)), length_R)
+        slots_E = drawn_R[row_E] + labels_E
+        # Where several claim a place, the first row has it: of what is assigned to one place, the last stays.
+        claim[slots_E[::-1]] = row_E[::-1]
+        fits_R = np.logical_and.reduceat(~used[slots_E] & (claim[slots_E] == row_E), first_R)
+        fits_E = fits_R[row_E]
+        used[slots_E[fits_E]] = True
+        shift_S[nodes_E[first_R[fits_R]]] = drawn_R[fits_R]
+        nodes_E, labels_E = nodes_E[~fits_E], labels_E[~fits_E]
+        if FEW * np.count_nonzero(fits_R) < len(fits_R):
+            more = 2 * nodes_E.size + widest
+            used, claim = np.append(used, np.zeros(more, bool)), np.append(claim, np.zeros(more, np.int64))
+    return shift_S, used

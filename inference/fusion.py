@@ -4,24 +4,24 @@ A word of letters is only known when it is over. So that the right one is still 
 yet become some words is lent the unigram gain of the likeliest of them (Ortmanns et al. 1997, "language model
 look-ahead"), which is settled when the word is over.
 
-Shapes: N pairs of state and label, W words, V labels, E edges of the tree of spellings.
+Shapes: N pairs of state and label, W words, V labels.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from inference import remembering
-from inference.arcs import NONE, Arcs
+from inference.arcs import NONE
 from inference.beam import Fusion
 from inference.hotwords import HotWords
+from inference.spellings import ROOT, SpellingTree
 
-ROOT = 0  # of the tree: where a word begins
 NO_WORD = -1
 
 
@@ -98,10 +98,9 @@ class WordModel:
 
     Args:
         model: The language model.
-        spellings: Labels of each word; the place of a word is its number in the language model. None, or an empty one,
-            for what is never spelled, such as the beginning of a sentence.
+        spellings: The tree of its words; the place of a word there is its number in the language model. What is never
+            written, such as the beginning of a sentence, is not spelled.
         unknown: Number of the word that all others are to the language model.
-        labels: Number of labels V, the blank among them.
         space: The label between words.
         weight: What the log probabilities of the language model are multiplied by.
         bonus: Gain of each word, against the shortness that a language model prefers.
@@ -111,10 +110,9 @@ class WordModel:
     def __init__(
         self,
         model: LanguageModel,
-        spellings: Sequence[Sequence[int] | None],
+        spellings: SpellingTree,
         *,
         unknown: int,
-        labels: int,
         space: int,
         weight: float,
         bonus: float = 0.0,
@@ -122,46 +120,33 @@ class WordModel:
     ):
         self._model, self._space, self._unknown = model, space, unknown
         self._weight, self._bonus, self._unknown_bonus = weight, bonus, unknown_bonus
-        self._labels = labels
-        target_of: dict[tuple[int, int], int] = {}
-        word_of_node = [NO_WORD]
-        lines: list[list[int]] = []
-        unigram_W = model.scores(np.zeros(len(spellings), dtype=np.int64), np.arange(len(spellings)))[0]
-        for number, spelling in enumerate(spellings):
-            node, line = ROOT, []
-            for label in spelling or ():
-                node = target_of.setdefault((node, label), len(word_of_node))
-                if node == len(word_of_node):
-                    word_of_node.append(NO_WORD)
-                line.append(node)
-            # Of words that are spelled alike, such as those that differ in case, the likeliest is meant.
-            if line and (word_of_node[node] == NO_WORD or unigram_W[number] > unigram_W[word_of_node[node]]):
-                word_of_node[node] = number
-            lines.append(line)
-        # The last node is for what no word begins with.
-        self._lost = len(word_of_node)
+        # The node besides is for what no word begins with.
+        self._arcs, self._lost = spellings.arcs, spellings.nodes
         self._nodes = self._lost + 1
-        self._word_of_node = np.array([*word_of_node, NO_WORD])
-        self._arcs = Arcs(target_of, nodes=self._nodes)
-        self._lent = self._look_ahead(lines, unigram_W)
-        self._most_V = self._largest_gains(target_of)
+        words_W = np.arange(len(spellings.end_W))
+        unigram_W = model.scores(np.zeros_like(words_W), words_W)[0]
+        # Of words that are spelled alike, such as those that differ in case, the likeliest is meant, of those as likely
+        # the first: what is assigned last stays.
+        words_W = np.lexsort((-words_W, unigram_W))
+        words_W = words_W[spellings.end_W[words_W] != NONE]
+        self._word_of_node = np.full(self._nodes, NO_WORD)
+        self._word_of_node[spellings.end_W[words_W]] = words_W
+        self._lent = self._look_ahead(spellings, unigram_W)
+        self._most_V = self._largest_gains(spellings)
 
-    def _look_ahead(self, lines: Sequence[Sequence[int]], unigram_W: np.ndarray) -> np.ndarray:
+    def _look_ahead(self, spellings: SpellingTree, unigram_W: np.ndarray) -> np.ndarray:
         """What each node is lent: the gain, without context, of the likeliest word that goes through it."""
         gain_W = self._weight * unigram_W + self._bonus
         unknown = gain_W[self._unknown] + self._unknown_bonus
-        lent = np.full(self._nodes, unknown)
-        for gain, line in zip(gain_W.tolist(), lines, strict=True):
-            np.maximum.at(lent, line, gain)
+        lent = np.append(spellings.largest(gain_W, least=unknown), unknown)
         lent[ROOT] = 0.0
         return lent
 
-    def _largest_gains(self, target_of: Mapping[tuple[int, int], int]) -> np.ndarray:
+    def _largest_gains(self, spellings: SpellingTree) -> np.ndarray:
         """Of each label: what a prefix is lent more by it, or at a word's end what the surest word would bring."""
         lent = self._lent
-        most_V = np.full(self._labels, lent[self._lost] - lent.min())
-        arcs = np.array([(label, node, target) for (node, label), target in target_of.items()]).T
-        np.maximum.at(most_V, arcs[0], lent[arcs[2]] - lent[arcs[1]])
+        most_V = np.full(spellings.labels, lent[self._lost] - lent.min())
+        np.maximum.at(most_V, spellings.label_S[2:], lent[2 : self._lost] - lent[spellings.parent_S[2:]])
         sure = self._bonus + np.where(self._word_of_node == NO_WORD, self._unknown_bonus, 0.0)
         most_V[self._space] = max(0.0, float((sure - lent).max())) if self._weight >= 0 else np.inf
         return most_V

@@ -55,7 +55,7 @@ class HotWords:
         self._lost = len(texts)
         self.states = len(texts) + 1
         targets = {(number[text[:-1]], text[-1]): number[text] for text in lent}
-        self._arcs = Arcs(targets, nodes=self.states)
+        self._arcs = Arcs.of(targets, nodes=self.states)
         self._lent_S = np.array([0.0, *lent.values(), 0.0])
         self._complete_S = np.zeros(self.states)
         # Where to look on if a state has no arc, as in every automaton of this kind; and the state after a space.

@@ -5,7 +5,8 @@ between words one may begin in several places. So the search is one over symbols
 ends the word of some rank among those that are spelled so far. All symbols of a label sound alike. As elsewhere
 (`inference.fusion`) a prefix is lent what the likeliest word that it may become would gain without context.
 
-Shapes: N pairs of state and symbol, V labels, W words, R the most words that are spelled alike.
+Shapes: N pairs of state and symbol, V labels, W words, L spellings, S nodes of their tree, R the most words that are
+spelled alike. The node `BEHIND` is where a word has ended and the space must follow, where there is one.
 """
 
 from __future__ import annotations
@@ -16,55 +17,46 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from inference import remembering
-from inference.arcs import NONE, Arcs
+from inference.arcs import NONE
 from inference.ctc import NEVER
 from inference.fusion import LanguageModel, ends, with_model
 from inference.hotwords import HotWords
+from inference.spellings import BEHIND, ROOT, SpellingTree
 
-ROOT = 0  # where a word begins
-BEHIND = 1  # where a word has ended and the space must follow, where there is one
 UNFINISHED = -1000.0
 """Gain in nats of ending within a word: it happens only where nothing else is left."""
 
 
-class Spellings:
-    """A tree of spellings.
+class Spellings(SpellingTree):
+    """The words of a lexicon in the tree of their spellings.
 
     Args:
         spellings: Pairs of a word's number and its labels; several of a word, and several words with the same.
         labels: Number of labels V, the blank among them.
 
     Attributes:
+        word_L: The number of the word of each spelling.
         alike: R.
+        words: Of each node the words that end there, by their ranks (S, 1 + R); rank 0 is within a word.
         sounds: The label of each symbol (V (1 + R)).
     """
 
     def __init__(self, spellings: Iterable[tuple[int, Sequence[int]]], *, labels: int):
-        targets: dict[tuple[int, int], int] = {}
-        words_of: list[list[int]] = [[], []]
-        self.lines: list[tuple[int, list[int]]] = []
-        for word, spelling in spellings:
-            assert len(spelling), "a word is spelled"
-            node, line = ROOT, []
-            for label in spelling:
-                node = targets.setdefault((node, label), len(words_of))
-                if node == len(words_of):
-                    words_of.append([])
-                line.append(node)
-            if word not in words_of[node]:
-                words_of[node].append(word)
-            self.lines.append((word, line))
-        self.labels, self.nodes = labels, len(words_of)
-        self.alike = max(map(len, words_of))
+        spellings = list(spellings)
+        self.word_L = np.fromiter((word for word, _ in spellings), np.int64, len(spellings))
+        super().__init__((spelling for _, spelling in spellings), labels=labels)
+        assert (self.end_W != NONE).all(), "a word is spelled"
+        # Of each node its words, each once, in the order in which they came.
+        pairs = self.end_W * (1 + self.word_L.max(initial=0)) + self.word_L
+        once = np.sort(np.unique(pairs, return_index=True)[1])
+        ends = self.end_W[once]
+        sorting = np.argsort(ends, kind="stable")
+        first = np.append(True, np.diff(ends[sorting]) != 0)[: len(ends)]
+        rank = np.arange(len(ends)) - np.maximum.accumulate(np.where(first, np.arange(len(ends)), 0))
+        self.alike = 1 + int(rank.max(initial=-1))
         self.sounds = np.tile(np.arange(labels), 1 + self.alike)
-        self.arcs = Arcs(targets, nodes=self.nodes)
-        self.edges = np.array([(node, label, target) for (node, label), target in targets.items()]).T
-        self.goes_on = np.zeros(self.nodes, dtype=bool)
-        self.goes_on[[node for node, _ in targets]] = True
-        # Rank 0 is within a word.
         self.words = np.full((self.nodes, 1 + self.alike), NONE)
-        for node, words in enumerate(words_of):
-            self.words[node, 1 : 1 + len(words)] = words
+        self.words[ends[sorting], 1 + rank] = self.word_L[once[sorting]]
 
     def read(self, symbols: Iterable[int]) -> list[tuple[int | None, int]]:
         """For each symbol the number of the word that ends with it, or none, and the count of symbols in that word."""
@@ -127,11 +119,8 @@ class LexiconModel:
 
     def _look_ahead(self) -> np.ndarray:
         words = np.arange(len(self._numbers_W))
-        nothing = np.zeros(len(words), dtype=np.int64)
-        gain_W = self._gains(nothing, words)[0]
-        lent = np.full(self._spellings.nodes, NEVER)
-        for word, line in self._spellings.lines:
-            np.maximum.at(lent, line, gain_W[word])
+        gain_W = self._gains(np.zeros_like(words), words)[0]
+        lent = self._spellings.largest(gain_W[self._spellings.word_L], least=NEVER)
         lent[[ROOT, BEHIND]] = 0.0
         return lent
 
@@ -194,7 +183,9 @@ class LexiconModel:
 
     def _largest_gains(self) -> np.ndarray:
         """Of each symbol: what a prefix is lent more by it, or what the surest word would bring that ends with it."""
-        tree, (sources, labels, targets) = self._spellings, self._spellings.edges
+        tree = self._spellings
+        targets = np.arange(2, tree.nodes)
+        sources, labels = tree.parent_S[targets], tree.label_S[targets]
         most = np.full((1 + tree.alike, tree.labels), NEVER)
         if self._space is not None:
             most[0, self._space] = 0.0

@@ -2,10 +2,12 @@
 
     model.onnx            the graph that runs
     weights.safetensors   its weights, which the graph points into; training goes on from them
-    config.yaml           format version, feature definition with its statistics, encoder, head, tokens; calibration
+    config.yaml           format version, feature definition with its statistics, encoder, head, tokens; calibration,
+                          and the kind of int8 weights
     labels.txt            one label a line, the blank of CTC first
     README.md             the model card: data, licence, numbers, the command that made it
-    SHA256SUMS            what `sha256sum` says of the first four, by which damage is found
+    SHA256SUMS            what `sha256sum` says of the first four, and of the next, by which damage is found
+    others                that config.yaml names, such as a language model (`asr.carried`)
 
 Loading runs no code that travels with the model: nothing is unpickled. Whoever changes a file by hand makes SHA256SUMS
 anew or removes it; without it nothing but the form of the files is checked.
@@ -17,11 +19,10 @@ import ctypes
 import hashlib
 import math
 import os
-import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,15 +32,19 @@ import yaml
 from features.definition import Extractor, from_dict, to_dict
 from inference.scorer import Scorer
 
-# 2 added the head. A model of format 1 has the only head there was, CTC.
+# 2 added the head. A model of format 1 has the only head there was, CTC. 3 added convolutions before the layers, and is
+# the format of the models that have them; the others stay readable for older programs. 4 is that of int8 weights.
 FORMAT = 2
-READABLE = (1, 2)
-CTC, CLASS = "ctc", "class"
+FORMAT_OF_CONVOLUTIONS = 3
+FORMAT_OF_INT8 = 4
+READABLE = (1, 2, 3, 4)
+CONVOLUTION_FRAMES = 4  # that become one step, before any stacking
+CTC, CLASS, FORECAST = "ctc", "class", "forecast"
 LANGUAGE = "language_model"  # the key by which a directory is one, of `inference.lstm_lm`
+FORECASTS = "forecasts sound and writes no words; train a model that does on from it: asr train DATA --from MODEL"
 BLANK = "<blank>"
 GRAPH, WEIGHTS, CONFIG, LABELS, CARD = "model.onnx", "weights.safetensors", "config.yaml", "labels.txt", "README.md"
 SUMS = "SHA256SUMS"
-CALIBRATED = "## Calibration"  # a heading of the model card
 SUMMED = (GRAPH, WEIGHTS, CONFIG, LABELS)
 
 
@@ -56,7 +61,8 @@ class Model:
         extractor: Samples or landmarks to the frames that it was trained on.
         labels: What the scores stand for; with CTC `labels[0]` is the blank.
         encoder: Shape of the encoder (the fields of `encoders.blstm.EncoderConfig`).
-        head: What the scores are. `kind` is `ctc`, or `class`, whose frames have the energy of attention besides.
+        head: What the scores are. `kind` is `ctc`, or `class`, whose frames have the energy of attention besides, or
+            `forecast`, the frames of the step that comes `ahead` steps later.
             On landmarks the latter has `window_ms`, `hop_ms` and `threshold` too.
         tokens: How labels make up text; `unit` is `char` or `word`, or `gesture`. Of speech, `form` is `plain` or
             `written` (`asr.text.normalize`), and plain where it is not there; where recordings have a label, it is
@@ -66,6 +72,9 @@ class Model:
         calibration: What confidences and times are corrected by, as `asr.confidence.calibration` has it; none for a
             model that was not calibrated, as all are that are older.
         threads: Threads that scoring uses; 0 takes every core.
+        int8: Of weights of 8 bits, the `kind` (`encoders.int8`) and the `ranges` that inputs of products are cut off
+            at; none for float32.
+        search: What it carries for its search, as `asr.carried` has it; none for a model without it.
     """
 
     directory: Path
@@ -77,6 +86,8 @@ class Model:
     latency: dict | None = None
     threads: int = 1
     calibration: dict | None = None
+    int8: dict | None = None
+    search: dict | None = None
 
     @property
     def name(self) -> str:
@@ -85,7 +96,7 @@ class Model:
     @property
     def subsampling(self) -> int:
         """Feature frames for each frame of scores."""
-        total = 1
+        total = CONVOLUTION_FRAMES if self.encoder.get("convolution") else 1
         for factor in self.encoder["subsampling"]:
             total *= factor
         return total
@@ -161,7 +172,8 @@ def load(directory: str | Path, *, threads: int = 1) -> Model:
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ModelError(f"{directory / CONFIG}: {_first_line(error)}; fetch the model anew") from error
     parts = (config[key] for key in ("encoder", "head", "tokens"))
-    return Model(directory, extractor, labels, *parts, config.get("latency"), threads, config.get("calibration"))
+    more = (config.get(key) for key in ("calibration", "int8", "search"))
+    return Model(directory, extractor, labels, *parts, config.get("latency"), threads, *more)
 
 
 def check_sums(directory: Path) -> None:
@@ -174,8 +186,11 @@ def check_sums(directory: Path) -> None:
         return
     lines = (directory / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
     expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in SUMMED:
-        if expected.get(name) != hashlib.sha256((directory / name).read_bytes()).hexdigest():
+    for name in {**dict.fromkeys(SUMMED), **expected}:
+        file = directory / Path(name).name
+        if not file.is_file():
+            raise ModelError(f"{directory}: {name} is missing, which {SUMS} names; fetch the model anew")
+        if expected.get(name) != hashlib.sha256(file.read_bytes()).hexdigest():
             raise ModelError(f"{directory}: {name} is damaged (its sum is not the one in {SUMS}); fetch the model anew")
 
 
@@ -201,20 +216,26 @@ def _config(directory: Path) -> dict:
     factors = config["encoder"]["subsampling"]
     if not isinstance(factors, list) or not all(type(factor) is int and 0 < factor <= 64 for factor in factors):
         raise ModelError(f"{directory / CONFIG}: encoder.subsampling is {factors!r}; fetch the model anew")
-    if config["head"]["kind"] not in (CTC, CLASS):
+    maps = config["encoder"].get("convolution", 0)
+    if type(maps) is not int or maps < 0:
+        raise ModelError(f"{directory / CONFIG}: encoder.convolution is {maps!r}; fetch the model anew")
+    if config["head"]["kind"] not in (CTC, CLASS, FORECAST):
         raise ModelError(f"{directory / CONFIG}: head.kind is {config['head']['kind']!r}; fetch the model anew")
     if config["head"]["kind"] == CLASS and "landmarks" in config["features"]:
         for key, fits in (("window_ms", _positive), ("hop_ms", _positive), ("threshold", _share)):
             value = config["head"].get(key)
             if not fits(value):
                 raise ModelError(f"{directory / CONFIG}: head.{key} is {value!r}; fetch the model anew")
+    if config["head"]["kind"] == FORECAST and not (type(ahead := config["head"].get("ahead")) is int and ahead > 0):
+        raise ModelError(f"{directory / CONFIG}: head.ahead is {ahead!r}; fetch the model anew")
     latency = config.get("latency")
     chunk_ms = latency.get("chunk_ms") if isinstance(latency, dict) else None
     whole = isinstance(chunk_ms, list) and len(chunk_ms) == 2 and all(isinstance(ms, int | float) for ms in chunk_ms)
     if latency is not None and not whole:
         raise ModelError(f"{directory / CONFIG}: latency is {latency!r}; fetch the model anew")
-    if not isinstance(config.get("calibration", {}), dict):
-        raise ModelError(f"{directory / CONFIG}: calibration is {config['calibration']!r}; fetch the model anew")
+    for key in ("calibration", "int8", "search"):
+        if not isinstance(config.get(key, {}), dict):
+            raise ModelError(f"{directory / CONFIG}: {key} is {config[key]!r}; fetch the model anew")
     return config
 
 
@@ -250,7 +271,7 @@ def save(
     """
     directory = Path(directory)
     config = {
-        "format": FORMAT,
+        "format": FORMAT_OF_CONVOLUTIONS if encoder.get("convolution") else FORMAT,
         "features": to_dict(extractor),
         "encoder": encoder,
         "head": head or {"kind": CTC},
@@ -261,7 +282,7 @@ def save(
     files = {
         GRAPH: graph,
         WEIGHTS: weights,
-        CONFIG: _as_yaml(config),
+        CONFIG: as_yaml(config),
         LABELS: ("\n".join(labels) + "\n").encode(),
         CARD: card.encode(),
     }
@@ -269,47 +290,19 @@ def save(
     return load(directory)
 
 
-def store_calibration(directory: str | Path, calibration: dict, *, note: str = "") -> Model:
-    """The model at `directory` with another calibration, or without one if it is empty; everything else stays as it is.
-
-    What its model card says of calibration becomes the `note`, in Markdown, or goes if there is none.
-
-    A program that is older than calibrations reads such a model and leaves its calibration aside, so the format version
-    stays as well. It is written as `save` does it.
-
-    Raises:
-        ModelError: the directory is no whole model.
-        OSError: it cannot be written.
-    """
-    directory = Path(directory).resolve()
-    load(directory)
-    config = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
-    config.pop("calibration", None)
-    if calibration:
-        config["calibration"] = calibration
-    files = {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()}
-    if CARD in files or note:
-        files[CARD] = _with_note(files.get(CARD, b"").decode("utf-8", "surrogateescape"), note).encode(
-            "utf-8", "surrogateescape"
-        )
-    write(directory, {**files, CONFIG: _as_yaml(config)}, check=lambda beside: load(beside).scorer)
-    return load(directory)
-
-
-def _with_note(card: str, note: str) -> str:
-    """The model card with another section on calibration: up to the next heading, or to the end."""
-    kept = re.sub(rf"^{re.escape(CALIBRATED)}\n.*?(?=^#|\Z)", "", card, flags=re.DOTALL | re.MULTILINE)
-    parts = [kept.rstrip(), *([CALIBRATED, note.strip()] if note else [])]
-    return card if kept == card and not note else "\n\n".join(parts).lstrip() + "\n"
-
-
-def _as_yaml(config: dict) -> bytes:
+def as_yaml(config: dict) -> bytes:
+    """The content of `config.yaml`."""
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None).encode()
 
 
-def write(directory: Path, files: dict[str, bytes], *, check: Callable[[Path], object]) -> None:
-    """Write a directory of files and their sums beside its place and rename it, once `check` finds it whole."""
-    sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in SUMMED]
+def write(
+    directory: Path, files: dict[str, bytes], *, check: Callable[[Path], object], also: Iterable[str] = ()
+) -> None:
+    """Write a directory of files and their sums beside its place and rename it, once `check` finds it whole.
+
+    The sums are of `SUMMED`, and `also` of others.
+    """
+    sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in (*SUMMED, *also)]
     files = {**files, SUMS: "".join(sums).encode()}
     directory.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
@@ -355,6 +348,6 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _other_format(directory: Path, version: object) -> str:
     """Why a model of another format is refused. What an older one lacks gets its meaning in `load`."""
-    if isinstance(version, int) and version > FORMAT:
-        return f"{directory}: model format {version}; this program knows up to {FORMAT}: upgrade saywave"
+    if isinstance(version, int) and version > max(READABLE):
+        return f"{directory}: model format {version}; this program knows up to {max(READABLE)}: upgrade saywave"
     return f"{directory}: model format {version!r} is not one that saywave ever wrote; fetch the model anew"

@@ -1,24 +1,27 @@
 """Back-off n-gram language models at work: what a beam search asks of them, and the perplexity of texts.
 
-The n-grams are one tree in arrays: a node for each, its children those with one more word at the end, numbered by
-order, context and last word. A state is the node of a context. Only NumPy is needed, and a model of a million n-grams
-takes some 30 MB. (KenLM does the same in C++; it has no wheels, and this project installs without a compiler.)
+The n-grams are one tree in arrays (`inference.ngram_tree`), and a state is the node of a context. Only NumPy is needed,
+and a model of a million n-grams takes some 20 MB. (KenLM does the same in C++; it has no wheels, and this project
+installs without a compiler.)
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from inference.arpa import BEGIN, END, UNKNOWN, Level, NgramError, read
+from inference import arpa, ngram_file
+from inference.arpa import BEGIN, END, UNKNOWN, Level, NgramError
+from inference.ngram_tree import Tree
 
 ROOT = 0  # the state without context
+FEW = 100  # pairs that are scored faster one by one
 
 
 @dataclass(frozen=True)
@@ -61,56 +64,51 @@ class NgramModel:
 
     States are whole numbers; 0 is without any context. Equal states mean that the model predicts everything alike,
     whatever comes: a context is forgotten as soon as no n-gram begins with it and its back-off weight is 1. So a search
-    may merge hypotheses by their states (Li and Khudanpur 2008).
+    may merge hypotheses by their states (Li and Khudanpur 2008). Which state follows on an n-gram is found when it is
+    first asked for, so that a model of millions is at hand at once.
 
     Args:
         words: The vocabulary; a word's number is its place here. <s>, </s> and <unk> (or <UNK>) are among them.
-        levels: The n-grams of each order, from 1 on, as `inference.arpa` describes them.
+        ngrams: The n-grams: a tree, or those of each order, from 1 on, as `inference.arpa` describes them.
 
     Raises:
         NgramError: more n-grams than states can number.
     """
 
-    def __init__(self, words: Sequence[str], levels: Sequence[Level]):
+    def __init__(self, words: Sequence[str], ngrams: Tree | Sequence[Level]):
         self.words = tuple(words)
-        self.order = len(levels)
+        tree = ngrams if isinstance(ngrams, Tree) else Tree.of(ngrams)
+        self.order = len(tree.counts)
         self._numbers = {word: number for number, word in enumerate(self.words)}
         self.unknown = self._numbers[UNKNOWN if UNKNOWN in self._numbers else UNKNOWN.upper()]
         self.end = self._numbers[END]
-        if sum(len(level.word_G) for level in levels) >= 2**31:
+        if sum(tree.counts) >= 2**31:
             raise NgramError("the language model has 2,147,483,648 n-grams or more: prune it")
-        # Arrays over all n-grams of all orders (G), and over the contexts (C): the root and those below the last order.
-        # The n-gram at place g is the node g + 1. Keys rise, as parents rise with the order.
-        self._log_prob_G = np.concatenate([level.log_prob_G for level in levels]).astype(np.float32)
-        self._key_G, parent_G = self._keys(levels)
-        num_contexts = 1 + len(self._key_G) - len(levels[-1].word_G)
-        weights = [np.zeros(1), *(level.backoff_G for level in levels[:-1])]
-        self._backoff_C = np.concatenate(weights).astype(np.float32)
-        borders_C = np.arange(num_contexts + 1) * len(self.words)
-        self._first_C = np.searchsorted(self._key_G, borders_C).astype(np.int32)
-        shorter = self._shorter(levels, parent_G)
-        state_C = np.arange(num_contexts, dtype=np.int32)
-        forgettable_C = (self._backoff_C == 0) & (np.diff(self._first_C) == 0)
-        forgettable_C[ROOT] = False
-        for _ in levels:  # what a context is shortened to may be forgettable as well
-            state_C = np.where(forgettable_C[state_C], shorter[state_C], state_C)
-        self._state_G = state_C[np.concatenate([np.arange(1, num_contexts), shorter[num_contexts:]])]
-        self._shorter_C = state_C[shorter[:num_contexts]]
-        self._begin = int(self._state_G[self._numbers[BEGIN]])
+        self._tree = tree
+        # The state after each n-gram, and what each context is shortened to, both plus 1; 0 where nobody has asked yet.
+        self._after_G = np.zeros(len(tree.word_G), np.int32)
+        self._shorter_C = np.zeros(len(tree.backoff_C), np.int32)
         # Single numbers come out of these several times as fast as out of arrays.
-        self._keys_view, self._states_view = memoryview(self._key_G), memoryview(self._state_G)
-        self._log_probs_view, self._backoffs_view = memoryview(self._log_prob_G), memoryview(self._backoff_C)
-        self._first_view, self._shorter_view = memoryview(self._first_C), memoryview(self._shorter_C)
+        self._words_view, self._firsts_view = memoryview(tree.word_G), memoryview(tree.first_C)
+        self._log_probs_view, self._backoffs_view = memoryview(tree.log_prob_G), memoryview(tree.backoff_C)
+        self._after_view, self._shorter_view = memoryview(self._after_G), memoryview(self._shorter_C)
+        node_V = np.arange(1, len(self.words) + 1)
+        if self.order > 1:
+            kept_V = (tree.backoff_C[node_V] != 0) | (tree.first_C[node_V] < tree.first_C[node_V + 1])
+            self._after_G[: len(self.words)] = np.where(kept_V, node_V, ROOT) + 1
+        else:
+            self._after_G[:] = ROOT + 1
+        self._begin = int(self._after_G[self._numbers[BEGIN]]) - 1
 
     @classmethod
     def read(cls, path: str | Path) -> NgramModel:
-        """The model in an ARPA file (`.arpa`, also with gzip).
+        """The model in a file: in the ARPA format (`.arpa`, also with gzip), or a compact one (`.ngram`).
 
         Raises:
             NgramError: it is something else, or damaged; the message names the line.
             OSError: it cannot be opened.
         """
-        return cls(*read(path))
+        return cls(*(ngram_file.read(path) if ngram_file.is_compact(path) else arpa.read(path)))
 
     def id(self, word: str) -> int:
         """The number of a word; an unknown one has that of <unk>."""
@@ -124,30 +122,32 @@ class NgramModel:
         """Log probability of a word after a state, and the state after it."""
         penalty = 0.0
         while state != ROOT:
-            first, last = self._first_view[state], self._first_view[state + 1]
-            key = state * len(self.words) + word
-            place = bisect_left(self._keys_view, key, first, last)
-            if place < last and self._keys_view[place] == key:
-                return penalty + self._log_probs_view[place], self._states_view[place]
+            first, last = self._firsts_view[state], self._firsts_view[state + 1]
+            place = bisect_left(self._words_view, word, first, last)
+            if place < last and self._words_view[place] == word:
+                return penalty + self._log_probs_view[place], (self._after_view[place] or self._after(place)) - 1
             penalty += self._backoffs_view[state]
-            state = self._shorter_view[state]
-        return penalty + self._log_probs_view[word], self._states_view[word]
+            state = (self._shorter_view[state] or self._shorter(state)) - 1
+        return penalty + self._log_probs_view[word], self._after_view[word] - 1
 
     def scores(self, states_K: np.ndarray, words_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same for K pairs at once: log probabilities (float64) and states (int64). It pays from 30 pairs on."""
+        """The same for K pairs at once: log probabilities (float64) and states (int64)."""
         states_K, words_K = np.asarray(states_K, np.int64), np.asarray(words_K, np.int64)
+        if len(states_K) < FEW:
+            scored = [self.score(*pair) for pair in zip(states_K.tolist(), words_K.tolist(), strict=True)]
+            log_prob_K, after_K = zip(*scored, strict=True) if scored else ((), ())
+            return np.array(log_prob_K, np.float64), np.array(after_K, np.int64)
         log_prob_K = np.zeros(len(states_K))
-        after_K = np.empty(len(states_K), np.int64)
-        context_K, rest = states_K.copy(), np.arange(len(states_K))
+        place_K = words_K.copy()  # of those without context
+        context_K, rest = states_K.copy(), np.flatnonzero(states_K != ROOT)
         while rest.size:
             place, found = self._find(context_K[rest], words_K[rest])
-            done, place = rest[found], place[found]
-            log_prob_K[done] += self._log_prob_G[place]
-            after_K[done] = self._state_G[place]
+            place_K[rest[found]] = place[found]
             rest = rest[~found]
-            log_prob_K[rest] += self._backoff_C[context_K[rest]]
-            context_K[rest] = self._shorter_C[context_K[rest]]
-        return log_prob_K, after_K
+            log_prob_K[rest] += self._tree.backoff_C[context_K[rest]]
+            context_K[rest] = _known(self._shorter_C, context_K[rest], self._shorter)
+            rest = rest[context_K[rest] != ROOT]
+        return log_prob_K + self._tree.log_prob_G[place_K], _known(self._after_G, place_K, self._after)
 
     def finish(self, state: int) -> float:
         """Log probability that the sentence ends after a state."""
@@ -189,13 +189,11 @@ class NgramModel:
             raise NgramError("there is no sentence to measure a perplexity on")
         return Perplexity(*counts, log_prob, unknown_log_prob)
 
-    def _keys(self, levels: Sequence[Level]) -> tuple[np.ndarray, np.ndarray]:
-        """Of each n-gram: node of its context times number of words plus its last word; and that node."""
-        starts = [ROOT, *accumulate((len(level.word_G) for level in levels[:-2]), initial=1)]
-        parent_G = np.concatenate(
-            [level.parent_G.astype(np.int64) + start for level, start in zip(levels, starts, strict=False)]
-        )
-        return parent_G * len(self.words) + np.concatenate([level.word_G for level in levels]), parent_G
+    @cached_property
+    def _key_G(self) -> np.ndarray:
+        """Of each n-gram the node of its context times the number of words plus its last word; these rise."""
+        contexts_G = np.repeat(np.arange(len(self._tree.first_C) - 1), np.diff(self._tree.first_C))
+        return contexts_G * len(self.words) + self._tree.word_G
 
     def _find(self, states_K: np.ndarray, words_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where the n-grams of these contexts and words stand, and whether they do."""
@@ -203,22 +201,47 @@ class NgramModel:
         place_K = np.minimum(np.searchsorted(self._key_G, key_K), len(self._key_G) - 1)
         return place_K, self._key_G[place_K] == key_K
 
-    def _shorter(self, levels: Sequence[Level], parent_G: np.ndarray) -> np.ndarray:
-        """For each node its longest proper suffix that is a node, as in the automaton of Aho and Corasick (1975)."""
-        shorter = np.zeros(1 + len(parent_G), np.int32)
-        start = len(levels[0].word_G)
-        for level in levels[1:]:
-            nodes = slice(start + 1, start + 1 + len(level.word_G))
-            words, context = level.word_G, shorter[parent_G[start : start + len(level.word_G)]].astype(np.int64)
-            suffix, rest = np.zeros(len(words), np.int32), np.arange(len(words))
-            while rest.size:
-                place, found = self._find(context[rest], words[rest])
-                suffix[rest[found]] = place[found] + 1
-                rest = rest[~found]  # a pruned model may lack what others have; the root has every word
-                context[rest] = shorter[context[rest]]
-            shorter[nodes] = suffix
-            start += len(level.word_G)
+    def _after(self, place: int) -> int:
+        """The state after the n-gram at a place, plus 1, which is kept."""
+        node = place + 1
+        after = self._state(node if node < len(self._shorter_C) else self._suffix(node)) + 1
+        self._after_view[place] = after
+        return after
+
+    def _shorter(self, context: int) -> int:
+        """The state that a context is shortened to, plus 1, which is kept."""
+        shorter = self._state(self._suffix(context)) + 1
+        self._shorter_view[context] = shorter
         return shorter
+
+    def _state(self, context: int) -> int:
+        """The context, or what it is shortened to where nothing would be missed."""
+        forgettable = not self._backoffs_view[context] and (
+            self._firsts_view[context] == self._firsts_view[context + 1]
+        )
+        return (self._shorter_view[context] or self._shorter(context)) - 1 if forgettable and context else context
+
+    def _suffix(self, node: int) -> int:
+        """The longest proper suffix of a node that is one, as in the automaton of Aho and Corasick (1975)."""
+        place = node - 1
+        if place < len(self.words):
+            return ROOT
+        word, context = self._words_view[place], bisect_right(self._firsts_view, place) - 1
+        # A pruned model may lack what others have; without context there is every word. Contexts that were forgotten
+        # on the way have no longer n-grams.
+        while context := (self._shorter_view[context] or self._shorter(context)) - 1:
+            last = self._firsts_view[context + 1]
+            found = bisect_left(self._words_view, word, self._firsts_view[context], last)
+            if found < last and self._words_view[found] == word:
+                return found + 1
+        return word + 1
+
+
+def _known(states: np.ndarray, places_K: np.ndarray, find: Callable[[int], int]) -> np.ndarray:
+    """The states (int64) at these places of an array that has them plus 1; those that it has not yet are found."""
+    for place in set(places_K[states[places_K] == 0].tolist()):
+        find(place)
+    return states[places_K].astype(np.int64) - 1
 
 
 def _exponential(exponent: float) -> float:

@@ -19,8 +19,10 @@ import onnxruntime
 # A day: beyond it a window is a mistake.
 LONGEST_SECONDS = 86_400
 
-# h and c of the forward direction, each (L,B,units); a GRU or RNN has a c of no units.
-State = tuple[np.ndarray, np.ndarray]
+# h and c of the forward direction, each (L,B,units); a GRU or RNN has a c of no units. Where the graph begins with
+# convolutions, the frames that they see of what was before, (B,3,F), come after these.
+State = tuple[np.ndarray, ...]
+STATES = ("h", "c", "frames")
 
 
 class Scored(NamedTuple):
@@ -52,13 +54,16 @@ class Scorer:
         self.features: int = inputs["frames"][2]
         self.labels: int = outputs["scores"][2]
         self.subsampling = subsampling
-        self._layers, _, hidden = inputs["state_h"]
-        self._units = (hidden, inputs["state_c"][2])
+        self._states = {
+            name: inputs[f"state_{name}"] for name in STATES if name != "frames" or "state_frames" in inputs
+        }
 
     def start(self, streams: int = 1) -> State:
         """The state before the first frame: zeros."""
-        h, c = (np.zeros((self._layers, streams, units), dtype=np.float32) for units in self._units)
-        return h, c
+        return tuple(
+            np.zeros([streams if size == "batch" else size for size in shape], dtype=np.float32)
+            for shape in self._states.values()
+        )
 
     def __call__(self, frames_BTF: np.ndarray, lengths_B: np.ndarray, *, chunk: int, state: State) -> Scored:
         """Score one window of each of B streams.
@@ -71,18 +76,16 @@ class Scorer:
         """
         assert chunk > 0, "N_c is positive"
         assert chunk % self.subsampling == 0, "N_c is a multiple of the subsampling"
-        state_h, state_c = state
-        scores_BTV, score_lengths_B, next_h, next_c = self._session.run(
-            ("scores", "score_lengths", "next_h", "next_c"),
+        scores_BTV, score_lengths_B, *after = self._session.run(
+            ("scores", "score_lengths", *(f"next_{name}" for name in self._states)),
             {
                 "frames": np.ascontiguousarray(frames_BTF, dtype=np.float32),
                 "lengths": np.asarray(lengths_B, dtype=np.int64),
                 "chunk": np.array(chunk, dtype=np.int64),
-                "state_h": state_h,
-                "state_c": state_c,
+                **{f"state_{name}": part for name, part in zip(self._states, state, strict=True)},
             },
         )
-        return Scored(scores_BTV, score_lengths_B, (next_h, next_c))
+        return Scored(scores_BTV, score_lengths_B, tuple(after))
 
     def full(self, frames_TF: np.ndarray) -> np.ndarray:
         """Scores (T',V) of one item with full context; no frames give no scores."""

@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+# How a model is computed from weights of 8 bits: see `encoders.int8`.
+INT8_KINDS = ("products", "weights")
+
 
 class CommandParser(argparse.ArgumentParser):
     """Says what is wrong with a command on one line, as of every other mistake, with no screenful of options."""
@@ -109,6 +112,22 @@ def add_model(parser: argparse.ArgumentParser, *, shipped: Sequence[str], defaul
     parser.add_argument(
         "--threads", type=count, default=1, metavar="N", help="threads for scoring; 0 takes every core (default: 1)"
     )
+
+
+def add_export(parser: argparse.ArgumentParser, *, data: str) -> None:
+    """What an export takes: the model, `--int8`, `--dev` and `--out`; `data` says what `--dev` may be."""
+    parser.add_argument("model", metavar="NAME|DIR", help="shipped model or model directory, which stays as it is")
+    parser.add_argument(
+        "--int8",
+        nargs="?",
+        choices=INT8_KINDS,
+        const=INT8_KINDS[0],
+        required=True,
+        help="products: what the LSTMs and the head multiply has 8 bits, which is two to three times as fast; weights: "
+        "they are multiplied in float32, for cells that have no such products (default: products)",
+    )
+    parser.add_argument("--dev", metavar="DATA", required=True, help=data)
+    parser.add_argument("--out", metavar="DIR", required=True, help="the model directory to make")
 
 
 def typed(program: str) -> str:

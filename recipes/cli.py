@@ -43,7 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from recipes.run import start as run
 
             start = partial(run, name)
-        print(start(arguments[1:]))
+        from training.devices import one_voice
+
+        with one_voice():
+            print(start(arguments[1:]))
     except (ValueError, OSError) as error:
         print(f"recipes {name}: {one_line(error)}", file=sys.stderr)
         return 2

@@ -1,8 +1,9 @@
 """The stages that all recipes share: prepare, train, evaluate, report.
 
 A recipe is a folder with `prepare.py` (a function `prepare(data, out, ...)` that writes the manifests `train`, `dev`
-and `test` to `out/manifests`; RESULT, the name of its figure or figures; and KIND, if it is `gestures`), `config.yaml`
-and `README.md`. There may be several test manifests, `test_` and a name each; all of them are evaluated.
+and `test` to `out/manifests`; RESULT, the name of its figure or figures; and KIND, `gestures` or `forecasts`, if it is
+not of words or labels of sound), `config.yaml` and `README.md`. There may be several test manifests, `test_` and a name
+each; all of them are evaluated.
 One network is trained, or one for each seed, or (`recipes.ablation`) one for each cell and seed.
 """
 
@@ -22,6 +23,7 @@ from recipes import ablation, stages
 from recipes.measured import shown
 from recipes.stages import kind_of, say
 from training.config import parse
+from training.devices import started_by_torchrun, started_to_join
 from training.run import Settings, shell_command
 
 Stage = Literal["prepare", "train", "evaluate"]
@@ -93,7 +95,10 @@ def run(recipe: ModuleType, name: str, config: Settings, options, arguments: Seq
         raise ValueError(f"--jobs is {options.jobs}, but it is for --cells alone; leave it out")
     command = shell_command(["python", "-m", "recipes", name, *arguments])
     out, manifests = Path(options.out), Path(options.out) / "manifests"
-    if "prepare" in options.stages:
+    if started_by_torchrun() or config.loop.nodes > 1:
+        _refuse_at_once(options)
+    joining = started_to_join()
+    if "prepare" in options.stages and not joining:
         say(f"prepare: {options.data} -> {manifests}")
         recipe.prepare(Path(options.data), out, **(options.prepare.as_dict() if "prepare" in options else {}))
     if options.cells:
@@ -110,7 +115,7 @@ def run(recipe: ModuleType, name: str, config: Settings, options, arguments: Seq
             say(f"train: seed {seed} -> {folder / 'model'}")
             seeded = replace(config, loop=replace(config.loop, seed=seed))
             stages.train(recipe, seeded, manifests, folder, start_from=start_from, command=command)
-    if "evaluate" not in options.stages:
+    if "evaluate" not in options.stages or joining:
         return f"{name}: {', '.join(options.stages)} done in {out}"
     wanted = stages.results_of(recipe)
     lines, met = [], set()
@@ -123,6 +128,17 @@ def run(recipe: ModuleType, name: str, config: Settings, options, arguments: Seq
         met |= figures.keys()
     assert met >= set(wanted), f"RESULT of {name} names what no test set has: {sorted(set(wanted) - met)}"
     return "\n".join(lines)
+
+
+def _refuse_at_once(options) -> None:
+    """Refuse what processes that are started side by side would all do."""
+    if "prepare" in options.stages:
+        raise ValueError(
+            "several processes would prepare the data at once: run --stages prepare first, in one process, and then "
+            "these with --stages train evaluate"
+        )
+    if options.cells:
+        raise ValueError("--cells trains each network in a process of its own: leave out torchrun and loop.nodes")
 
 
 def result_line(part: str, figure: str, values: list[float]) -> str:

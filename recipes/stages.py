@@ -16,7 +16,7 @@ from inference.model import CARD, Model
 from recipes.measured import Measured
 from training.config import LoopConfig, parse
 from training.manifests import ManifestError, read
-from training.run import Settings
+from training.run import HOW, Settings
 
 
 def kind_of(recipe: ModuleType) -> ModuleType:
@@ -65,7 +65,7 @@ def pretrained(
     say(f"pretrain: {out / 'pretrain' / 'model'}")
     kind = kind_of(recipe)
     config, _ = parse(kind.TrainConfig, arguments=[], default_file=settings, prog=f"python -m recipes {name}")
-    machine = {name: getattr(loop, name) for name in ("workers", "cache_mb", "threads", "devices", "strategy")}
+    machine = {name: getattr(loop, name) for name in HOW}
     return kind.train(
         replace(
             config,

@@ -9,13 +9,19 @@ from __future__ import annotations
 import io
 import math
 import os
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from training.devices import over_all
+
+if TYPE_CHECKING:
+    from training.loop import Training
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 
@@ -27,22 +33,50 @@ class CheckpointError(ValueError):
 class Checkpoints(Checkpoint):
     """At the end of each interval writes `best.ckpt`, if it is the best one so far, and then `last.ckpt`.
 
+    Within an interval `last.ckpt` is written from time to time, between two steps.
+
     Args:
         folder: Where they go.
         monitor: The logged number that is lowest for the best.
+        every_seconds: Time from one writing to the next within an interval; 0 writes at the ends alone.
     """
 
-    def __init__(self, folder: Path, monitor: str):
+    def __init__(self, folder: Path, monitor: str, *, every_seconds: float):
         self._folder = folder
         self._monitor = monitor
+        self._every_seconds = every_seconds
+        self._written = time.monotonic()
         self._best = math.inf
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._written = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Training,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        # At the end of an interval it is written after the look at the development set.
+        if not self._every_seconds or not pl_module.between_steps or trainer.is_last_batch:
+            return
+        # All devices take part in the writing, so that one clock decides.
+        due = trainer.is_global_zero and time.monotonic() - self._written >= self._every_seconds
+        if any(over_all([due], pl_module.device)):
+            self._save(trainer, LAST)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         now = float(trainer.callback_metrics[self._monitor])
         if now < self._best:
             self._best = now
-            trainer.save_checkpoint(self._folder / BEST)
-        trainer.save_checkpoint(self._folder / LAST)
+            self._save(trainer, BEST)
+        self._save(trainer, LAST)
+
+    def _save(self, trainer: lightning.Trainer, name: str) -> None:
+        trainer.save_checkpoint(self._folder / name)
+        self._written = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self._best}

@@ -41,6 +41,45 @@ class OptimizerConfig:
             raise ValueError("optimizer.warmup_steps must not be negative, and optimizer.final_rate lies in [0, 1]")
 
 
+@dataclass
+class IntermediateConfig:
+    """CTC below the last layer, too (Lee and Watanabe 2021): a loss that lower layers hear from nearby.
+
+    The head scores outputs of lower layers as well, with the same weights; it adds nothing to the model and costs
+    nothing in use. The loss in `train.log` is that of all layers, the development loss that of the last alone.
+
+    Args:
+        weight: Share of the loss that comes from the lower layers; 0.3 is usual, 0 has none.
+        layers: Which layers, counted from 1 and in order; none named is the one in the middle.
+    """
+
+    weight: float = 0.0
+    layers: list[int] | tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.layers = tuple(self.layers)
+        if not 0 <= self.weight < 1:
+            raise ValueError(f"intermediate.weight is {self.weight}; it must be at least 0 and less than 1")
+        if self.layers and not self.weight:
+            raise ValueError("intermediate.layers are named, but intermediate.weight is 0; set it, 0.3 for example")
+
+    def chosen(self, layers: int) -> list[int]:
+        """Which of an encoder's layers, counted from 0; none of them without a weight.
+
+        Raises:
+            ValueError: the encoder has no such layers below the last one.
+        """
+        if not self.weight:
+            return []
+        numbers = list(self.layers) or [layers // 2]
+        if numbers != sorted({*numbers}) or numbers[0] < 1 or numbers[-1] >= layers:
+            raise ValueError(
+                f"intermediate.layers is {numbers}: name layers below the last, each once and in order; the encoder "
+                f"has {layers}"
+            )
+        return [number - 1 for number in numbers]
+
+
 OUT_OPTION = {
     "type": str,
     "required": True,
@@ -57,7 +96,11 @@ class LoopConfig:
     Args:
         epochs: Passes over the training data at most.
         batch_frames: Frames in a batch at most, padding included, before augmentation changes the speed; a longer item
-            is a batch of its own. None is 12,000 or, of a small corpus, so few that a pass has about 30 batches.
+            is a batch of its own. None is 12,000 or, of a small corpus, so few that a pass has about 30 batches. A
+            batch is what a step of the optimizer sees: several devices divide it, so give them larger ones.
+        accumulate: Pieces that a device divides its part of a batch into, one after the other, where it has not the
+            memory for the whole. The gradient is that of the whole but for rounding, and but for which units dropout
+            leaves out.
         interval_batches: Batches between two looks at the development set, with a checkpoint each; none is a whole
             pass.
         keep: Which weights become the model: those of the interval with the least development error, or the last ones;
@@ -78,12 +121,18 @@ class LoopConfig:
         workers: Processes that prepare batches; 0 prepares them in the training process.
         cache_mb: Megabytes of decoded recordings that these processes together keep from pass to pass.
         threads: Threads of torch; 0 leaves torch's own choice.
-        devices: Devices to train on: a number or `auto`.
-        strategy: How Lightning spreads the work over several devices, such as `auto` or `ddp`.
+        devices: Devices of each machine to train on: a number or `auto`, which is all GPUs or, without one, a single
+            process. How many there are changes the gradient no more than `accumulate` does.
+        nodes: Machines that train together. Each is started with the same command and, in the environment, MASTER_ADDR
+            and MASTER_PORT of the first machine and its own NODE_RANK; or by torchrun or SLURM, which say all that.
+        strategy: `ddp` joins processes even where there is one; `auto` where there are several.
+        deterministic: The same run twice is the same to the bit on a GPU, too; slower. On a processor it is so anyway.
+        checkpoint_minutes: Minutes after which a checkpoint is written within an interval, too; 0 does not.
     """
 
     epochs: int = 40
     batch_frames: int | None = None
+    accumulate: int = 1
     interval_batches: int | None = None
     keep: Literal["best", "last"] = "best"
     patience: int = 10
@@ -97,13 +146,20 @@ class LoopConfig:
     workers: int = 1
     cache_mb: int = 500
     threads: int = 0
-    devices: int | str = "auto"
-    strategy: str = "auto"
+    devices: int | Literal["auto"] = "auto"
+    nodes: int = 1
+    strategy: Literal["auto", "ddp"] = "auto"
+    deterministic: bool = False
+    checkpoint_minutes: float = 15.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or (self.batch_frames is not None and self.batch_frames < 1):
             raise ValueError("loop.epochs and loop.batch_frames must be at least 1")
-        for name in ("patience", "clip_norm", "clip_value", "truncate_ms", "workers", "cache_mb", "threads"):
+        for name in ("accumulate", "nodes", "devices"):
+            if getattr(self, name) != "auto" and getattr(self, name) < 1:
+                raise ValueError(f"loop.{name} is {getattr(self, name)}; it must be at least 1")
+        not_negative = ("patience", "clip_norm", "clip_value", "truncate_ms", "workers", "cache_mb", "threads")
+        for name in (*not_negative, "checkpoint_minutes"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"loop.{name} is {getattr(self, name)}; it must be a number that is not negative")
         if not 0 <= self.seed < 1 << 31:

@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from training.manifests import ManifestError
-
 
 class Trainable(Protocol):
     """What there is to train on: a recording or a clip (`training.manifests.Item`), or a piece of text.
@@ -57,6 +55,12 @@ class Batch(NamedTuple):
     spans_BL2: Tensor
     ids: tuple[str, ...]
 
+    def only(self, kept_B: Tensor) -> Batch:
+        """The items that are kept (B, bool)."""
+        *parts, ids = self
+        kept_ids = tuple(one for one, kept in zip(ids, kept_B.tolist(), strict=True) if kept)
+        return Batch(*(part[kept_B] for part in parts), kept_ids)
+
 
 # Makes an example of an item; a generator means training (augmentation draws from it), none means development.
 Load = Callable[[Any, np.random.Generator | None], Example]
@@ -94,16 +98,18 @@ class Buckets:
     The stream of batches is cut into intervals, after each of which the loop looks at the development set. An interval
     may be a whole pass or a number of batches; interval k is the same whether the run came to it or resumed there.
 
+    A batch is what a step of the optimizer sees. What is iterated are the pieces of it that one process sees: of four
+    devices and two pieces, an eighth of the items at a time. The batches do not depend on how they are divided. A batch
+    of fewer items than that gives empty pieces, since all processes go through equally many.
+
     Args:
         durations: Length of each item in any unit.
         batch_size: Sum of padded lengths in a batch at most, in the same unit.
         interval: Batches in an interval; none is a pass.
         seed: Where the order is drawn from.
         shuffle: False gives every item once, longest last, with no pass number: for development data.
-        rank, ranks: This process among those that train together; all see equally many batches.
-
-    Raises:
-        ManifestError: there are fewer batches than processes.
+        rank, ranks: This process among those that train together.
+        pieces: Into how many pieces each process divides its part of a batch.
     """
 
     def __init__(
@@ -116,39 +122,47 @@ class Buckets:
         shuffle: bool = True,
         rank: int = 0,
         ranks: int = 1,
+        pieces: int = 1,
     ):
         self._durations = np.maximum(np.asarray(durations, dtype=np.float64), 1e-3)
         self._classes = CLASS_RATIO ** np.ceil(np.log(self._durations) / np.log(CLASS_RATIO))
         self._batch_size = batch_size
         self._seed = seed
         self._shuffle = shuffle
-        self._rank, self._ranks = rank, ranks
+        self._rank, self._ranks, self._pieces = rank, ranks, pieces
         # Lightning calls set_epoch on the sampler of a batch sampler.
         self.sampler = self
         self._interval_number = 0
-        self.batches_a_pass = len(self._pass(0)) // ranks if shuffle else len(self._pass(0))
-        if not self.batches_a_pass:
-            raise ManifestError(
-                f"{len(self._durations)} items do not make a batch for each of {ranks} devices: lower "
-                "loop.batch_frames or loop.devices"
-            )
+        self._resumed = (0, 0)
+        self.batches_a_pass = len(self._pass(0))
         self.interval = interval or self.batches_a_pass
 
     def set_epoch(self, number: int) -> None:
         """Choose which interval is iterated next."""
         self._interval_number = number
 
+    def resume(self, interval: int, batches: int) -> None:
+        """Choose an interval to go on with, of which so many batches are done already."""
+        self.set_epoch(interval)
+        self._resumed = (interval, batches)
+
     def __len__(self) -> int:
-        return self.interval
+        """Pieces in a whole interval."""
+        return self.interval * self._pieces
 
     def __iter__(self) -> Iterator[list[tuple[int | None, int]]]:
         first = self._interval_number * self.interval if self._shuffle else 0
+        done = self._resumed[1] if self._interval_number == self._resumed[0] else 0
         number = batches = None
-        for step in range(first, first + self.interval):
+        for step in range(first + done, first + self.interval):
             if step // self.batches_a_pass != number:
                 number = step // self.batches_a_pass
-                batches = self._pass(number)[self._rank :: self._ranks] if self._shuffle else self._pass(number)
-            yield [(number if self._shuffle else None, int(i)) for i in batches[step % self.batches_a_pass]]
+                batches = self._pass(number)
+            batch = batches[step % self.batches_a_pass]
+            for piece in range(self._pieces):
+                # Not stretches of the batch, which is sorted by length: so pieces take equally long.
+                items = batch[piece * self._ranks + self._rank :: self._pieces * self._ranks]
+                yield [(number if self._shuffle else None, int(index)) for index in items]
 
     def _pass(self, number: int) -> list[np.ndarray]:
         """All batches of one pass. How many there are does not depend on the pass."""
@@ -188,7 +202,10 @@ def fitting_batch(durations: Sequence[float], frame_seconds: float) -> int:
 
 
 def collate(named: list[tuple[str, Example] | ValueError]) -> Batch | ValueError:
-    """Pad examples to a batch; where one could not be made, the first error takes the place of the batch."""
+    """Pad examples to a batch, which may be empty; where one could not be made, the first error takes its place."""
+    if not named:
+        none = torch.zeros(0, dtype=torch.int64)
+        return Batch(torch.zeros(0, 0, 0), none, none.reshape(0, 0), none, none.reshape(0, 0, 2), ())
     for one in named:
         if isinstance(one, ValueError):
             return one

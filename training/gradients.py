@@ -6,6 +6,8 @@ layer whose norm is far below that of the others learns nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -31,11 +33,17 @@ class GradientNorms(Callback):
     def __init__(self, loop: LoopConfig):
         self._clip_norm = loop.clip_norm
         self._clip_value = loop.clip_value
-        self._sums: Tensor | None = None
+        # Of the interval: steps, their norms added up, and how many were clipped.
+        self._sums = torch.zeros(3)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": self._sums}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._sums = state_dict["sums"]
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        # Of the interval: steps, their norms added up, and how many were clipped.
-        self._sums = torch.zeros(3, device=pl_module.device)
+        self._sums = torch.zeros(3)
 
     def on_before_optimizer_step(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: torch.optim.Optimizer
@@ -46,7 +54,7 @@ class GradientNorms(Callback):
         else:
             clipped = norm > (self._clip_norm or torch.inf)
         counts = torch.stack([torch.ones_like(norm), norm, clipped.to(norm.dtype)])
-        self._sums += torch.where(norm.isfinite(), counts, 0)
+        self._sums = self._sums.to(counts.device) + torch.where(norm.isfinite(), counts, 0)
         if trainer.global_step % trainer.log_every_n_steps == 0:
             parts = {f"gradient/{name}": gradient_norm(part) for name, part in pl_module.network.parts().items()}
             for logger in trainer.loggers:

@@ -8,31 +8,34 @@ there; since every draw comes from (seed, step) or (seed, pass, item), its losse
 from __future__ import annotations
 
 import copy
+import errno
 import logging
 import math
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
-from encoders.blstm import NotFiniteError
+from encoders.frames import NotFiniteError
 from encoders.windows import Latency
-from training.checkpoints import BEST, LAST, Checkpoints, WholeFiles, read
-from training.config import LoopConfig, OptimizerConfig
+from training.callbacks import Bar, Patience, TextLog
+from training.checkpoints import BEST, LAST, CheckpointError, Checkpoints, WholeFiles, read
+from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Batch, Buckets, Load, Trainable, fitting_batch, loader
-from training.gradients import CLIPPED, NORM, GradientNorms
+from training.devices import named_by_all, over_all, trainer_on_devices
+from training.gradients import GradientNorms
 from training.latency import Latencies, LatencyConfig, piece_frames
 from training.metrics import ErrorCounts
-from training.objectives import Objective
+from training.objectives import Loss, LossOfLayers, Objective
+from training.pieces import LossSum, StepLoss, count_pieces_anew, no_loss, steps_done
 
 # Weight of the development loss beside the error, less than any one error can weigh.
 TIE_BREAK = 1e-6
@@ -73,6 +76,13 @@ class Training(lightning.LightningModule):
         steps: Optimizer steps of the whole run, over which the learning rate rises and falls.
         latencies: How much of the future each batch sees.
         truncate: Frames within which errors flow back; none does not cut.
+        intermediate: Layers below the last that are scored in training, too; none if not given.
+        ranks: Devices that train together.
+
+    Attributes:
+        interval_loss: Mean loss of the interval so far, over all that was counted.
+        left_out: What the losses could not count, a line for each id.
+        says_nothing: Whether nothing at all was recognised at the last look at the development set.
     """
 
     def __init__(
@@ -84,6 +94,8 @@ class Training(lightning.LightningModule):
         steps: int,
         latencies: Latencies,
         truncate: int | None = None,
+        intermediate: IntermediateConfig | None = None,
+        ranks: int = 1,
     ):
         super().__init__()
         self.network = network
@@ -94,9 +106,13 @@ class Training(lightning.LightningModule):
         self._steps = steps
         self._latencies = latencies
         self._truncation = {} if truncate is None else {"truncate": truncate}
+        self._loss = LossOfLayers(objective, intermediate)
+        self._step = StepLoss(loop.accumulate, ranks)
+        self._ranks = ranks
+        self._interval = LossSum()
+        self._dev_loss = LossSum()
         self._dev_errors = ErrorCounts.zero()
         self.left_out: dict[str, str] = {}
-        # Whether nothing at all was recognised at the last look at the development set.
         self.says_nothing = False
 
     @property
@@ -125,126 +141,104 @@ class Training(lightning.LightningModule):
             raise batch
         return batch
 
+    def on_train_epoch_start(self) -> None:
+        self._interval = LossSum()
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        # Dropout draws from torch's generator: tie it to the step, not to what was drawn before.
-        torch.manual_seed((self._loop.seed << 32) + self.global_step)
+        # Dropout draws from torch's generator: tie it to the piece of the step, not to what was drawn before.
+        piece = self.global_step * self._loop.accumulate + batch_idx % self._loop.accumulate
+        torch.manual_seed((self._loop.seed << 32) + piece * self._ranks + self.global_rank)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if not batch.ids:
+            return self._step.add(no_loss(self.network.parameters()).to(self.device), 0)
+        found = self._training_loss(batch)
+        self.left_out.update(found.left_out)
+        return self._step.add(found.loss, found.counted)
+
+    def _training_loss(self, batch: Batch) -> Loss:
         latency = self._latencies.draw(self.global_step)
         try:
-            scores, lengths = self.network(batch.frames_BTF, batch.lengths_B, latency, **self._truncation)
+            found = self._loss(self.network, batch, latency, **self._truncation)
         except NotFiniteError as error:
             raise DivergedError(f"step {self.global_step}: {error}, which is {batch.ids[error.item]}") from error
-        result = self._objective.loss(scores, lengths, batch)
-        self.left_out.update(result.left_out)
-        if not bool(torch.isfinite(result.loss)):
+        if not bool(torch.isfinite(found.loss)):
             raise DivergedError(
-                f"the loss is {result.loss.item()} at step {self.global_step}, in {', '.join(batch.ids[:5])}: lower "
+                f"the loss is {found.loss.item()} at step {self.global_step}, in {', '.join(batch.ids[:5])}: lower "
                 "optimizer.learning_rate or loop.clip_norm"
             )
-        settings = {"on_step": True, "on_epoch": True, "batch_size": result.counted, "sync_dist": True}
-        self.log("loss", result.loss, prog_bar=True, **settings)
-        return result.loss
+        return found
 
-    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+    def on_after_backward(self) -> None:
+        found = self._step.finish(self.network.parameters(), self.device)
+        if found is not None:
+            self._interval += found
+            self.log("loss_step", found.mean, on_step=True, on_epoch=False)
+
+    def optimizer_step(self, *arguments: object, **settings: object) -> None:
+        super().optimizer_step(*arguments, **settings)
         if self.averaged is None:
             return
         # Early weights are forgotten sooner: the average starts from scratch, not from the first weights.
-        decay = min(self._loop.average, (1 + self.global_step) / (10 + self.global_step))
+        steps = self.global_step + 1
+        decay = min(self._loop.average, (1 + steps) / (10 + steps))
         for average, current in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
             average.lerp_(current.detach(), 1 - decay)
+
+    @property
+    def between_steps(self) -> bool:
+        """Whether no part of the next step is done, so that a run can go on from here."""
+        return not self._step.begun
+
+    @property
+    def interval_loss(self) -> float:
+        return self._interval.mean
+
+    def on_train_epoch_end(self) -> None:
+        self.log("loss_epoch", self.interval_loss)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["accumulate"] = self._loop.accumulate
+        checkpoint["interval_loss"] = [self._interval.total, self._interval.counted]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._interval = LossSum(*checkpoint.get("interval_loss", ()))
+        count_pieces_anew(checkpoint, self._loop.accumulate)
 
     def shown(self, metrics: Mapping[str, Tensor]) -> str:
         """What is said of the development data."""
         if self._objective.choose_by == "loss":
-            return f"dev perplexity {math.exp(min(float(metrics['dev_loss']), 700)):.2f}"
+            return self._objective.shown(float(metrics["dev_loss"]))
         return f"dev error {100 * float(metrics['dev_error']):.2f} %"
 
     def on_validation_epoch_start(self) -> None:
-        self._dev_errors = ErrorCounts.zero()
+        self._dev_errors, self._dev_loss = ErrorCounts.zero(), LossSum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        if not batch.ids:
+            return
         for latency in self._latencies.measured():
             scores, lengths = self.evaluated(batch.frames_BTF, batch.lengths_B, latency)
-            result = self._objective.loss(scores, lengths, batch)
-            self.log("dev_loss", result.loss, batch_size=result.counted, sync_dist=True)
+            found = self._objective.loss(scores, lengths, batch)
+            self._dev_loss += LossSum(float(found.loss) * found.counted, found.counted)
             self._dev_errors += self._objective.errors(scores, lengths, batch)
 
     def on_validation_epoch_end(self) -> None:
-        found = self._dev_errors
-        counts = torch.tensor([found.errors, found.reference, found.deletions], device=self.device)
-        errors, reference, deletions = self.all_gather(counts).reshape(-1, 3).sum(0).tolist()
+        self.left_out = named_by_all(self.left_out)
+        found, seen = self._dev_errors, self._dev_loss
+        here = [found.errors, found.reference, found.deletions, seen.total, seen.counted]
+        errors, reference, deletions, total, counted = over_all(here, self.device)
         self.says_nothing = errors == deletions == reference > 0
         error = errors / max(reference, 1)
+        # Where no item can be aligned there is none.
+        loss = LossSum(total, int(counted)).mean
+        self.log("dev_loss", loss)
         self.log("dev_error", error, prog_bar=True)
-        # Small development sets tie often, at no errors above all: then the lower loss decides. Where no item can be
-        # aligned there is none.
-        loss = float(self.trainer.callback_metrics["dev_loss"])
         if self._objective.choose_by == "loss":
             self.log("dev_choice", loss)
             return
+        # Small development sets tie often, at no errors above all: then the lower loss decides.
         self.log("dev_choice", error + TIE_BREAK * (min(loss, 1 / TIE_BREAK) if math.isfinite(loss) else 1 / TIE_BREAK))
-
-
-class Patience(EarlyStopping):
-    """Stops the run when the development error no longer falls; a run that had stopped stays so when it is resumed.
-
-    It begins when something is recognised: CTC says nothing but blanks at first, and on little data for many passes.
-    """
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Training) -> None:
-        if not pl_module.says_nothing:
-            super().on_train_epoch_end(trainer, pl_module)
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
-
-
-class TextLog(Callback):
-    """A line for each interval, in `train.log`, and on the screen where there is no progress bar."""
-
-    def __init__(self, path: Path, *, echo: bool):
-        self._path = path
-        self._echo = echo
-        self._started = time.monotonic()
-        self._named: set[str] = set()
-
-    def say(self, line: str) -> None:
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
-        if self._echo:
-            print(line, flush=True)
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Training) -> None:
-        if not trainer.is_global_zero:
-            return
-        metrics = trainer.callback_metrics
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
-        gradient = f"gradient {float(metrics[NORM]):.3g}, {100 * float(metrics[CLIPPED]):.0f} % of steps clipped"
-        self.say(
-            f"interval {trainer.current_epoch + 1:3d}  step {trainer.global_step:6d}  "
-            f"loss {float(metrics['loss_epoch']):.4f}  "
-            f"dev loss {float(metrics['dev_loss']):.4f}  {module.shown(metrics)}  "
-            f"rate {rate:.2e}  {gradient}  {time.monotonic() - self._started:.0f} s"
-        )
-        fresh = [text for name, text in module.left_out.items() if name not in self._named]
-        self._named.update(module.left_out)
-        if fresh:
-            shown = "; ".join(fresh[:5]) + (f"; and {len(fresh) - 5} more" if len(fresh) > 5 else "")
-            self.say(f"  {len(fresh)} items are too short for their labels and were left out: {shown}")
-
-
-class Bar(RichProgressBar):
-    """Lightning's progress bar with the two figures that matter."""
-
-    def get_metrics(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> dict[str, str]:
-        metrics = trainer.callback_metrics
-        shown = {}
-        if "loss_step" in metrics:
-            shown["loss"] = f"{float(metrics['loss_step']):.3f}"
-        if "dev_error" in metrics:
-            shown["dev"] = pl_module.shown(metrics)
-        return shown
 
 
 def fit(
@@ -258,6 +252,7 @@ def fit(
     optimizer: OptimizerConfig,
     loop: LoopConfig,
     latency: LatencyConfig,
+    intermediate: IntermediateConfig | None = None,
     out: Path,
 ) -> AnyNetwork:
     """Train `network` and return it with the weights of the best interval, or of the last if `loop.keep` says so.
@@ -273,24 +268,28 @@ def fit(
         optimizer: Settings of the optimizer.
         loop: Settings of the run.
         latency: Latencies to train at.
+        intermediate: Layers below the last that are scored in training, too, of a network with `at_layers`; none if not
+            given.
         out: Folder for checkpoints, `train.log` and TensorBoard's files. A run that stopped there goes on.
     """
     _quieten()
+    deterministic = torch.are_deterministic_algorithms_enabled()  # as it is to be again after the run
     out.mkdir(parents=True, exist_ok=True)
     if loop.threads:
         torch.set_num_threads(loop.threads)
     interactive = sys.stdout.isatty()
     log = TextLog(out / "train.log", echo=not interactive)
-    callbacks: list[Callback] = [GradientNorms(loop), log, Checkpoints(out, "dev_choice")]
+    checkpoints = Checkpoints(out, "dev_choice", every_seconds=60 * loop.checkpoint_minutes)
+    callbacks: list[Callback] = [GradientNorms(loop), log, checkpoints]
     if loop.patience:
         callbacks.append(Patience("dev_choice", patience=loop.patience, mode="min", check_on_train_epoch_end=True))
     if interactive:
         callbacks.append(Bar(leave=True))
-    trainer = lightning.Trainer(
-        accelerator="auto",
-        devices=loop.devices,
-        strategy=loop.strategy,
+    trainer = trainer_on_devices(
+        loop,
         precision=_precision(loop.precision),
+        deterministic=loop.deterministic,
+        accumulate_grad_batches=loop.accumulate,
         max_epochs=-1,
         gradient_clip_val=loop.clip_norm or loop.clip_value or None,
         gradient_clip_algorithm="value" if loop.clip_value else "norm",
@@ -310,7 +309,8 @@ def fit(
     def buckets(items: Sequence[Trainable], **settings: object) -> Buckets:
         durations = [item.duration for item in items]
         rank, ranks = trainer.global_rank, trainer.world_size
-        return Buckets(durations, batch_frames * frame_seconds, seed=loop.seed, rank=rank, ranks=ranks, **settings)
+        settings |= {"seed": loop.seed, "rank": rank, "ranks": ranks, "pieces": loop.accumulate}
+        return Buckets(durations, batch_frames * frame_seconds, **settings)
 
     plan = buckets(train, interval=loop.interval_batches)
     steps = loop.epochs * plan.batches_a_pass
@@ -319,7 +319,7 @@ def fit(
     resume = out / LAST
     if resume.exists():
         # Workers begin on their first batches before Lightning tells the sampler which interval it is.
-        plan.set_epoch(read(resume)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+        plan.resume(*steps_done(read(resume)))
         if trainer.is_global_zero:
             log.say(f"going on from {resume}")
     latencies = Latencies(
@@ -329,7 +329,10 @@ def fit(
         seed=loop.seed,
     )
     truncate = piece_frames(loop.truncate_ms, frame_seconds=frame_seconds, subsampling=network.subsampling)
-    module = Training(network, objective, optimizer, loop, steps, latencies, truncate)
+    module = Training(network, objective, optimizer, loop, steps, latencies, truncate, intermediate, trainer.world_size)
+    if loop.precision == "64-true":
+        # Lightning would do it after it has read the checkpoint, whose weights then lost half of their digits.
+        module.double()
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(
@@ -339,7 +342,12 @@ def fit(
             ckpt_path=resume if resume.exists() else None,
         )
     except torch.OutOfMemoryError as error:
-        raise ValueError(f"out of memory ({str(error).splitlines()[0]}): lower loop.batch_frames") from error
+        raise ValueError(f"out of memory ({str(error).splitlines()[0]}): raise loop.accumulate") from error
+    except OSError as error:
+        # Logs are written to the same disk as checkpoints are, and do not say what could not be written.
+        if error.errno != errno.ENOSPC:
+            raise
+        raise CheckpointError(f"{out}: cannot be written ({error.strerror}); make room and run again") from error
     except SystemExit:
         # Lightning ends the program on Ctrl-C and shuts its ears to the next one; what to do is for the caller to say.
         if not trainer.interrupted:
@@ -349,20 +357,9 @@ def fit(
     finally:
         # An error that comes out of the development data leaves the training data's workers running.
         trainer.fit_loop.teardown()
+        torch.use_deterministic_algorithms(deterministic)
     module.load_state_dict(read(out / (BEST if loop.keep == "best" else LAST))["state_dict"])
     return module.evaluated.cpu().eval()
-
-
-def first_process() -> bool:
-    """Whether this process is the one of those that trained together that writes down what came of it."""
-    together = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return not together or torch.distributed.get_rank() == 0
-
-
-def wait_for_all() -> None:
-    """Until all processes that trained together have come here."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.barrier()
 
 
 def _precision(wanted: str) -> str:
@@ -383,5 +380,6 @@ def _quieten() -> None:
         ".*isinstance.treespec.*",
         ".*LeafSpec.*",
         ".*sync_dist.*",
+        ".*your dataloader is not resumable.*",  # that is for `Buckets.resume` to do
     ):
         warnings.filterwarnings("ignore", message=message)

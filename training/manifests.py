@@ -1,9 +1,10 @@
 """Which recordings there are, what is in them, and who produced them.
 
 The manifest is a lhotse CutSet (`.jsonl` or `.jsonl.gz`). A plain folder (`a.wav` beside `a.txt`) and a table (TSV with
-the columns path, text and, if known, speaker) become one too, so that all of them train alike. A cut is of a sound file
-or, with the custom field `frames`, of a file of frames made of sound that is not there, or, with the custom field
-`landmarks`, of a file of landmarks, where each supervision is a gesture with its place.
+the columns path, text and, if known, speaker) become one too, so that all of them train alike; Kaldi's data directories
+(`training.kaldi`) and lhotse Shar (`training.shar`) are read as they are. A cut is of a sound file or, with the custom
+field `frames`, of a file of frames made of sound that is not there, or, with the custom field `landmarks`, of a file of
+landmarks, where each supervision is a gesture with its place.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,49 +19,15 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 
 from features import audio
+from training import kaldi, shar
+from training.cuts import check_channels, items_of, spoken
+from training.items import Item, ManifestError, Segment
 
-
-class ManifestError(ValueError):
-    """Data that cannot be trained or tested on; the message names the file and says what to do."""
-
-
-class Segment(NamedTuple):
-    """A label and its place in an item, in seconds from the item's start."""
-
-    start: float
-    end: float
-    label: str
-
-
-@dataclass(frozen=True)
-class Item:
-    """One utterance or clip: where it lies, how long it is (seconds), what it says, and whose it is.
-
-    `speaker` is the empty string where nobody said whose it is. `segments` are the gestures of a clip of landmarks.
-    """
-
-    id: str
-    path: str
-    start: float
-    duration: float
-    text: str
-    speaker: str = ""
-    segments: tuple[Segment, ...] = ()
-
-    @property
-    def content(self) -> tuple:
-        """What the item is, wherever it lies: by it a run knows its data again."""
-        return self.id, self.start, self.duration, self.text, self.speaker, self.segments
-
-    @property
-    def labels(self) -> set[str]:
-        """The labels of its segments; of a recording its whole text, where that is a label."""
-        return {segment.label for segment in self.segments} or {self.text} - {""}
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is one gesture from end to end, to a frame or two."""
-        return len(self.segments) == 1 and self.segments[0].end - self.segments[0].start >= self.duration - 0.1
+__all__ = [
+    *("Item", "ManifestError", "Segment"),
+    *("cut", "cut_of_length", "frames_cut", "from_folder", "from_tsv", "landmark_cut"),
+    *("read", "write"),
+]
 
 
 def cut(id: str, path: str | Path, text: str, *, speaker: str | None = None, gender: str | None = None) -> MonoCut:
@@ -125,28 +91,37 @@ def write(path: str | Path, cuts: Iterable[MonoCut]) -> Path:
     return path
 
 
-def read(source: str | Path, *, unreadable: list[str] | None = None, labelled: bool = False) -> list[Item]:
-    """The items of a manifest (`.jsonl`, `.jsonl.gz`), a folder, or a `.tsv`.
+def read(
+    source: str | Path, *, unreadable: list[str] | None = None, labelled: bool = False, untold: bool = False
+) -> list[Item]:
+    """The items of a manifest (`.jsonl`, `.jsonl.gz`), a folder, or a `.tsv`; of a Kaldi data directory or of Shar.
 
     Args:
-        source: Where they are listed.
+        source: Where they are listed; `kaldi:DIR` is a Kaldi data directory, `shar:DIR` one of lhotse Shar.
         unreadable: Gets the message of each sound file that a folder or table names and that cannot be read, and these
             are left out; without it, the first one ends the reading.
-        labelled: Each item has a label: the text that a manifest or table has for it, and in a folder the name of the
-            subfolder that the sound lies in; transcripts beside it do not count.
+        labelled: Each item has a label: in a folder the name of the subfolder that the sound lies in, where transcripts
+            beside it do not count; elsewhere its text.
+        untold: What is said does not count: every sound of a folder is an item, and a table or Kaldi's data directory
+            needs no texts.
 
     Raises:
         ManifestError: nothing there, nothing in it, or something that cannot be used.
         features.audio.AudioError: a sound file cannot be read.
     """
+    kind, _, folder = str(source).partition(":")
     source = Path(source)
-    if source.is_dir():
-        rows = _labelled_folder(source) if labelled else _folder(source)
+    if kind == "kaldi" and folder:
+        items = kaldi.read(Path(folder).expanduser(), unreadable=unreadable, untold=untold)
+    elif kind == "shar" and folder:
+        items = shar.read(Path(folder).expanduser())
+    elif source.is_dir():
+        rows = _labelled_folder(source) if labelled else _untold_folder(source) if untold else _folder(source)
         items = [_item(one) for one in _cuts(rows, unreadable)]
     elif source.suffix == ".tsv" and source.is_file():
-        items = [_item(one) for one in _cuts(_table(source), unreadable)]
+        items = [_item(one) for one in _cuts(_table(source, untold=untold), unreadable)]
     elif source.name.endswith((".jsonl", ".jsonl.gz")) and source.is_file():
-        items = _manifest(source)
+        items = items_of(source, _item, otherwise="make it anew")
     elif source.exists():
         raise ManifestError(f"{source}: not a folder, a .tsv table or a .jsonl[.gz] manifest")
     else:
@@ -169,35 +144,18 @@ def from_tsv(table: str | Path) -> list[MonoCut]:
     return list(_cuts(_table(Path(table)), None))
 
 
-def _manifest(path: Path) -> list[Item]:
-    try:
-        return [_item(one) for one in CutSet.from_file(path)]
-    except ManifestError as error:
-        raise ManifestError(f"{path}: {error}") from None
-    except Exception as error:  # of gzip, json and lhotse, for all that a file can hold
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise ManifestError(f"{path}: not a lhotse manifest of cuts ({reason}); make it anew") from error
-
-
 def _item(one: MonoCut) -> Item:
     """The cut as an item, unless more is to be done to the recording than to read it from one time to another."""
     if isinstance(one, MonoCut) and "landmarks" in (one.custom or {}):
         return _landmark_item(one)
     if isinstance(one, MonoCut) and "frames" in (one.custom or {}):
-        return _spoken(one, one.custom["frames"])
+        return spoken(one, one.custom["frames"])
     if not isinstance(one, MonoCut) or one.recording is None or one.recording.sources[0].type != "file":
         raise ManifestError(f"{one.id}: not a cut from one sound file")
-    if one.recording.num_channels > 1:
-        raise ManifestError(f"{one.id}: one of {one.recording.num_channels} channels; write each to a file of its own")
+    check_channels(one)
     if any(_kind(transform) != "Resample" for transform in one.recording.transforms or ()):
         raise ManifestError(f"{one.id}: perturbed already; give the recording as it is (to perturb it is a setting)")
-    return _spoken(one, one.recording.sources[0].source)
-
-
-def _spoken(one: MonoCut, path: str) -> Item:
-    text = " ".join(s.text for s in one.supervisions if s.text)
-    speaker = next((s.speaker for s in one.supervisions if s.speaker), "")
-    return Item(one.id, path, one.start, one.duration, text, speaker)
+    return spoken(one, one.recording.sources[0].source)
 
 
 def _landmark_item(one: MonoCut) -> Item:
@@ -258,18 +216,25 @@ def _labelled_folder(folder: Path) -> Iterator[_Row]:
         yield _Row(str(inside), sound, inside.parts[0], inside.parts[1] if len(inside.parts) > 2 else None)
 
 
-def _table(table: Path) -> Iterator[_Row]:
+def _untold_folder(folder: Path) -> Iterator[_Row]:
+    for sound in audio.files_in(folder):
+        inside = sound.relative_to(folder)
+        yield _Row(str(inside), sound, "", inside.parts[0] if len(inside.parts) > 1 else None)
+
+
+def _table(table: Path, *, untold: bool = False) -> Iterator[_Row]:
     lines = csv.DictReader(io.StringIO(_text_of(table)), delimiter="\t", quoting=csv.QUOTE_NONE)
-    missing = {"path", "text"} - set(lines.fieldnames or ())
+    missing = {"path", *([] if untold else ["text"])} - set(lines.fieldnames or ())
     if missing:
         raise ManifestError(
             f"{table}: the first line must name the columns path, text[, speaker], with tabs between them; missing: "
             f"{', '.join(sorted(missing))}"
         )
     for line in lines:
-        if not line["path"] or line["text"] is None:
+        text = "" if untold else line["text"]
+        if not line["path"] or text is None:
             raise ManifestError(f"{table}: line {lines.line_num} lacks its {'text' if line['path'] else 'path'}")
-        yield _Row(line["path"], table.parent / line["path"], line["text"], line.get("speaker") or None)
+        yield _Row(line["path"], table.parent / line["path"], text, line.get("speaker") or None)
 
 
 def _text_of(path: Path) -> str:

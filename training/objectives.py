@@ -1,14 +1,17 @@
-"""What a training minimises and what its development error counts: sequences by CTC, labelled stretches, or text."""
+"""What a training minimises and what its development error counts: labels by CTC or of stretches, text, or frames."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from encoders.heads import BLANK, class_loss, ctc_loss, frames_needed, pool
+from encoders.heads import BLANK, class_loss, ctc_loss, forecast_loss, frames_needed, pool
+from encoders.windows import Latency
+from training.config import IntermediateConfig
 from training.data import Batch
 from training.metrics import ErrorCounts
 
@@ -37,6 +40,50 @@ class Objective(Protocol):
     def loss(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> Loss: ...
 
     def errors(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> ErrorCounts: ...
+
+
+class LossObjective(Objective, Protocol):
+    """An objective whose best weights have the least loss."""
+
+    def shown(self, loss: float) -> str:
+        """What is said of a loss on development data."""
+        ...
+
+
+class LossOfLayers:
+    """The loss of a network's last layer and, with their share, of layers below it (Lee and Watanabe 2021, 3.2).
+
+    Args:
+        objective: What is minimised.
+        intermediate: Which layers below count, and how much; none if not given.
+    """
+
+    def __init__(self, objective: Objective, intermediate: IntermediateConfig | None = None):
+        self._objective = objective
+        self._intermediate = intermediate or IntermediateConfig()
+
+    def __call__(self, network: nn.Module, batch: Batch, latency: Latency | None, **settings: int) -> Loss:
+        """The loss of a batch at a latency.
+
+        What the last layer cannot count no layer does, though below a pyramid there might be steps enough for it: so
+        the loss is one mean over the same items however these are divided.
+
+        Args:
+            network: As of `training.loop.fit`; `settings` are for it.
+        """
+        inputs = (batch.frames_BTF, batch.lengths_B, latency)
+        if not self._intermediate.weight:
+            return self._objective.loss(*network(*inputs, **settings), batch)
+        layers = [*self._intermediate.chosen(network.layer_count), -1]
+        *below, highest = network.at_layers(*inputs, layers=layers, **settings)
+        last = self._objective.loss(*highest, batch)
+        if last.left_out:
+            kept_B = torch.tensor([one not in last.left_out for one in batch.ids], device=batch.frames_BTF.device)
+            batch = batch.only(kept_B)
+            below = [(scores_BTV[kept_B], lengths_B[kept_B]) for scores_BTV, lengths_B in below]
+        share = self._intermediate.weight / len(below)
+        losses = [self._objective.loss(*scored, batch).loss for scored in below]
+        return last._replace(loss=(1 - self._intermediate.weight) * last.loss + share * sum(losses))
 
 
 class CtcObjective:
@@ -124,3 +171,34 @@ class NextTokenObjective:
     @staticmethod
     def _counted(scores_BTV: Tensor, lengths_B: Tensor) -> Tensor:
         return torch.arange(scores_BTV.shape[1], device=scores_BTV.device) < lengths_B[:, None]
+
+    def shown(self, loss: float) -> str:
+        return f"dev perplexity {math.exp(min(loss, 700)):.2f}"
+
+
+class ForecastObjective:
+    """The frames of a later step (Chung et al. 2019): the mean absolute error. There is nothing to be right or wrong.
+
+    Args:
+        ahead: Steps from the one that a forecast is made at to the one that it is of. The encoder must not have seen
+            that one: a bidirectional encoder reads chunks of at most so many steps, without look-ahead.
+    """
+
+    choose_by = "loss"
+
+    def __init__(self, *, ahead: int):
+        self._ahead = ahead
+
+    def loss(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> Loss:
+        loss, steps_B = forecast_loss(scores_BTV, batch.frames_BTF, batch.lengths_B, ahead=self._ahead)
+        left_out = {}
+        for index in (steps_B == 0).nonzero()[:, 0].tolist():
+            steps = int(lengths_B[index])
+            left_out[batch.ids[index]] = f"{batch.ids[index]}: has {steps} steps, forecasts are {self._ahead} later"
+        return Loss(loss, int(steps_B.sum()), left_out)
+
+    def errors(self, scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> ErrorCounts:
+        return ErrorCounts.zero()
+
+    def shown(self, loss: float) -> str:
+        return f"forecasts off by {loss:.4f}"

@@ -20,17 +20,25 @@ from safetensors.numpy import load_file
 
 from encoders.blstm import EncoderConfig
 from encoders.export import export
+from encoders.int8 import dequantized
 from encoders.network import Network
 from features.definition import Extractor
 from inference import model as models
 from inference.files import write_text
 from training.checkpoints import LAST
-from training.config import LoopConfig, OptimizerConfig
+from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Load, Trainable
+from training.devices import first_process, wait_for_all
 from training.latency import LatencyConfig
-from training.loop import first_process, fit, wait_for_all
+from training.loop import fit
 from training.manifests import Item, ManifestError
 from training.objectives import Objective
+
+# Settings of the loop that say how the work is done: they change what is learnt by rounding and what dropout draws.
+HOW = (
+    *("workers", "cache_mb", "threads", "devices", "nodes", "strategy"),
+    *("accumulate", "deterministic", "detect_anomaly", "checkpoint_minutes"),
+)
 
 
 class Settings(Protocol):
@@ -79,6 +87,7 @@ def train_model(
     out: Path,
     start_from: models.Model | None,
     card: Card,
+    intermediate: IntermediateConfig | None = None,
 ) -> models.Model:
     """Train a network, choose its best weights, and write the model directory `out/model`.
 
@@ -95,6 +104,7 @@ def train_model(
         out: Folder of the run.
         start_from: A model whose encoder, and whose head as far as the labels agree, is trained on from.
         card: What the model card says besides the settings.
+        intermediate: Layers below the last that are scored in training, too; none if not given.
     """
     torch.manual_seed(config.loop.seed)
     network = Network(extractor.num_features, len(labels), config.encoder, head=head["kind"])
@@ -117,6 +127,7 @@ def train_model(
         optimizer=config.optimizer,
         loop=config.loop,
         latency=config.latency,
+        intermediate=intermediate,
         out=out / "run",
     )
     if first_process():
@@ -168,11 +179,11 @@ def _trained_latency(config: LatencyConfig) -> dict | None:
 
 
 def as_started(config: AnySettings, start_from: models.Model) -> AnySettings:
-    """The settings with features and encoder of the model to start from, but for the dropout, which is training's."""
+    """The settings with features and encoder of the model to start from, but for dropout, which is training's."""
     if type(start_from.extractor.config) is not type(config.features):
         raise models.ModelError(f"{start_from.directory}: cannot be trained on from: it reads other data than these")
     try:
-        encoder = EncoderConfig(**{**start_from.encoder, "dropout": config.encoder.dropout})
+        encoder = _with_dropout_of(config.encoder, start_from)
     except (TypeError, ValueError) as error:
         raise models.ModelError(f"{start_from.directory}: cannot be trained on from: {error}") from error
     started = replace(config, features=start_from.extractor.config, encoder=encoder)
@@ -181,10 +192,29 @@ def as_started(config: AnySettings, start_from: models.Model) -> AnySettings:
     return started
 
 
+def _with_dropout_of(encoder: EncoderConfig, model: models.Model) -> EncoderConfig:
+    """The encoder of a model, with what `encoder` does in training alone."""
+    return EncoderConfig(**{**model.encoder, "dropout": encoder.dropout, "dropout_mask": encoder.dropout_mask})
+
+
+# What makes the weights of one encoder those of another.
+SHAPE = (
+    "cell",
+    "layers",
+    "hidden_size",
+    "bidirectional",
+    "convolution",
+    "subsampling",
+    "layer_norm",
+    "output_norm",
+    "projection_size",
+)
+
+
 def check_shape(encoder: EncoderConfig, start_from: models.Model) -> None:
     """Refuse an encoder that cannot take the weights of `start_from`: two cells may have weights of the same shapes."""
-    stored = EncoderConfig(**{**start_from.encoder, "dropout": encoder.dropout})
-    for name in ("cell", "layers", "hidden_size", "bidirectional", "subsampling", "layer_norm", "projection_size"):
+    stored = _with_dropout_of(encoder, start_from)
+    for name in SHAPE:
         here, there = getattr(encoder, name), getattr(stored, name)
         if here != there:
             raise models.ModelError(
@@ -214,8 +244,9 @@ def network_of(model: models.Model, *, fresh: bool = False) -> Network:
 
 
 def _weights(model: models.Model) -> dict[str, np.ndarray]:
+    """All weights in float32; those of 8 bits times their scales."""
     try:
-        return load_file(model.directory / models.WEIGHTS)
+        return dequantized(load_file(model.directory / models.WEIGHTS))
     except SafetensorError as error:
         raise models.ModelError(
             f"{model.directory}: {models.WEIGHTS} is damaged ({error}); fetch the model anew"
@@ -249,7 +280,7 @@ def is_finished(out: Path, config: object, data: Sequence[Trainable], more: dict
         digest.update(repr(item.content).encode())
     settings = asdict(config)
     # How the work is done may change between a run and its resumption; what is done may not.
-    for name in ("workers", "cache_mb", "threads", "devices", "strategy", "detect_anomaly"):
+    for name in HOW:
         del settings["loop"][name]
     settings = yaml.safe_load(yaml.safe_dump(_plain({**settings, "data": digest.hexdigest()}))) | more
     note = out / "settings.yaml"
@@ -297,11 +328,12 @@ def _card(
 
     encoder = config.encoder
     both = "bidirectional " if encoder.bidirectional else ""
+    convolved = f"convolutions of {encoder.convolution} maps before them, " if encoder.convolution else ""
     lines = [
         "# Model card",
         "",
         f"- Network: {encoder.layers} {both}{encoder.cell.upper()} layers of {encoder.hidden_size} units a direction, "
-        f"{encoder.total_subsampling} frames a step, {card.task}",
+        f"{encoder.total_subsampling} frames a step, {convolved}{card.task}",
         f"- Trained on: {part(train)}",
         f"- Best weights chosen on: {part(dev)}",
         f"- Seed: {config.loop.seed}",
@@ -311,7 +343,12 @@ def _card(
     else:
         shortest, longest = config.latency.chunk_ms
         whole = "full context and " if config.latency.full_context else ""
-        lines.append(f"- Latency: any; trained with {whole}chunks of {shortest:g} to {longest:g} ms")
+        if shortest == longest:
+            lines.append(
+                f"- Latency: trained with {whole}chunks of {shortest:g} ms; with others it will make more errors"
+            )
+        else:
+            lines.append(f"- Latency: any; trained with {whole}chunks of {shortest:g} to {longest:g} ms")
     if start_from is not None:
         lines.append(f"- Trained on from: {start_from.directory.parent.name}/{start_from.name}")
     if card.data_note:

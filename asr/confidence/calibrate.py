@@ -23,7 +23,7 @@ from asr.tokens import Tokens
 from asr.transcript import Word
 from inference.ctc import Emission
 from inference.installed import TO_EVALUATE, require
-from inference.model import store_calibration
+from inference.model_changes import store_calibration
 from inference.progress import with_bar
 from inference.shell import listed, one_line
 from training.metrics import align_tokens

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from inference.shell import count
 
 if TYPE_CHECKING:
+    from asr.language.entropy import Fits
     from asr.language.sentences import Unit
     from asr.tokens import Tokens
     from inference.ngram import Perplexity
@@ -23,6 +24,9 @@ EXAMPLES = """\
 examples:
   asr lm make books.txt --output en.arpa                     3-grams of words
   asr lm make books.txt.gz --prune 0,0,1 --vocabulary-size 50000 --output small.arpa.gz
+  asr lm make books.txt.gz --vocabulary-size 20000 --size 12 --output small.ngram
+                                                             compact, read at once, and pruned to 12 MB
+  asr lm convert en.arpa en.ngram                            and back: asr lm convert en.ngram en.arpa
   asr lm make train.jsonl.gz --unit letter --order 7 --output letters.arpa
   asr lm train books.txt --out en_lstm                       an LSTM instead; the model comes into en_lstm/model
   asr lm make train.tsv --unit letter --for my_model/model --output letters.arpa
@@ -33,7 +37,11 @@ TEXTS = (
     "text file with a sentence a line (also .gz), manifest (.jsonl, .jsonl.gz), table (.tsv with a column text), or "
     "folder of .txt files"
 )
-MODEL = "language model: a file in the ARPA format (.arpa, .arpa.gz), or a directory that `asr lm train` made"
+MODEL = (
+    "language model: a file of n-grams in the ARPA format (.arpa, .arpa.gz) or the compact one (.ngram), or a "
+    "directory that `asr lm train` made"
+)
+OUTPUT = "the model; ending in .ngram: the compact format, which is read at once; else ARPA, compressed if .gz"
 
 
 class LanguageModelError(ValueError):
@@ -41,7 +49,7 @@ class LanguageModelError(ValueError):
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Add `lm` with its two commands to those of `asr`."""
+    """Add `lm` with its commands to those of `asr`."""
     lm = commands.add_parser(
         "lm",
         help="make language models from text, n-grams or an LSTM, and measure them",
@@ -53,10 +61,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     actions = lm.add_subparsers(metavar="COMMAND", title="commands")
 
     make = actions.add_parser(
-        "make", help="estimate a model from text and write it in the ARPA format", description=_make.__doc__
+        "make", help="estimate n-grams from text and write them to a file", description=_make.__doc__
     )
     make.add_argument("texts", nargs="+", metavar="TEXT", help=TEXTS)
-    make.add_argument("--output", required=True, metavar="FILE", help="the model; compressed where it ends in .gz")
+    make.add_argument("--output", required=True, metavar="FILE", help=OUTPUT)
     make.add_argument(
         "--order",
         type=count,
@@ -84,8 +92,31 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="leave out n-grams that come so often or less, a number for each order, the last one for all further "
         "orders; 0,0,1 leaves out 3-grams that come once (default: 0)",
     )
+    make.add_argument(
+        "--prune-entropy",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="leave out n-grams without which the perplexity of the text rises by a smaller share, such as 1e-8 "
+        "(Stolcke 1998; default: 0)",
+    )
+    make.add_argument(
+        "--size",
+        type=float,
+        metavar="MB",
+        help="... by as small a share as makes a file of at most so many million bytes, in the compact format",
+    )
+    _add_bits(make)
     _add_recognizer(make)
     make.set_defaults(run=_make)
+
+    convert = actions.add_parser(
+        "convert", help="write n-grams in the compact format, or in the ARPA format", description=_convert.__doc__
+    )
+    convert.add_argument("model", metavar="LM", help="file of n-grams in the one format or the other")
+    convert.add_argument("output", metavar="FILE", help=OUTPUT)
+    _add_bits(convert)
+    convert.set_defaults(run=_convert)
 
     actions.add_parser("train", help="train an LSTM on text (see `asr lm train --help`)", add_help=False)
 
@@ -120,6 +151,15 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     generate.set_defaults(run=_generate)
 
 
+def _add_bits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=(8, 32),
+        help="of a logarithm in the compact format; 8: 256 values for each order, 32: as they are (default: 8)",
+    )
+
+
 def _add_recognizer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--for",
@@ -131,18 +171,16 @@ def _add_recognizer(parser: argparse.ArgumentParser) -> None:
 
 
 def _make(parsed: argparse.Namespace) -> int:
-    """Estimate an n-gram model by interpolated modified Kneser-Ney and write it in the ARPA format.
+    """Estimate an n-gram model by interpolated modified Kneser-Ney and write it to a file.
 
     Texts are compared as everywhere here: in small letters and without punctuation, unless the recogniser that it is
     for writes otherwise. A line is a sentence.
     """
     from asr.language.kneser_ney import estimate
+    from asr.language.models import write
     from asr.language.sentences import files
-    from inference import arpa
 
-    output = Path(parsed.output)
-    if output.is_dir() or not output.parent.is_dir():
-        raise LanguageModelError(f"{output}: is no file in a folder that is there; give another one to --output")
+    output, bits = _output(parsed)
     if any(output.exists() and path.exists() and output.samefile(path) for path in files(parsed.texts)):
         raise LanguageModelError(f"{output}: is one of the texts; give another file to --output")
     with _progress(parsed.texts, _tokens(parsed)) as (read, say):
@@ -151,10 +189,12 @@ def _make(parsed: argparse.Namespace) -> int:
             order=parsed.order,
             vocabulary_size=parsed.vocabulary_size,
             prune=parsed.prune,
+            prune_entropy=parsed.prune_entropy,
+            fits=_fits(parsed),
             progress=say,
         )
         say("writing")
-        arpa.write(output, made.words, made.levels)
+        write(output, made.words, made.levels, **bits)
     lines = [f"{made.num_sentences:,} sentences, {made.num_words:,} {parsed.unit}s"]
     if made.num_unknown:
         lines[0] += f", of them {made.num_unknown / made.num_words:.2%} unknown"
@@ -163,9 +203,65 @@ def _make(parsed: argparse.Namespace) -> int:
         lines.append(f"{len(level.word_G):,} {order}-grams; discounts {shown}")
         if order in made.fallback:
             lines[-1] += " (too little text to estimate them: fixed ones)"
+    if made.threshold:
+        lines.append(f"without what changes the perplexity by less than {made.threshold:.3g}")
+    lines.append(_written(output))
     print("\n".join(lines), file=sys.stderr)
     print(output)
     return 0
+
+
+def _fits(parsed: argparse.Namespace) -> Callable[[Sequence[str]], Fits] | None:
+    """Whether a model of these words fits into `--size`; none where that is not given."""
+    from asr.language.models import is_compact
+    from inference import ngram_file
+
+    if parsed.size is None:
+        return None
+    if not is_compact(parsed.output):
+        raise LanguageModelError(
+            f"--size goes with a file that ends in .ngram; name {parsed.output} so, or leave it out"
+        )
+    if not parsed.size > 0:
+        raise LanguageModelError(f"--size is {parsed.size:g}; give a number of million bytes above 0, such as 12")
+    bits = parsed.bits or ngram_file.QUANTISED
+    return lambda words: lambda *counts: ngram_file.size(words, *counts, bits=bits) <= 1e6 * parsed.size
+
+
+def _convert(parsed: argparse.Namespace) -> int:
+    """Write the n-grams of a file in another format: the compact one, some 3 to 4 bytes an n-gram, or ARPA.
+
+    A model is the same in all that it says, but for what 8 bits lose of its logarithms; 32 bits lose nothing.
+    """
+    from asr.language.models import write
+    from inference import arpa, ngram_file
+
+    output, bits = _output(parsed)
+    if ngram_file.is_compact(parsed.model):
+        words, tree = ngram_file.read(parsed.model)
+        levels = tree.levels()
+    else:
+        words, levels = arpa.read(parsed.model)
+    write(output, words, levels, **bits)
+    print(_written(output), file=sys.stderr)
+    print(output)
+    return 0
+
+
+def _output(parsed: argparse.Namespace) -> tuple[Path, dict[str, int]]:
+    """The file to write, and with how many bits if that was said."""
+    from asr.language.models import is_compact
+
+    output = Path(parsed.output)
+    if output.is_dir() or not output.parent.is_dir():
+        raise LanguageModelError(f"{output}: is no file in a folder that is there; give another one")
+    if parsed.bits is not None and not is_compact(output):
+        raise LanguageModelError(f"--bits goes with a file that ends in .ngram; name {output} so, or leave it out")
+    return output, {} if parsed.bits is None else {"bits": parsed.bits}
+
+
+def _written(output: Path) -> str:
+    return f"{output.stat().st_size / 1e6:,.1f} MB"
 
 
 def _perplexity(parsed: argparse.Namespace) -> int:

@@ -7,12 +7,15 @@ Saywave is. So it is used even where lmplz is installed: the same command makes 
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from asr.language import entropy
+from asr.language.entropy import Fits
 from inference.arpa import BEGIN, END, HIGHEST_ORDER, UNKNOWN, Level
 
 SPECIAL = (UNKNOWN, BEGIN, END)  # with these word numbers
@@ -31,8 +34,8 @@ class Estimate:
     """A model, and what it was made of.
 
     `discounts` are those of n-grams seen once, twice, and more often, of each order; `fallback` names the orders whose
-    own could not be estimated. `num_words` counts those of the text, without sentence ends; `num_unknown` those of them
-    that became <unk>.
+    own could not be estimated; `threshold` is that of the pruning by entropy. `num_words` counts those of the text,
+    without sentence ends; `num_unknown` those of them that became <unk>.
     """
 
     words: tuple[str, ...]
@@ -42,6 +45,7 @@ class Estimate:
     num_unknown: int
     discounts: list[tuple[float, float, float]]
     fallback: list[int]
+    threshold: float = 0.0
 
 
 def estimate(
@@ -50,6 +54,8 @@ def estimate(
     order: int = 3,
     vocabulary_size: int | None = None,
     prune: Sequence[int] = (0,),
+    prune_entropy: float = 0.0,
+    fits: Callable[[Sequence[str]], Fits] | None = None,
     progress: Callable[[str], None] = lambda what: None,
 ) -> Estimate:
     """Estimate a model of sentences.
@@ -70,18 +76,24 @@ def estimate(
         prune: Of each order, n-grams seen so often or less are left out, and their probability goes to the lower order;
             the last number holds for all further orders. The first is 0 (for fewer words there is `vocabulary_size`),
             and they do not fall.
+        prune_entropy: N-grams without which the perplexity rises by a smaller share than this are left out besides, as
+            `asr.language.entropy` measures it.
+        fits: Makes of the vocabulary what says of counts of n-grams whether they are few enough; as many are left out
+            as it takes.
         progress: Is told what is being done.
 
     Returns:
         The model; its words and n-grams are sorted by code points, <unk>, <s> and </s> before all others.
 
     Raises:
-        EstimationError: an argument is out of range, there is no text, or <s> or </s> is in it.
+        EstimationError: an argument is out of range, there is no text, <s> or </s> is in it, or nothing fits.
     """
     if not 1 <= order <= HIGHEST_ORDER:
         raise EstimationError(f"the order is {order}; it must be 1 to {HIGHEST_ORDER}")
     if vocabulary_size is not None and vocabulary_size < 1:
         raise EstimationError(f"the vocabulary size is {vocabulary_size}; it must be 1 or more")
+    if not 0 <= prune_entropy < math.inf:
+        raise EstimationError(f"pruning by an entropy of {prune_entropy:g}: give a number from 0 on, such as 1e-8")
     thresholds = _thresholds(prune, order)
     progress("reading")
     words, tokens_T, num_sentences = _tokens(sentences)
@@ -91,9 +103,15 @@ def estimate(
     words, tokens_T = _sorted(words, tokens_T, vocabulary_size)
     counted = _count(tokens_T, order, len(words), progress)
     progress("estimating")
-    levels, discounts, fallback = _estimate(counted, len(words), thresholds)
+    orders, left, discounts, fallback = _estimate(counted, len(words), thresholds)
+    kept, threshold = [one.kept_G for one in orders], 0.0
+    if prune_entropy > 0 or fits is not None:
+        progress("pruning")
+        kept, threshold = _pruned(orders, prune_entropy, None if fits is None else fits(words))
+        left = entropy.left_over(orders, kept)
+    levels = _levels(counted, orders, left, kept)
     num_unknown = int(counted[0].count_G[UNKNOWN_ID])
-    return Estimate(words, levels, num_sentences, num_words, num_unknown, discounts, fallback)
+    return Estimate(words, levels, num_sentences, num_words, num_unknown, discounts, fallback, threshold)
 
 
 def _thresholds(prune: Sequence[int], order: int) -> list[int]:
@@ -189,11 +207,12 @@ def _count(tokens_T: np.ndarray, order: int, num_words: int, progress: Callable[
 
 def _estimate(
     counted: list[_Counted], num_words: int, thresholds: Sequence[int]
-) -> tuple[list[Level], list[tuple[float, float, float]], list[int]]:
-    """The levels, the discounts of each order, and the orders where they are `FALLBACK`."""
+) -> tuple[list[entropy.Order], list[np.ndarray], list[tuple[float, float, float]], list[int]]:
+    """The orders, what their n-grams leave over, the discounts of each, and the orders where they are `FALLBACK`."""
     discounts, fallback = [], []
-    probabilities = [np.full(1, 1 / (num_words - 1))]  # of each order from 0 on: any word but <s>, which never comes
-    left: list[np.ndarray] = []  # of each context, by its order from 0 on: what the lower order gets
+    orders: list[entropy.Order] = []
+    # Of the order 0: any word but <s>, which never comes.
+    lower_G, left = np.full(1, 1 / (num_words - 1)), []
     kept = [here.count_G > threshold for here, threshold in zip(counted, thresholds, strict=True)]
     kept[0][:] = True
     for order, here in enumerate(counted, start=1):
@@ -208,24 +227,41 @@ def _estimate(
         if not estimated:
             fallback.append(order)
         own_G = np.where(kept[order - 1], adjusted_G - np.array([0.0, *discount])[np.minimum(adjusted_G, 3)], 0.0)
-        lower_G = probabilities[-1]
         total = np.bincount(here.parent_G, adjusted_G, minlength=len(lower_G)).astype(float)  # whole where it is empty
         # Summed as such: taken from 1 it would lose its digits. After </s> nothing comes, and nothing is taken.
-        left.append(np.bincount(here.parent_G, adjusted_G - own_G, minlength=len(lower_G)).astype(float))
-        left[-1][total == 0] = total[total == 0] = 1.0
-        left[-1] /= total
-        probabilities.append(own_G / total[here.parent_G] + left[-1][here.parent_G] * lower_G[here.suffix_G])
+        left_C = np.bincount(here.parent_G, adjusted_G - own_G, minlength=len(lower_G)).astype(float)
+        left_C[total == 0] = total[total == 0] = 1.0
+        left_C /= total
+        prob_G = own_G / total[here.parent_G] + left_C[here.parent_G] * lower_G[here.suffix_G]
+        orders.append(entropy.Order(here.parent_G, here.suffix_G, here.count_G, prob_G, left_C, kept[order - 1]))
+        lower_G = prob_G
+        if order > 1:
+            left.append(left_C)
+    orders[0].prob_G[BEGIN_ID] = 10**BEGIN_LOG10
+    return orders, left, discounts, fallback
 
-    probabilities[1][BEGIN_ID] = 10**BEGIN_LOG10
+
+def _pruned(orders: list[entropy.Order], threshold: float, fits: Fits | None) -> tuple[list[np.ndarray], float]:
+    """Which n-grams of each order stay, and from which weight on."""
+    weights = entropy.weights(orders)
+    if fits is not None:
+        threshold = entropy.least_threshold(orders, weights, threshold, fits)
+    if threshold == math.inf and not fits([len(orders[0].prob_G)] + [0] * (len(orders) - 1), [0] * (len(orders) - 2)):
+        raise EstimationError("the words alone take more room than that; give more, or choose fewer by vocabulary size")
+    return [one.kept_G & (weight_G >= threshold) for one, weight_G in zip(orders, weights, strict=True)], threshold
+
+
+def _levels(
+    counted: list[_Counted], orders: list[entropy.Order], left: list[np.ndarray], kept: list[np.ndarray]
+) -> list[Level]:
     levels = []
     new_place = np.zeros(1, np.int32)
-    for order, here in enumerate(counted, start=1):
-        keep_G = kept[order - 1]
-        weight_G = left[order][keep_G] if order < len(counted) else np.ones(int(keep_G.sum()))
-        log_prob_G, backoff_G = (np.log(column) for column in (probabilities[order][keep_G], weight_G))
+    for order, (here, one, keep_G) in enumerate(zip(counted, orders, kept, strict=True)):
+        weight_G = left[order][keep_G] if order < len(left) else np.ones(int(keep_G.sum()))
+        log_prob_G, backoff_G = np.log(one.prob_G[keep_G]), np.log(weight_G)
         levels.append(Level(new_place[here.parent_G[keep_G]], here.word_G[keep_G], log_prob_G, backoff_G))
         new_place = (np.cumsum(keep_G) - 1).astype(np.int32)
-    return levels, discounts, fallback
+    return levels
 
 
 def _discounts(adjusted_G: np.ndarray) -> tuple[tuple[float, float, float], bool]:

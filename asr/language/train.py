@@ -20,8 +20,9 @@ from inference.arpa import END, UNKNOWN
 from inference.lstm_lm import LstmModel
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Example
+from training.devices import first_process, wait_for_all
 from training.latency import LatencyConfig
-from training.loop import first_process, fit, wait_for_all
+from training.loop import fit
 from training.manifests import ManifestError
 from training.objectives import NextTokenObjective
 from training.run import is_finished

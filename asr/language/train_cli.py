@@ -23,6 +23,13 @@ The settings below can stand in a YAML file (--config) or on the command line; t
 def main(arguments: Sequence[str]) -> int:
     """Parse the command line and train. Returns the exit code."""
     require(TO_TRAIN, what="training", extra="train")
+    from training.devices import one_voice
+
+    with one_voice():
+        return _train(arguments)
+
+
+def _train(arguments: Sequence[str]) -> int:
     from asr.language import sentences
     from asr.language.train import DEV_MOST, DEV_SHARE, TrainLanguageConfig, train
     from asr.shipped import find

@@ -1,12 +1,17 @@
-"""What the loaders of spoken corpora with labels give."""
+"""What the loaders of spoken corpora give: recordings with a label, or with what is read in them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from lhotse import MonoCut
+
 from features import audio
+from inference.progress import with_bar
+from training.manifests import cut
 
 
 class Spoken(NamedTuple):
@@ -16,6 +21,24 @@ class Spoken(NamedTuple):
     label: str
     speaker: str
     gender: str
+
+
+class Utterance(NamedTuple):
+    """One recording: what is read in it, and by whom."""
+
+    id: str
+    path: Path
+    text: str
+    speaker: str
+
+
+def cuts(found: Sequence[Utterance], what: str) -> list[MonoCut]:
+    """A cut of each, with a bar that says `what` while lengths are read.
+
+    Raises:
+        features.audio.AudioError: a recording is missing or cannot be read.
+    """
+    return [cut(one.id, one.path, one.text, speaker=one.speaker) for one in with_bar(found, what)]
 
 
 def named(folder: Path, name: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:

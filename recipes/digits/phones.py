@@ -8,7 +8,6 @@ digits, knows more voices and channels than those that say digits.
 
 from __future__ import annotations
 
-import csv
 import re
 import subprocess
 import unicodedata
@@ -20,6 +19,7 @@ from lhotse import MonoCut
 from lhotse.utils import fastcopy
 
 from inference.progress import with_bar
+from recipes.corpora import common_voice
 from training.manifests import ManifestError, cut
 
 # ARPAbet without stress, as in the corpus's lexicon.
@@ -88,19 +88,10 @@ def common_voice_cuts(corpus: Path) -> list[MonoCut]:
     Args:
         corpus: One language's folder, with `validated.tsv` and `clips`; the sentences are English.
     """
-    table = corpus / "validated.tsv"
-    if not table.is_file():
-        raise ManifestError(f"{table}: missing; unpack the archive of Common Voice here")
-    with open(table, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    found = common_voice.utterances(corpus)
     return [
-        cut(
-            f"commonvoice-{Path(row['path']).stem}",
-            corpus / "clips" / row["path"],
-            sentence_phones(row["sentence"]),
-            speaker=f"commonvoice-{row['client_id']}",
-        )
-        for row in with_bar(rows, "phones of sentences")
+        cut(one.id, one.path, sentence_phones(one.text), speaker=one.speaker)
+        for one in with_bar(found, "phones of sentences")
     ]
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from lhotse import MonoCut
 
-from recipes.corpora.speechocean762 import Utterance, read_table, utterances
+from recipes.corpora.speechocean762 import read_table, utterances
+from recipes.corpora.spoken import Utterance
 from recipes.digits.phones import as_phones, common_voice_cuts, phone_cuts
 from recipes.digits.synthesize import SynthesisError, synthesize
 from recipes.fsdd.prepare import WORDS, check_speaker, clips, held_out_part

@@ -8,12 +8,7 @@ are single digits, half are strings of two to five said in one breath, which joi
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,28 +18,21 @@ from features import audio
 from inference.files import write_text
 from inference.progress import with_bar
 from recipes.fsdd.prepare import WORDS as DIGITS
+from recipes.voices import (
+    KEPT_SILENCE_SECONDS,
+    RATE,
+    SynthesisError,
+    Utterance,
+    Voices,
+    espeak_manner,
+    find_voices,
+    flite_manner,
+    speak,
+)
 
-RATE = 16000  # of what is written, in Hz
 LONGEST_STRING = 5
 FLITE_SHARE = 0.5  # flite has few voices, but they are made of people's speech; espeak-ng has many that are computed
 FOREIGN_SHARE = 0.2  # of the clips are said as people do who speak English as a second language
-KEPT_SILENCE_SECONDS = (0.05, 0.2)  # before and after the words
-SILENCE_DB = -50.0  # below the loudest 10 ms; the /f/ of "five" lies above
-
-FLITE_VOICES = ("kal16", "awb", "rms", "slt")  # kal is the speaker of kal16, at half the rate
-FLITE_PITCH_HZ = {"kal16": (80, 180), "slt": (130, 270)}
-ESPEAK_ACCENTS = (
-    "en-us",
-    "en-us-nyc",
-    "en-gb",
-    "en-gb-x-rp",
-    "en-gb-scotland",
-    "en-gb-x-gbclan",
-    "en-gb-x-gbcwmd",
-    "en-029",
-)
-# Of what espeak-ng calls variants, those that are no person's voice.
-ESPEAK_UNWANTED = re.compile("robo|whisper|croak|demonic|ricishay|storm|tweaky|anxious|announcer|fast|^Mr$", re.I)
 # Ways in which learners of English say the digits: th as s, t or f, voiced ends unvoiced, v as w, short vowels long.
 FLITE_FOREIGN = {
     "zero": ("z iy r ow", "z eh r ow", "s iy r ow", "z iy l ow", "z ih er ow"),
@@ -70,29 +58,6 @@ ESPEAK_FOREIGN = {
     "eight": ("'Et", "'eIt@", "'eI", "'eItS"),
     "nine": ("n'aIN", "n'aI", "n'A:n", "l'aIn"),
 }
-
-
-class SynthesisError(ValueError):
-    """Nothing can be spoken; the message says what to install or which program failed."""
-
-
-@dataclass(frozen=True)
-class Voices:
-    """What can speak here: voices of flite, and accents and variants of espeak-ng, which combine freely."""
-
-    flite: list[str]
-    espeak_accents: list[str]
-    espeak_variants: list[str]
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """One clip to be made: the words, whose voice says them (`speaker`), and the command, less its output file."""
-
-    words: tuple[str, ...]
-    speaker: str
-    command: tuple[str, ...]
-    margins: tuple[float, float]  # silence kept before and after, in seconds
 
 
 def synthesize(out: Path, *, isolated: int = 1500, strings: int = 1500, seed: int = 0) -> Path:
@@ -142,77 +107,16 @@ def plan(words: Sequence[str], rng: np.random.Generator, voices: Voices) -> Utte
     margins = tuple(float(m) for m in rng.uniform(*KEPT_SILENCE_SECONDS, size=2))
     foreign = rng.random() < FOREIGN_SHARE
     if rng.random() < FLITE_SHARE:
-        voice = str(rng.choice(voices.flite))
-        command = ["flite", "-voice", voice, "--setf", f"duration_stretch={rng.uniform(0.75, 1.4):.2f}"]
-        if voice in FLITE_PITCH_HZ:
-            command += ["--setf", f"int_f0_target_mean={rng.uniform(*FLITE_PITCH_HZ[voice]):.0f}"]
-        elif voice == "awb":
-            command += ["--setf", f"f0_shift={rng.uniform(0.8, 1.3):.2f}"]
+        speaker, command = flite_manner(voices, rng)
         if foreign:
             command += ["-p", " ".join(["pau", *(str(rng.choice(FLITE_FOREIGN[w])) for w in words), "pau"])]
         else:
             command += ["-t", " ".join(words) + str(rng.choice([".", ",", "?"]))]
-        return Utterance(tuple(words), f"flite-{voice}", tuple(command), margins)
-    voice = f"{rng.choice(voices.espeak_accents)}+{rng.choice(voices.espeak_variants)}"
-    pitch, words_a_minute = rng.integers(25, 86), rng.integers(110, 221)
-    # At the default amplitude of 100 some variants are clipped.
-    command = ["espeak-ng", "-v", voice, "-a", "40", "-p", str(pitch), "-s", str(words_a_minute)]
+        return Utterance(tuple(words), speaker, tuple(command), margins)
+    speaker, command = espeak_manner(voices, rng)
     text = " ".join(words) + str(rng.choice([".", ",", "?"]))
     command.append("[[" + " ".join(str(rng.choice(ESPEAK_FOREIGN[w])) for w in words) + "]]" if foreign else text)
-    return Utterance(tuple(words), f"espeak-{voice}", tuple(command), margins)
-
-
-def speak(utterance: Utterance) -> np.ndarray:
-    """Run the synthesiser: (S,) samples at `RATE`, trimmed."""
-    program, *arguments = utterance.command
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "spoken.wav"
-        _run([program, "-o" if program == "flite" else "-w", str(path), *arguments])
-        if not path.is_file():
-            raise SynthesisError(f"{' '.join(utterance.command)!r} wrote no sound: try that command by hand")
-        samples_S, _ = audio.read(path, rate=RATE)
-    return trim(samples_S, RATE, margins=utterance.margins)
-
-
-def trim(samples_S: np.ndarray, rate: int, *, margins: tuple[float, float]) -> np.ndarray:
-    """Cut silence before and after the words down to the margins, in seconds; where there is less, leave it so."""
-    hop = rate // 100
-    blocks = len(samples_S) // hop
-    if not blocks:
-        return samples_S
-    power = np.mean(np.square(samples_S[: blocks * hop].reshape(blocks, hop), dtype=np.float64), axis=1)
-    loud = np.flatnonzero(power > power.max() * 10.0 ** (SILENCE_DB / 10.0))
-    if not len(loud):
-        return samples_S
-    start = int(loud[0]) * hop - round(margins[0] * rate)
-    end = (int(loud[-1]) + 1) * hop + round(margins[1] * rate)
-    return samples_S[max(0, start) : end]
-
-
-def find_voices() -> Voices:
-    """Ask both programs what they have, and keep what is wanted."""
-    missing = [program for program in ("flite", "espeak-ng") if shutil.which(program) is None]
-    if missing:
-        raise SynthesisError(f"not installed: {', '.join(missing)}; on Debian: apt-get install flite espeak-ng")
-    flite = set(_run(["flite", "-lv"]).split())
-    accents = set(_run(["espeak-ng", "--voices=en"]).split())
-    variants = re.findall(r"!v/(\S+)", _run(["espeak-ng", "--voices=variant"]))
-    voices = Voices(
-        [voice for voice in FLITE_VOICES if voice in flite],
-        [accent for accent in ESPEAK_ACCENTS if accent in accents],
-        sorted(variant for variant in variants if not ESPEAK_UNWANTED.search(variant)),
-    )
-    if not (voices.flite and voices.espeak_accents and voices.espeak_variants):
-        raise SynthesisError("flite or espeak-ng lists none of its usual voices; on Debian: apt-get install both")
-    return voices
-
-
-def _run(command: Sequence[str]) -> str:
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if result.returncode:
-        reason = result.stderr.strip().splitlines()[-1:] or [f"exit code {result.returncode}"]
-        raise SynthesisError(f"{' '.join(command)!r} failed: {reason[0]}")
-    return result.stdout
+    return Utterance(tuple(words), speaker, tuple(command), margins)
 
 
 def _complete(folder: Path, settings: dict[str, int]) -> bool:

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from inference.progress import with_bar
-from recipes.corpora.speechocean762 import Utterance, utterances
+from recipes.corpora.speechocean762 import utterances
+from recipes.corpora.spoken import Utterance
 from recipes.fsdd.prepare import clips
 from training.manifests import ManifestError, cut, write
 

@@ -135,7 +135,7 @@ def tone_recognizer(tone_model: Path) -> Recognizer:
 
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory):
-    """Make a model directory without training: (labels, unit, normalization, head) -> its directory."""
+    """Make a model directory without training, of labels, their unit and settings of the encoder: its directory."""
     import torch
 
     from encoders.blstm import EncoderConfig
@@ -144,11 +144,17 @@ def untrained(tmp_path_factory: pytest.TempPathFactory):
     from inference import model as models
 
     def make(
-        labels: Sequence[str], unit: str, *, normalization: str = "running", seed: int = 0, head: str = "ctc"
+        labels: Sequence[str],
+        unit: str,
+        *,
+        normalization: str = "running",
+        seed: int = 0,
+        head: str = "ctc",
+        **settings: object,
     ) -> Path:
-        config = EncoderConfig(layers=2, hidden_size=16, subsampling=[2])
+        encoder = {"layers": 2, "hidden_size": 16, "subsampling": [2], **settings}
         torch.manual_seed(seed)
-        network = Network(FBANK.bins, len(labels), config, head=head)
+        network = Network(FBANK.bins, len(labels), EncoderConfig(**encoder), head=head)
         with torch.no_grad():
             network.head.linear.weight.mul_(30)  # sure of itself, and of many labels
         exported = export(network)
@@ -158,7 +164,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory):
             weights=exported.weights,
             extractor=FeatureExtractor(FeatureConfig(fbank=FBANK, normalization=normalization)),
             labels=labels,
-            encoder={"layers": 2, "hidden_size": 16, "subsampling": [2]},
+            encoder=encoder,
             tokens={"unit": unit},
             head={"kind": head},
             card="",

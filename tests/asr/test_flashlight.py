@@ -12,7 +12,7 @@ import pytest
 from asr.language.kneser_ney import estimate
 from asr.search import Search, SearchConfig, SearchError
 from asr.tokens import SPACE, Tokens
-from inference import arpa
+from inference import arpa, ngram_file
 from inference.model import BLANK
 from inference.ngram import NgramError, NgramModel
 
@@ -63,6 +63,13 @@ def test_a_binary_file_is_the_arpa_file_that_it_was_made_of(models: dict[str, Pa
     assert len(texts) > 5, "not all say the same"
     with pytest.raises(NgramError, match="KenLM's binary format, which KenLM alone reads"):
         NgramModel.read(models["bin"])
+
+
+def test_a_compact_file_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
+    ngram_file.write(tmp_path / "words.ngram", *arpa.read(models["arpa"]))
+    config = SearchConfig(lm=tmp_path / "words.ngram", lexicon=models["txt"], decoder="flashlight")
+    with pytest.raises(SearchError, match=r"words\.ngram: is in Saywave's compact format.*asr lm convert"):
+        Search(LETTERS, config)
 
 
 @pytest.mark.parametrize("kind", ["arpa", "bin"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from asr.text import normalize
+from asr.text import FORMS, _normalized, normalize
 
 
 @pytest.mark.parametrize(
@@ -163,3 +163,8 @@ def test_the_written_form_holds_and_the_plain_one_follows_from_it(text: str) -> 
     assert normalize(once, "written") == once
     assert unicodedata.is_normalized("NFC", once)
     assert normalize(once) == normalize(text)
+
+
+@given(text=st.text(alphabet="az09' -.Q\n", max_size=8), form=st.sampled_from(FORMS))
+def test_what_is_told_at_once_to_be_as_it_is_compared_is(text: str, form: str) -> None:
+    assert normalize(text, form) == _normalized(text, form)

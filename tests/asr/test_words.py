@@ -18,7 +18,8 @@ from asr.tokens import SPACE, Tokens
 from asr.words import WordMaker
 from inference.ctc import Emission
 from inference.endpoint import NEVER
-from inference.model import BLANK, ModelError, load, store_calibration
+from inference.model import BLANK, ModelError, load
+from inference.model_changes import store_calibration
 
 TOKENS = Tokens([BLANK, SPACE, "a", "b", "ç"], "char")
 SECONDS = st.floats(-2, 2)

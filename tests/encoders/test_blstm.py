@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from encoders.blstm import Blstm, EncoderConfig, reversal, stack_frames
+from encoders.blstm import Blstm, EncoderConfig
+from encoders.frames import reversal, stack_frames
 from encoders.layers import RecurrentLayer, make_layer
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}

@@ -10,9 +10,10 @@ import onnx
 import pytest
 import torch
 
-from encoders.blstm import Blstm, EncoderConfig, NotFiniteError, check_finite
+from encoders.blstm import Blstm, EncoderConfig
 from encoders.cells import CELLS
 from encoders.export import WEIGHTS_FILE, export
+from encoders.frames import NotFiniteError, check_finite
 from encoders.network import Network
 from encoders.windows import Latency
 from inference.scorer import Scorer

@@ -79,6 +79,19 @@ def test_the_sum_over_errors_is_the_gradient_of_the_fast_layers(cell: str, head:
     torch.testing.assert_close(total, whole.grad, rtol=0, atol=1e-12)
 
 
+def test_convolutions_and_normalised_outputs_are_read_through() -> None:
+    network = made(convolution=8, subsampling=[1], output_norm=True)
+    x_TF = frames(18).requires_grad_()
+    reading = read_through(network, x_TF.detach())
+    scores = network.head.linear(network.encoder(x_TF[None], torch.tensor([18]))[0])[0]
+    torch.testing.assert_close(reading.scores_TV, scores, rtol=0, atol=1e-12)
+    error_TV = torch.randn(scores.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    [wanted] = torch.autograd.grad(scores, x_TF, error_TV)
+    torch.testing.assert_close(errors_at(reading, error_TV)["frames"], wanted, rtol=0, atol=1e-12)
+    flow = error_flow(network, x_TF.detach(), back=2, errors=2, seed=0)
+    assert all(norms.shape == (2, 3) and bool(norms[:, 0].all()) for norms in flow.values())
+
+
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "cifg"])
 def test_errors_at_outputs_are_those_of_outputs_that_are_moved(cell: str) -> None:
     """All that follows from moving h of one layer at one step, by central differences in the next layers and steps."""

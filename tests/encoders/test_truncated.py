@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from encoders.blstm import EncoderConfig, NotFiniteError
+from encoders.blstm import EncoderConfig
 from encoders.cells import CELLS
+from encoders.frames import NotFiniteError
 from encoders.heads import class_loss, ctc_loss, pool
 from encoders.network import Network
 from encoders.windows import Latency
@@ -191,7 +192,7 @@ def test_dropout_is_the_same_in_both_passes() -> None:
     states, pieces = None, []
     for start in range(0, frames.shape[1], 6):
         left = (lengths - start).clamp(0, min(6, frames.shape[1] - start))
-        encoded, states = network.encoder.piece(frames[:, start : start + 6], left, states=states)
+        [encoded], states = network.encoder.piece(frames[:, start : start + 6], left, states=states)
         states = [tuple(part.detach() for part in state) for state in states]
         pieces.append(encoded)
     plain = torch.cat(pieces, dim=1)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from inference.beam import prefix_beam
 from inference.fusion import LabelModel, WithHotWords, WordModel
 from inference.hotwords import HotWords
+from inference.spellings import SpellingTree
 
 gain = runpy.run_path(str(Path(__file__).with_name("fusion_gain.py")))["gain"]
 
@@ -50,7 +51,8 @@ def words_of(labels: tuple[int, ...]) -> list[int]:
 
 
 def spelled(model: Bigrams, **settings) -> WordModel:
-    return WordModel(model, SPELLINGS, unknown=UNKNOWN, labels=5, space=SPACE, weight=0.7, bonus=1.1, **settings)
+    tree = SpellingTree(SPELLINGS, labels=5)
+    return WordModel(model, tree, unknown=UNKNOWN, space=SPACE, weight=0.7, bonus=1.1, **settings)
 
 
 def expected(model: Bigrams, labels: tuple[int, ...], *, unknown_bonus: float) -> float:
@@ -127,8 +129,8 @@ def test_of_words_that_are_spelled_alike_the_likeliest_is_meant() -> None:
         model = Bigrams(3)
         model.table[0, 2:5] = -5.0
         model.table[0, likeliest] = -0.3
-        spellings = [None, None, (2, 3), (2, 3), (2, 3), (4,), (4, 2)]
-        fusion = WordModel(model, spellings, unknown=UNKNOWN, labels=5, space=SPACE, weight=1.0)
+        tree = SpellingTree([None, None, (2, 3), (2, 3), (2, 3), (4,), (4, 2)], labels=5)
+        fusion = WordModel(model, tree, unknown=UNKNOWN, space=SPACE, weight=1.0)
         assert gain(fusion, (2, 3)) == pytest.approx(model.of([likeliest]))
 
 

@@ -205,7 +205,7 @@ ON_LANDMARKS = {"features": {"landmarks": {}}}
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"format": 3}, "format 3.*knows up to 2.*upgrade saywave"),
+        ({"format": 5}, "format 5.*knows up to 4.*upgrade saywave"),
         ({"head": {"kind": "regression"}}, "head.kind is 'regression'"),
         ({"head": "ctc"}, "head.kind is missing"),
         (ON_LANDMARKS | {"head": {"kind": "class"}}, "head.window_ms is None"),

@@ -211,3 +211,16 @@ def test_ctrl_c_in_training_ends_in_a_line_and_the_same_command_goes_on(
     assert 2 <= resumed < 30
     assert set(numbers) == set(range(1, 31))
     assert len(numbers) <= 31, "at most the interval that Ctrl-C fell into is trained twice"
+
+
+def test_processes_side_by_side_prepare_nothing_and_one_evaluates(tmp_path: Path, capsys, monkeypatch) -> None:
+    for setting in (["--loop.nodes=2"], ["--loop.nodes=2", "--stages", "train", "--cells", "lstm"]):
+        assert main(arguments(tmp_path, tmp_path / "out", *setting)) == 2
+        assert ("--cells" if "--cells" in setting else "run --stages prepare first") in error_of(capsys)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    assert main(arguments(tmp_path, tmp_path / "out")) == 2
+    assert "several processes would prepare the data at once" in error_of(capsys)
+    monkeypatch.setenv("RANK", "1")
+    assert main(arguments(tmp_path, tmp_path / "out", "--stages", "evaluate")) == 0, "nothing is there to evaluate"
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / "out").exists()

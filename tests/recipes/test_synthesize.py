@@ -12,7 +12,8 @@ import pytest
 
 from features import audio
 from recipes.digits import synthesize as module
-from recipes.digits.synthesize import DIGITS, SynthesisError, Utterance, find_voices, plan, speak, synthesize, trim
+from recipes.digits.synthesize import DIGITS, plan, synthesize
+from recipes.voices import SynthesisError, Utterance, find_voices, speak
 
 needs_programs = pytest.mark.skipif(
     not (shutil.which("flite") and shutil.which("espeak-ng")), reason="flite and espeak-ng are not installed"
@@ -94,27 +95,10 @@ def test_plans_vary_in_voice_pace_and_accent() -> None:
     assert len({utterance.command for utterance in plans}) > 900
 
 
-def test_trimming_leaves_the_margins() -> None:
-    rate = 16000
-    silence, word = np.zeros(rate, np.float32), 0.3 * np.ones(rate // 2, np.float32)
-    faint = 0.003 * np.ones(rate // 10, np.float32)  # 40 dB below: the end of a word
-    trimmed = trim(np.concatenate([silence, word, faint, silence]), rate, margins=(0.1, 0.2))
-    assert len(trimmed) / rate == pytest.approx(0.1 + 0.5 + 0.1 + 0.2, abs=0.011)
-    assert np.count_nonzero(trimmed) == len(word) + len(faint)
-    for samples in (word, silence, silence[:10], silence[:0]):
-        np.testing.assert_array_equal(trim(samples, rate, margins=(0.1, 0.1)), samples)
-
-
 def test_missing_programs_are_named_with_their_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SynthesisError, match="apt-get install flite espeak-ng"):
         synthesize(tmp_path, isolated=1, strings=1)
-
-
-@needs_programs
-def test_a_program_that_fails_is_named() -> None:
-    with pytest.raises(SynthesisError, match="/absent"):
-        speak(Utterance(("one",), "x", ("espeak-ng", "-f", "/absent"), (0.1, 0.1)))
 
 
 def test_command_line_names_its_options(monkeypatch, capsys) -> None:

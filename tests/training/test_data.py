@@ -80,23 +80,26 @@ def test_intervals_cut_one_stream_and_can_be_begun_anywhere(durations, size, int
     assert intervals(buckets, 3, first=begin) == stream[begin * interval : count * interval]
 
 
-@given(DURATIONS, SIZES, st.integers(1, 4), st.integers(0, 3), st.none() | st.integers(1, 9))
-def test_devices_see_equally_many_batches_and_none_twice(durations, size, ranks, number, interval) -> None:
-    whole = Buckets(durations, size)
-    if whole.batches_a_pass < ranks:
-        with pytest.raises(ManifestError, match=f"each of {ranks} devices"):
-            Buckets(durations, size, ranks=ranks)
-        return
-    shares = [Buckets(durations, size, rank=rank, ranks=ranks, interval=interval) for rank in range(ranks)]
-    assert {len(share) for share in shares} == {interval or whole.batches_a_pass // ranks}
-    passes = [Buckets(durations, size, rank=rank, ranks=ranks) for rank in range(ranks)]
-    batches = [intervals(share, 1, first=number) for share in passes]
-    assert {len(share) for share in batches} == {whole.batches_a_pass // ranks}
-    seen = [index for share in batches for index in indices(share)]
-    assert len(seen) == len(set(seen))
-    # All that is left out is a remainder that is smaller than the number of devices.
-    left = [batch for batch in intervals(whole, 1, first=number) if not any(batch in share for share in batches)]
-    assert len(left) == whole.batches_a_pass % ranks
+@given(DURATIONS, SIZES, st.integers(1, 4), st.integers(1, 3), st.integers(0, 3), st.none() | st.integers(1, 9))
+def test_the_pieces_of_all_devices_are_the_batches_of_one(durations, size, ranks, pieces, number, interval) -> None:
+    whole = Buckets(durations, size, interval=interval)
+    shares = [Buckets(durations, size, rank=k, ranks=ranks, pieces=pieces, interval=interval) for k in range(ranks)]
+    divided = [intervals(share, 1, first=number) for share in shares]
+    assert {len(share) for share in divided} == {len(shares[0])} == {len(whole) * pieces}
+    for step, batch in enumerate(intervals(whole, 1, first=number)):
+        parts = [piece for share in divided for piece in share[step * pieces : (step + 1) * pieces]]
+        assert sorted(item for part in parts for item in part) == sorted(batch)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@given(DURATIONS, SIZES, st.integers(1, 3), st.integers(1, 9), st.integers(0, 3), st.data())
+def test_an_interval_is_gone_on_with_where_it_was_left(durations, size, pieces, interval, number, data) -> None:
+    settings = {"pieces": pieces, "interval": interval, "rank": 1, "ranks": 2}
+    stream = intervals(Buckets(durations, size, **settings), 2, first=number)
+    done = data.draw(st.integers(0, interval - 1))
+    resumed = Buckets(durations, size, **settings)
+    resumed.resume(number, done)
+    assert intervals(resumed, 2, first=number) == stream[done * pieces :]
 
 
 def test_the_order_is_drawn_from_the_seed_and_the_pass_alone() -> None:
@@ -123,13 +126,15 @@ def test_the_first_pass_goes_from_short_to_long_and_the_others_do_not() -> None:
 
 @given(DURATIONS, SIZES, st.integers(1, 3))
 def test_development_data_come_once_in_one_order_without_a_pass(durations, size, ranks) -> None:
-    buckets = Buckets(durations, size, shuffle=False, rank=ranks - 1, ranks=ranks)
-    batches = intervals(buckets, 1)
-    assert batches == intervals(buckets, 1, first=7)
-    assert {key for batch in batches for key, _ in batch} == {None}
-    order = [durations[index] for index in indices(batches)]
-    assert sorted(indices(batches)) == list(range(len(durations)))
-    assert [max(one, 1e-3) for one in order] == sorted(max(one, 1e-3) for one in order)
+    shares = [Buckets(durations, size, shuffle=False, rank=rank, ranks=ranks) for rank in range(ranks)]
+    batches = [intervals(share, 1) for share in shares]
+    assert batches == [intervals(share, 1, first=7) for share in shares]
+    seen = [item for share in batches for batch in share for item in batch]
+    assert sorted(index for _, index in seen) == list(range(len(durations)))
+    assert {number for number, _ in seen} == {None}
+    for share in batches:
+        order = [max(durations[index], 1e-3) for index in indices(share)]
+        assert order == sorted(order)
 
 
 # --- items and batches ------------------------------------------------------------------------------------------------

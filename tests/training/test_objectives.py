@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from unittest.mock import ANY
+
 import numpy as np
 import pytest
 import torch
 
+from encoders.blstm import EncoderConfig
 from encoders.heads import ctc_loss, pool
+from encoders.network import Network
+from training.config import IntermediateConfig
 from training.data import Batch, Example, collate
 from training.metrics import ErrorCounts, align_tokens
-from training.objectives import ClassObjective, CtcObjective
+from training.objectives import ClassObjective, CtcObjective, LossOfLayers
 
 
 def batch(*examples: Example) -> Batch:
@@ -66,3 +71,63 @@ def test_stretches_are_pooled_over_every_step_that_holds_a_frame_of_theirs(subsa
     torch.testing.assert_close(found.loss, torch.stack(losses).mean(), rtol=0, atol=1e-12)
     assert (found.counted, found.left_out) == (3, {})
     assert objective.errors(scores_BTE, made.lengths_B, made) == ErrorCounts(wrong, 0, 0, 3)
+
+
+def scored_network() -> tuple[Network, Batch]:
+    torch.manual_seed(0)
+    network = Network(2, 3, EncoderConfig(layers=4, hidden_size=5, subsampling=[2], dropout=0.0))
+    drawn = np.random.default_rng(0).standard_normal((2, 16, 2)).astype(np.float32)
+    examples = [Example(drawn[0], np.array([1, 2, 2])), Example(drawn[1, :6], np.array([1, 1, 2]))]
+    return network, collate([(f"item{k}", one) for k, one in enumerate(examples)])
+
+
+@pytest.mark.parametrize(("layers", "heard"), [((), [1, -1]), ((1, 3), [0, 2, -1])])
+def test_lower_layers_have_their_share_of_the_loss(layers: tuple[int, ...], heard: list[int]) -> None:
+    network, made = scored_network()
+    objective = CtcObjective(count)
+    found = LossOfLayers(objective, IntermediateConfig(0.3, layers))(network, made, None)
+    scored = network.at_layers(made.frames_BTF, made.lengths_B, layers=heard)
+    *below, last = (objective.loss(*one, made) for one in scored)
+    torch.testing.assert_close(found.loss, 0.7 * last.loss + 0.3 * torch.stack([one.loss for one in below]).mean())
+    assert (found.counted, found.left_out) == (last.counted, last.left_out) == (1, {"item1": ANY})
+
+
+def test_with_lower_layers_too_the_loss_is_one_mean_however_the_batch_is_divided() -> None:
+    """In the lower layer there would be steps enough for the second item: it is left out all the same."""
+    torch.manual_seed(0)
+    network = Network(2, 3, EncoderConfig(layers=2, hidden_size=5, subsampling=[1, 2], dropout=0.0)).eval()
+    drawn = np.random.default_rng(0).standard_normal((3, 16, 2)).astype(np.float32)
+    examples = [
+        Example(drawn[0], np.array([1, 2, 2])),
+        Example(drawn[1, :6], np.array([1, 1, 2])),
+        Example(drawn[2, :9], np.array([2])),
+    ]
+    loss = LossOfLayers(CtcObjective(count), IntermediateConfig(0.4))
+    whole = loss(network, batch(*examples), None)
+    assert (whole.counted, whole.left_out) == (2, {"item1": ANY})
+    for pieces in ([[0, 1], [2]], [[0], [1], [2]], [[1, 2], [0]]):
+        parts = [loss(network, batch(*(examples[index] for index in piece)), None) for piece in pieces]
+        assert sum(part.counted for part in parts) == whole.counted
+        total = sum(part.loss * part.counted for part in parts)
+        torch.testing.assert_close(total / whole.counted, whole.loss, rtol=0, atol=1e-5)
+
+
+def test_without_a_share_it_is_the_loss_of_the_last_layer() -> None:
+    network, made = scored_network()
+    found = LossOfLayers(CtcObjective(count))(network, made, None)
+    assert found.loss == CtcObjective(count).loss(*network(made.frames_BTF, made.lengths_B), made).loss
+
+
+@pytest.mark.parametrize("layers", [(4,), (0,), (2, 1), (1, 1)])
+def test_layers_that_are_not_below_the_last_are_refused(layers: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"intermediate\.layers is \[.*the encoder has 4"):
+        IntermediateConfig(0.3, layers).chosen(4)
+
+
+def test_the_layer_in_the_middle_is_heard_where_none_is_named() -> None:
+    assert [IntermediateConfig(0.3).chosen(layers) for layers in (2, 3, 4, 5)] == [[0], [0], [1], [1]]
+    assert IntermediateConfig().chosen(1) == []
+    with pytest.raises(ValueError, match="has 1"):
+        IntermediateConfig(0.3).chosen(1)
+    with pytest.raises(ValueError, match=r"but intermediate\.weight is 0"):
+        IntermediateConfig(layers=[1])

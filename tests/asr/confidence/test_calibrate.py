@@ -17,7 +17,8 @@ from asr.confidence.reliability import Reliability, judge
 from asr.formats import WRITERS, Options
 from asr.transcript import Transcript, Word
 from features import audio
-from inference.model import load, store_calibration
+from inference.model import load
+from inference.model_changes import store_calibration
 from training.manifests import read
 
 WORDS = (Word("one", 0.25, 0.5, 1.0), Word("two", 0.5, 1.25, 1.0))

@@ -97,6 +97,36 @@ def test_options_reach_the_model(capsys, text: Path, tmp_path: Path) -> None:
     assert set(NgramModel.read(model).words) == {"the", "cat", "dog", "a", "<s>", "</s>", "<unk>"}
 
 
+def test_a_compact_model_is_used_as_any_other(capsys, text: Path, tmp_path: Path) -> None:
+    arpa, compact, back = (tmp_path / name for name in ("a.arpa", "a.ngram", "b.arpa"))
+    call(capsys, "make", text, "--output", arpa)
+    code, out, err = call(capsys, "make", text, "--output", compact)
+    assert (code, out) == (0, f"{compact}\n")
+    assert err.splitlines()[-1].endswith(" MB")
+    assert call(capsys, "perplexity", compact, text) == call(capsys, "perplexity", arpa, text)
+    assert call(capsys, "generate", compact, "the") == call(capsys, "generate", arpa, "the")
+    exact = tmp_path / "c.ngram"
+    assert call(capsys, "convert", arpa, exact, "--bits", 32)[:2] == (0, f"{exact}\n")
+    assert call(capsys, "perplexity", exact, text) == call(capsys, "perplexity", arpa, text)
+    call(capsys, "convert", exact, back)
+    call(capsys, "convert", arpa, arpa)
+    assert back.read_text() == arpa.read_text()
+
+
+def test_a_model_is_pruned_until_it_fits(capsys, text: Path, tmp_path: Path) -> None:
+    whole, small = tmp_path / "whole.ngram", tmp_path / "small.ngram"
+    call(capsys, "make", text, "--output", whole, "--bits", 32)
+    room = whole.stat().st_size - 20
+    code, _, err = call(capsys, "make", text, "--output", small, "--bits", 32, "--size", room / 1e6)
+    assert code == 0
+    assert "without what changes the perplexity by less than " in err
+    assert small.stat().st_size <= room
+    share = err.split("less than ")[1].split()[0]
+    by_share = tmp_path / "share.ngram"
+    call(capsys, "make", text, "--output", by_share, "--bits", 32, "--prune-entropy", 0.999 * float(share))
+    assert by_share.stat().st_size == small.stat().st_size
+
+
 def test_a_model_in_capitals_is_spoken_of(capsys, text: Path, tmp_path: Path) -> None:
     model = tmp_path / "a.arpa"
     call(capsys, "make", text, "--output", model)
@@ -125,6 +155,14 @@ def test_the_same_texts_make_the_same_file(capsys, text: Path, tmp_path: Path) -
         (["make", "text.txt", "--output", "a.arpa", "--order", "11"], "the order is 11; it must be 1 to 10"),
         (["make", "text.txt", "--output", "a.arpa", "--prune", "1"], "the first must be 0"),
         (["make", "empty.txt", "--output", "a.arpa"], "there is not a single word"),
+        (["make", "text.txt", "--output", "a.arpa", "--bits", "8"], "--bits goes with a file that ends in .ngram"),
+        (["make", "text.txt", "--output", "a.arpa", "--size", "1"], "--size goes with a file that ends in .ngram"),
+        (["make", "text.txt", "--output", "a.ngram", "--size", "0"], "give a number of million bytes above 0"),
+        (["make", "text.txt", "--output", "a.ngram", "--size", "1e-5"], "the words alone take more room"),
+        (["make", "text.txt", "--output", "a.arpa", "--prune-entropy", "-1"], "give a number from 0 on"),
+        (["convert", "text.txt", "a.ngram"], "text.txt: has no line"),
+        (["convert", "good.arpa", "nowhere/a.ngram"], "nowhere/a.ngram: is no file in a folder"),
+        (["convert", "good.arpa", "b.arpa", "--bits", "32"], "--bits goes with a file that ends in .ngram"),
         (["perplexity", "text.txt", "text.txt"], "text.txt: has no line"),
         (["perplexity", "good.arpa", "empty.txt"], "there is no sentence"),
         (["perplexity", "absent.arpa", "text.txt"], "absent.arpa: No such file or directory"),

@@ -1,0 +1,114 @@
+"""What a model directory carries for its search: a language model, a lexicon, and the settings that go with them.
+
+Its `config.yaml` names them, and they are used wherever nothing else is asked for:
+
+    search: {lm: language.ngram, lexicon: lexicon.txt, lm_weight: 0.6, word_bonus: 1.5, unknown_bonus: -6.0, beam: 32}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from inference.model import CONFIG, ModelError
+from inference.model_changes import store_search
+
+if TYPE_CHECKING:
+    from asr.search import SearchConfig
+    from inference.model import Model
+
+FILES = {"lm": "language.ngram", "lexicon": "lexicon.txt"}
+NUMBERS = ("lm_weight", "word_bonus", "unknown_bonus", "beam")
+
+
+class CarriedError(ValueError):
+    """A search that a model directory cannot carry; the message says why and what to do."""
+
+
+def settings(directory: Path, search: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The settings of `asr.search.SearchConfig` that a model carries, of what its configuration says; none if nothing.
+
+    Raises:
+        ModelError: it says what this program does not know, or names a file that is not in the directory.
+    """
+    found: dict[str, Any] = {}
+    for name, value in (search or {}).items():
+        if name in NUMBERS and type(value) in (int, float) and not (name == "beam" and type(value) is float):
+            found[name] = value
+        elif name in FILES and isinstance(value, str) and (directory / value).is_file() and Path(value).name == value:
+            found[name] = str(directory / value)
+        else:
+            raise ModelError(f"{directory / CONFIG}: search.{name} is {value!r}; fetch the model anew")
+    if found and "lm" not in found:
+        raise ModelError(f"{directory / CONFIG}: search names no lm; fetch the model anew")
+    return found
+
+
+def of_directory(directory: Path) -> dict[str, Any]:
+    """The same of a directory that has not been loaded; nothing where it is no model, which loading it will say."""
+    try:
+        config = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
+        return {}
+    search = config.get("search") if isinstance(config, dict) else None
+    return settings(directory, search) if isinstance(search, dict) else {}
+
+
+def merged(carried: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that are given, before those that a model carries.
+
+    Another language model, or none, takes the place of all that is carried: weights and lexicon go with the carried
+    one. So does a beam of 0, which is greedy.
+    """
+    return dict(given) if "lm" in given or given.get("beam") == 0 else {**carried, **given}
+
+
+def check(config: SearchConfig) -> None:
+    """Refuse to store what cannot be carried.
+
+    Raises:
+        CarriedError: it is something else than one file of n-grams in the compact format, with or without a lexicon.
+    """
+    from asr.language.models import is_compact
+
+    paths = [str(path) for path in config.language_models()]
+    if len(paths) != 1 or isinstance(config.lm, Mapping):
+        raise CarriedError("a model carries one language model, given as --lm FILE without a weight of its own")
+    if not is_compact(paths[0]):
+        raise CarriedError(
+            f"{paths[0]}: a model carries n-grams in the compact format; make them with `asr lm convert {paths[0]} "
+            "FILE.ngram`"
+        )
+    if config.decoder != "beam" or config.hot_words or config.alternatives:
+        raise CarriedError("a model carries no hot words, alternatives or other decoder; leave them out")
+
+
+def store(directory: str | Path, config: SearchConfig | None, *, note: str = "") -> Model:
+    """The model at `directory` with a search to carry, or without one; everything else stays as it is.
+
+    Args:
+        directory: The model; it is written anew, as a whole or not at all.
+        config: The search; its language model and lexicon are copied.
+        note: What the model card says of it, in Markdown.
+
+    Raises:
+        CarriedError: it cannot be carried.
+        ModelError: the directory is no whole model.
+        OSError: something cannot be read or written.
+    """
+    if config is None:
+        return store_search(directory, {}, {}, note=note)
+    from asr.search import BEAM
+
+    check(config)
+    (lm,) = config.language_models()
+    files = {FILES["lm"]: Path(lm).read_bytes()}
+    search: dict[str, Any] = {"lm": FILES["lm"]}
+    if config.lexicon is not None:
+        files[FILES["lexicon"]] = Path(config.lexicon).read_bytes()
+        search["lexicon"] = FILES["lexicon"]
+    search.update({name: getattr(config, name) for name in NUMBERS}, beam=config.beam or BEAM)
+    return store_search(directory, search, files, note=note)

@@ -1,0 +1,59 @@
+"""Corpora of one reader each, without a division of their own: LJ Speech, and the CMU Arctic prompts read by Kathleen.
+
+LJ Speech (Keith Ito 2017): `metadata.csv` with lines `ID|as written|as spoken`, and `wavs/ID.wav`. Kathleen: a table
+`metadata.tsv` with the columns `path` and `sentence`, and `audio`; many sentences were read more than once.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from features import audio
+from inference.files import read_text
+from recipes.corpora.spoken import Utterance
+from training.manifests import ManifestError
+
+
+def lj_speech(corpus: Path) -> list[Utterance]:
+    """What is there of LJ Speech, numbers and abbreviations spelled out; sound may be in other formats than wav.
+
+    Raises:
+        ManifestError: the table is missing or has other lines, or there is no recording.
+    """
+    table = corpus / "metadata.csv"
+    recordings = {path.stem: path for path in audio.files_in(corpus / "wavs")} if (corpus / "wavs").is_dir() else {}
+    if not table.is_file() or not recordings:
+        raise ManifestError(f"{corpus}: no metadata.csv with wavs beside it; unpack LJSpeech-1.1.tar.bz2 here")
+    found = []
+    for number, line in enumerate(read_text(table, error=ManifestError).splitlines(), start=1):
+        fields = line.split("|")
+        if len(fields) != 3:
+            raise ManifestError(f"{table}: line {number} is not ID|text|text; unpack LJSpeech-1.1.tar.bz2 again")
+        if fields[0] in recordings:
+            found.append(Utterance(fields[0], recordings[fields[0]], fields[2], "ljspeech"))
+    if not found:
+        raise ManifestError(f"{table}: names no recording in {corpus / 'wavs'}; unpack LJSpeech-1.1.tar.bz2 again")
+    return found
+
+
+def kathleen(corpus: Path) -> list[Utterance]:
+    """Every take of every prompt.
+
+    Raises:
+        ManifestError: the table is missing, or lacks a column.
+    """
+    table = corpus / "metadata.tsv"
+    if not table.is_file():
+        raise ManifestError(f"{table}: missing; give the folder that holds metadata.tsv and audio")
+    lines = csv.DictReader(io.StringIO(read_text(table, error=ManifestError)), delimiter="\t", quoting=csv.QUOTE_NONE)
+    if not {"path", "sentence"} <= set(lines.fieldnames or ()):
+        raise ManifestError(f"{table}: the first line must name the columns path and sentence, with a tab between them")
+    found = []
+    for line in lines:
+        if not (line["path"] and line["sentence"]):
+            raise ManifestError(f"{table}: line {lines.line_num} is cut short; fetch it again")
+        name = f"kathleen-{Path(line['path']).stem}"
+        found.append(Utterance(name, corpus / "audio" / line["path"], line["sentence"], "kathleen"))
+    return found

@@ -1,0 +1,200 @@
+"""english: read English by anybody, learners and children too; the shipped model `english` comes from here.
+
+It trains on the training parts of speechocean762 and Common Voice, on LJ Speech and on Kathleen's Arctic prompts as far
+as they are there, and on sentences of books that synthesisers speak. It tests on speechocean762's official test part
+and on speakers of Common Voice who are in nothing else.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lhotse import MonoCut
+from lhotse.utils import fastcopy
+
+from asr.text import normalize
+from recipes.corpora import common_voice, one_reader, speechocean762
+from recipes.corpora.spoken import Utterance, cuts
+from recipes.english import noisy
+from recipes.english.synthesize import synthesize
+from recipes.english.texts import HeldOut, SpokenForm, check_language_text, to_speak, write_language_text
+from recipes.voices import SynthesisError
+from training.manifests import ManifestError, from_tsv, write
+
+RESULT = "WER"
+DATA_NOTE = (
+    "speechocean762's training part (Zhang et al. 2021), free for commercial and non-commercial purposes; validated "
+    "clips of Common Voice English, CC0; LJ Speech (Ito 2017), public domain; the CMU Arctic prompts read by Kathleen, "
+    "CC0; each as far as it was there; synthetic speech of flite, espeak-ng and festival, made by this project"
+)
+PARTS = ("train", "dev", "test")
+# Read by one person each, who trains: folders, of which the first that is there is taken, and what reads them.
+ONE_READER: tuple[tuple[tuple[str, ...], Callable[[Path], list[Utterance]]], ...] = (
+    (("kathleen",), one_reader.kathleen),
+    (("LJSpeech-1.1", "ljspeech-part"), one_reader.lj_speech),
+)
+BOOKS = "books-en.txt.gz"
+
+
+def prepare(
+    data: Path, out: Path, *, hours: float = 20.0, repeat_real: int = 1, noise: str | None = None, seed: int = 0
+) -> None:
+    """Write the manifests `train`, `dev`, `test` and `test_commonvoice` to `out/manifests`, and `out/language.txt.gz`.
+
+    In `out/manifests/groups` are children and adults of the test apart, the two corpora of `dev` apart, and, with
+    `noise`, the test in noise. `language.txt.gz` is what a language model may be made of: books and the transcripts of
+    training, and no sentence that is tested or chosen on.
+
+    Args:
+        data: Folder that holds `speechocean762` and, as far as they are there, `commonvoice-en`, `kathleen`,
+            `ljspeech-part` or `LJSpeech-1.1`, and `books-en.txt.gz`, each as its publisher lays it out.
+        out: Where sound and manifests go; synthetic speech that is there already is kept.
+        hours: Hours of synthetic speech; 0 does without.
+        repeat_real: How often each recording of a person stands in the training manifest; augmentation makes it another
+            one each time.
+        noise: Folder of noises. A fifth of its recordings are put into the test; the others are copied to
+            `out/noise`, for `--augment.noise`.
+        seed: What speakers, noises and all that is synthetic are drawn from.
+
+    Raises:
+        ManifestError: speechocean762 is missing, or something of a corpus that is there.
+        SynthesisError: a synthesiser that is there fails.
+        features.audio.AudioError: a recording cannot be read.
+    """
+    if repeat_real < 1 or not 0 <= hours < 100_000:
+        raise ValueError(
+            f"prepare.repeat_real is {repeat_real} and prepare.hours {hours}: give 1 or more, and 0 to 100000"
+        )
+    learners = speechocean762.divided(_folder(data, "speechocean762"), seed=seed)
+    volunteers = _optional(data, "commonvoice-en", lambda corpus: common_voice.divided(corpus, seed=seed))
+    volunteers = volunteers or {part: [] for part in PARTS}
+    held_out = _held_out([*learners["dev"], *learners["test"], *volunteers["dev"], *volunteers["test"]])
+    readers = [one for names, read in ONE_READER for one in _optional(data, _first(data, names), read) or []]
+    trained = _trained(learners["train"], [*volunteers["train"], *readers], held_out)
+    books = [data / BOOKS] if _optional(data, BOOKS, lambda book: book) else []
+    language = out / "language.txt.gz"
+    language.parent.mkdir(parents=True, exist_ok=True)
+    counted = write_language_text(language, books=books, transcripts=(one.text for one in trained), held_out=held_out)
+    check_language_text(language, held_out)
+    _say(
+        f"{language.name}: {counted['written']:,} sentences; left out: {counted['held out']:,} of a test or "
+        f"development set, {counted['not spelled']:,} that are not all letters"
+    )
+    spoken = _synthetic(books, out, held_out, hours=hours, seed=seed)
+    manifests = out / "manifests"
+    write(manifests / "train.jsonl.gz", [*_repeated(cuts(trained, "english train"), repeat_real), *spoken])
+    tests = {"speechocean762": learners["test"], "commonvoice": volunteers["test"]}
+    in_noise = _noisy(tests, noise, out, seed=seed)
+    _write_held_out(manifests, learners, volunteers, in_noise, speechocean762.ages(data / "speechocean762", "test"))
+
+
+def _write_held_out(
+    manifests: Path,
+    learners: dict[str, list[Utterance]],
+    volunteers: dict[str, list[Utterance]],
+    in_noise: dict[str, list[MonoCut]],
+    years: dict[str, int],
+) -> None:
+    """What is chosen and tested on, and its groups; `years` are those of the learners of the test."""
+    dev = {
+        "dev_speechocean762": cuts(learners["dev"], "english dev"),
+        "dev_commonvoice": cuts(volunteers["dev"], "english dev"),
+    }
+    write(manifests / "dev.jsonl.gz", [one for made in dev.values() for one in made])
+    test = cuts(learners["test"], "english test")
+    write(manifests / "test.jsonl.gz", test)
+    _write_or_remove(manifests / "test_commonvoice.jsonl.gz", cuts(volunteers["test"], "english test"))
+    ages = {
+        name: {one.id for one in members} for name, members in speechocean762.by_age(learners["test"], years).items()
+    }
+    by_age = {name: [one for one in test if one.id in ids] for name, ids in ages.items()}
+    for name, made in (dev | by_age | in_noise).items():
+        _write_or_remove(manifests / "groups" / f"{name}.jsonl.gz", made)
+
+
+def _held_out(found: Sequence[Utterance]) -> HeldOut:
+    form = SpokenForm()
+    return HeldOut(form(one.text) or normalize(one.text).split() for one in found)
+
+
+def _trained(official: Sequence[Utterance], others: Sequence[Utterance], held_out: HeldOut) -> list[Utterance]:
+    """What trains, as spoken words: of the official part all, of the others what `held_out` does not touch.
+
+    Sentences go with all their takes, since they go by their words.
+    """
+    form, trained = SpokenForm(), []
+    counted = {"are also tested or chosen on": 0, "have words that are not all letters": 0}
+    for one, is_official in [*((one, True) for one in official), *((one, False) for one in others)]:
+        words = form(one.text)
+        if words is None:
+            counted["have words that are not all letters"] += 1
+        elif not is_official and held_out.touches(words):
+            counted["are also tested or chosen on"] += 1
+        else:
+            trained.append(one._replace(text=" ".join(words)))
+    for why, count in counted.items():
+        if count:
+            _say(f"{count:,} training recordings are left out, whose sentences {why}")
+    return trained
+
+
+def _synthetic(books: Sequence[Path], out: Path, held_out: HeldOut, *, hours: float, seed: int) -> list[MonoCut]:
+    if not hours or not books:
+        return []
+    try:
+        return from_tsv(synthesize(out, to_speak(books[0], held_out), hours=hours, seed=seed))
+    except SynthesisError as error:
+        if all(shutil.which(program) for program in ("flite", "espeak-ng")):
+            raise
+        _say(f"goes on without synthetic speech, for a poorer model ({error})")
+        return []
+
+
+def _noisy(tests: dict[str, list[Utterance]], noise: str | None, out: Path, *, seed: int) -> dict[str, list[MonoCut]]:
+    """The test sets in noise by their names, `noisy_` before them; empty without a folder of noises."""
+    if noise is None:
+        return {f"noisy_{name}": [] for name in tests}
+    noises = noisy.divided(Path(noise), seed=seed)
+    noisy.copy_training_noise(noises["train"], out / "noise")
+    made = {name: noisy.in_noise(found, noises["test"], out / "noisy", seed=seed) for name, found in tests.items()}
+    return {f"noisy_{name}": cuts(found, f"english noisy {name}") for name, found in made.items()}
+
+
+def _repeated(made: Sequence[MonoCut], times: int) -> list[MonoCut]:
+    return [fastcopy(one, id=f"{one.id}-{time}") if time else one for one in made for time in range(times)]
+
+
+def _write_or_remove(manifest: Path, made: Sequence[MonoCut]) -> None:
+    """A manifest of something that is not there this time would be one of before."""
+    if made:
+        write(manifest, made)
+    else:
+        manifest.unlink(missing_ok=True)
+
+
+def _folder(data: Path, name: str) -> Path:
+    if not (data / name).is_dir():
+        raise ManifestError(
+            f"{data}: no folder {name}; --data is the folder that holds it, and other corpora beside it"
+        )
+    return data / name
+
+
+def _first(data: Path, names: Sequence[str]) -> str:
+    """The first of these that is there, or else the first."""
+    return next((name for name in names if (data / name).exists()), names[0])
+
+
+def _optional(data: Path, name: str, read: Callable):
+    """What is read of a corpus, or none where it is not there, which is said."""
+    if not (data / name).exists():
+        _say(f"{data / name} is not there; goes on without it, for a poorer model")
+        return None
+    return read(data / name)
+
+
+def _say(line: str) -> None:
+    print(f"english: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,154 @@
+"""`asr export`: what it writes and says, what it refuses, and that its models are used and trained on from."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+import asr
+from asr.cli import main
+from asr.shipped import find
+from encoders.int8 import dequantized
+from inference import model as models
+from inference.model import ModelError
+from inference.shell import INT8_KINDS
+from training.int8 import SAID
+from training.run import network_of
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory, make_corpus) -> Path:
+    """Recordings for the shipped model, which knows no word of theirs."""
+    return make_corpus(tmp_path_factory.mktemp("speech"), 4)
+
+
+@pytest.fixture(scope="module", params=INT8_KINDS)
+def exported(request: pytest.FixtureRequest, speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("exported") / "small"
+    assert main(["export", "digits", "--int8", request.param, "--dev", str(speech), "--out", str(out)]) == 0
+    return out
+
+
+def test_what_is_written(exported: Path) -> None:
+    before, after = models.load(find("digits")), models.load(exported)
+    assert after.int8["kind"] in INT8_KINDS
+    assert set(after.int8) == ({"kind", "ranges"} if after.int8["kind"] == "products" else {"kind"})
+    config = yaml.safe_load((exported / "config.yaml").read_text())
+    assert config["format"] == 4
+    for name in ("labels", "encoder", "head", "tokens", "latency", "calibration"):
+        assert getattr(after, name) == getattr(before, name)
+    arrays = load_file(exported / "weights.safetensors")
+    assert {array.dtype.name for array in arrays.values()} == {"int8", "float32"}
+    assert sum(path.stat().st_size for path in exported.iterdir()) < 1_250_000
+    card = (exported / "README.md").read_text()
+    assert card.startswith(before.card.rstrip())
+    said = re.search(r"## Weights of 8 bits\n\n(.+) \((4 recordings), .* h\):\n\n(.*?)\n\nAnother", card, re.DOTALL)
+    assert said[3].splitlines()[0] == "|  | float32 | int8 | points |"
+    assert [row.split(" | ")[0] for row in said[3].splitlines()[2:]] == ["| WER", "| CER"]
+    sums = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=exported, capture_output=True)
+    assert not sums.returncode
+
+
+def test_it_hears_what_the_model_hears(exported: Path) -> None:
+    demo = Path(asr.__file__).parent / "demo" / "digits.flac"
+    one, other = asr.load("digits"), asr.load(exported)
+    expected = one.transcribe(demo)
+    assert expected.text
+    assert other.transcribe(demo).text == expected.text
+    frames = one.model.extractor(one.model.extractor.read(demo))
+    assert other.model.scorer.full(frames).tobytes() != one.model.scorer.full(frames).tobytes()
+
+
+def test_it_hears_nothing_in_silence(exported: Path) -> None:
+    """Whose frames lie beyond the range of any recording."""
+    assert asr.load(exported).transcribe((np.zeros(8000 * 5, np.float32), 8000)).text == ""
+
+
+def test_it_is_trained_on_from_its_weights(exported: Path) -> None:
+    arrays = dequantized(load_file(exported / "weights.safetensors"))
+    network = network_of(models.load(exported))
+    assert {array.dtype.name for array in arrays.values()} == {"float32"}
+    for name, array in network.arrays().items():
+        np.testing.assert_array_equal(array, arrays[name])
+
+
+def test_a_classifier(untrained, named_tones: Path, tmp_path: Path, capsys) -> None:
+    model = untrained(["la", "mi", "so"], "class", head="class")
+    out = tmp_path / "small"
+    assert main(["export", str(model), "--int8", "--dev", str(named_tones / "test"), "--out", str(out)]) == 0
+    assert "| accuracy |" in capsys.readouterr().out
+    assert models.load(out).int8["kind"] == "products"
+
+
+def test_what_it_refuses(exported: Path, speech: Path, untrained, tmp_path: Path, capsys) -> None:
+    def refused(*arguments: object) -> str:
+        assert main(["export", *map(str, arguments)]) == 2
+        printed = capsys.readouterr()
+        assert not printed.out
+        assert printed.err.count("\n") == 1
+        return printed.err
+
+    capsys.readouterr()
+    out = tmp_path / "out"
+    rest = ["--int8", "--dev", speech, "--out", out]
+    assert "has int8 weights already; export the model that it was made of" in refused(exported, *rest)
+    assert "is there already; give another --out" in refused("digits", *rest[:-1], tmp_path)
+    assert "no such file" in refused("digits", "--int8", "--dev", tmp_path / "none", "--out", out)
+    assert "gestures export" in refused(Path(asr.__file__).parents[1] / "gestures" / "models" / "hands", *rest)
+    forecasts = untrained(["la", "mi", "so"], "class", head="class")
+    config = (forecasts / "config.yaml").read_text().replace("head: {kind: class}", "head: {kind: forecast, ahead: 2}")
+    (forecasts / "config.yaml").write_text(config)
+    (forecasts / "SHA256SUMS").unlink()
+    assert "forecasts sound and writes no words" in refused(forecasts, *rest)
+    assert not out.exists()
+
+
+def test_a_cell_without_products(speech: Path, tmp_path: Path, capsys) -> None:
+    """Says what there is instead, and that works."""
+    import torch
+
+    from encoders.blstm import EncoderConfig
+    from encoders.export import export
+    from encoders.network import Network
+
+    shipped = models.load(find("digits"))
+    torch.manual_seed(0)
+    shape = EncoderConfig(cell="gru", layers=1, hidden_size=8, subsampling=[3])
+    written = export(Network(shipped.extractor.num_features, len(shipped.labels), shape))
+    model = models.save(
+        tmp_path / "gru",
+        graph=written.graph,
+        weights=written.weights,
+        extractor=shipped.extractor,
+        labels=shipped.labels,
+        encoder={"cell": "gru", "layers": 1, "hidden_size": 8, "subsampling": [3]},
+        tokens=shipped.tokens,
+        card="# A card\n",
+    ).directory
+    command = ["export", str(model), "--dev", str(speech), "--out", str(tmp_path / "small")]
+    assert main([*command, "--int8"]) == 2
+    assert "cell gru has no products in 8 bits" in capsys.readouterr().err
+    assert main([*command, "--int8", "weights"]) == 0
+    assert models.load(tmp_path / "small").int8 == {"kind": "weights"}
+
+
+def test_every_kind_is_described() -> None:
+    assert tuple(SAID) == INT8_KINDS
+
+
+def test_a_damaged_entry_is_refused(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    for path in exported.iterdir():
+        if path.name != "SHA256SUMS":
+            (folder / path.name).write_bytes(path.read_bytes())
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text[: text.index("int8:")] + "int8: 8\n")
+    with pytest.raises(ModelError, match="int8 is 8; fetch the model anew"):
+        models.load(folder)

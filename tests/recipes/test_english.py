@@ -1,0 +1,140 @@
+"""english: nothing that is tested or chosen on trains, by speaker or by sentence; what is missing is said."""
+
+from __future__ import annotations
+
+import gzip
+import runpy
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features import audio
+from recipes.english import noisy
+from recipes.english.prepare import prepare
+from training.manifests import Item, ManifestError, read
+
+corpora = runpy.run_path(str(Path(__file__).with_name("read_corpora.py")))
+needs_programs = pytest.mark.skipif(
+    not (shutil.which("flite") and shutil.which("espeak-ng")), reason="flite and espeak-ng are not installed"
+)
+LEARNERS = ("mark likes a very big cake", "we call it bear")
+TRAINED = "Author of the danger trail, etc."
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """All corpora: 60 volunteers, each with a sentence of their own; one of Kathleen's is also read by a volunteer."""
+    data = tmp_path / "data"
+    corpora["write_learners"](data / "speechocean762", LEARNERS)
+    numbers = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    clips = [(f"c{k}", f"Volunteer {numbers[k // 10]} and {numbers[k % 10]} here.") for k in range(60)]
+    corpora["write_volunteers"](data / "commonvoice-en", clips)
+    rows = ["path\tsentence"]
+    prompts = {"a1": LEARNERS[0], "a2": LEARNERS[0], "b1": TRAINED, "b2": TRAINED, "c1": "In 1892."}
+    for name, sentence in prompts.items():
+        corpora["write_sound"](data / "kathleen" / "audio" / f"{name}.flac")
+        rows.append(f"{name}.flac\t{sentence}")
+    (data / "kathleen" / "metadata.tsv").write_text("\n".join(rows) + "\n")
+    corpora["write_sound"](data / "ljspeech-part" / "wavs" / "LJ001-0001.wav")
+    lines = "LJ001-0001|In 18,|In eighteen,\nLJ001-0002|Not here.|Not here.\n"
+    (data / "ljspeech-part" / "metadata.csv").write_text(lines)
+    book = "It was a dark and stormy night. Mark likes a very big cake. The rain fell in torrents!\n"
+    (data / "books-en.txt.gz").write_bytes(gzip.compress(book.encode()))
+    return data
+
+
+def manifest(out: Path, name: str) -> list[Item]:
+    return read(out / "manifests" / f"{name}.jsonl.gz")
+
+
+def test_nobody_and_nothing_that_is_tested_trains(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(data, out, hours=0)
+    parts = {name: manifest(out, name) for name in ("train", "dev", "test", "test_commonvoice")}
+    speakers = {name: {item.speaker for item in items} for name, items in parts.items()}
+    assert len(set.union(*speakers.values())) == sum(map(len, speakers.values()))
+    assert [len(parts[name]) for name in ("dev", "test", "test_commonvoice")] == [4 + 6, 6, 6]
+    others = [item.text for item in parts["train"] if item.speaker in ("kathleen", "ljspeech")]
+    assert sorted(others) == ["author of the danger trail etc", "author of the danger trail etc", "in eighteen"]
+    tested = {item.text.lower().rstrip(".") for name in ("dev", "test_commonvoice") for item in parts[name]}
+    assert {text for text in tested if text.startswith("volunteer")}.isdisjoint(item.text for item in parts["train"])
+    language = gzip.decompress((out / "language.txt.gz").read_bytes()).decode().splitlines()
+    assert not tested & set(language)
+    assert {"it was a dark and stormy night", "the rain fell in torrents", "in eighteen"} <= set(language)
+    groups = {path.name.split(".")[0]: len(read(path)) for path in (out / "manifests" / "groups").iterdir()}
+    assert groups == {"child": 4, "adult": 2, "dev_speechocean762": 4, "dev_commonvoice": 6}
+
+
+@needs_programs
+def test_synthetic_speech_trains_and_real_speech_is_repeated(data: Path, tmp_path: Path) -> None:
+    prepare(data, tmp_path / "once", hours=0)
+    prepare(data, tmp_path / "out", hours=2 / 3600, repeat_real=3)
+    real = manifest(tmp_path / "once", "train")
+    train = manifest(tmp_path / "out", "train")
+    spoken = [item for item in train if item.speaker.startswith(("flite", "espeak", "festival"))]
+    assert spoken
+    assert {item.text for item in spoken} <= {"it was a dark and stormy night", "the rain fell in torrents"}
+    assert len(train) - len(spoken) == 3 * len(real)
+    assert len({item.id for item in train}) == len(train)
+
+
+def test_without_the_other_corpora_it_says_so_and_goes_on(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(data, tmp_path / "out", hours=0)
+    assert "is not there" not in capsys.readouterr().err
+    for name in ("commonvoice-en", "kathleen", "ljspeech-part"):
+        shutil.rmtree(data / name)
+    (data / "books-en.txt.gz").unlink()
+    prepare(data, tmp_path / "out", hours=1)
+    said = capsys.readouterr().err
+    for name in ("commonvoice-en", "kathleen", "LJSpeech-1.1", "books-en.txt.gz"):
+        assert f"{name} is not there; goes on without it" in said
+    assert not (tmp_path / "out" / "manifests" / "test_commonvoice.jsonl.gz").exists(), "of a run before"
+    shutil.rmtree(data / "speechocean762")
+    with pytest.raises(ManifestError, match="no folder speechocean762; --data is the folder that holds it"):
+        prepare(data, tmp_path / "out")
+
+
+def test_the_whole_of_a_reader_is_taken_instead_of_a_part(data: Path, tmp_path: Path) -> None:
+    whole = shutil.copytree(data / "ljspeech-part", data / "LJSpeech-1.1")
+    shutil.copyfile(whole / "wavs" / "LJ001-0001.wav", whole / "wavs" / "LJ001-0002.wav")
+    prepare(data, tmp_path, hours=0)
+    read_by_lj = [item for item in manifest(tmp_path, "train") if item.speaker == "ljspeech"]
+    assert sorted(item.id for item in read_by_lj) == ["LJ001-0001", "LJ001-0002"]
+
+
+def test_noises_of_the_test_are_not_those_of_training(data: Path, tmp_path: Path) -> None:
+    noises = tmp_path / "noises"
+    for number in range(5):
+        for take in "AB":
+            corpora["write_sound"](noises / f"1-{number}-{take}.wav", 0.5)
+    parts = noisy.divided(noises, seed=0)
+    names = {part: {path.stem.rpartition("-")[0] for path in paths} for part, paths in parts.items()}
+    assert {part: len(found) for part, found in names.items()} == {"train": 4, "test": 1}
+    assert not names["train"] & names["test"]
+    out = tmp_path / "out"
+    prepare(data, out, hours=0, noise=str(noises))
+    copied = {path.stem.split("-", 1)[1].rpartition("-")[0] for path in (out / "noise").iterdir()}
+    assert copied == names["train"]
+    noisy_items, clean = manifest(out, "groups/noisy_speechocean762"), manifest(out, "test")
+    assert [(item.text, item.duration) for item in noisy_items] == [(item.text, item.duration) for item in clean]
+    for item, before in zip(noisy_items, clean, strict=True):
+        heard, said = (audio.read(path)[0].astype(np.float64) for path in (item.path, before.path))
+        scale = np.dot(heard, said) / np.dot(said, said)
+        ratio = 10 * np.log10(np.sum((scale * said) ** 2) / np.sum((heard - scale * said) ** 2))
+        assert 4 < ratio < 16
+    first = Path(noisy_items[0].path).read_bytes()
+    prepare(data, out, hours=0, noise=str(noises))
+    assert Path(noisy_items[0].path).read_bytes() == first
+
+
+def test_counts_on_the_whole_corpora(shared_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="cannot be divided"):
+        noisy.divided(shared_data / "noise-kitchen", seed=0)
+    parts = noisy.divided(shared_data / "noise-esc10", seed=0)
+    assert len(parts["test"]) > 20
+    with pytest.raises(ValueError, match=r"repeat_real is 0 and prepare\.hours 20\.0: give 1 or more"):
+        prepare(shared_data, tmp_path, repeat_real=0)
