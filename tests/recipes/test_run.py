@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from recipes.cli import TO_TRAIN, experiments, main, names
 from recipes.run import result_line
@@ -221,6 +222,7 @@ def test_processes_side_by_side_prepare_nothing_and_one_evaluates(tmp_path: Path
     assert main(arguments(tmp_path, tmp_path / "out")) == 2
     assert "several processes would prepare the data at once" in error_of(capsys)
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
     assert main(arguments(tmp_path, tmp_path / "out", "--stages", "evaluate")) == 0, "nothing is there to evaluate"
     assert capsys.readouterr().out == ""
     assert not (tmp_path / "out").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from training.config import LoopConfig
 from training.devices import one_voice, placement, started_to_join, trainer_on_devices
@@ -17,6 +18,7 @@ QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": 
 def nobody_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # which a trainer sets, for all that is trained afterwards
 
 
 def test_torchrun_says_how_many_processes_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
