@@ -31,6 +31,7 @@ examples:
   asr transcribe talk.flac --streaming            a file heard as a live stream, with a report on the delays
   asr check my_data/                              letters with their counts, and what cannot be trained on
   asr train my_data/ --out my_model               a model of your own (a.wav beside a.txt)
+  asr label talks/ --model my_model/model --out more.jsonl.gz   training data of what it is sure of
   asr evaluate my_test/ --model my_model/model    word and character error rates, with a report
   asr calibrate my_model/model my_dev/            confidences that are probabilities
   asr export my_model/model --int8 --dev my_dev/ --out small   the same in weights of 8 bits: small and fast
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     from asr.export_cli import add_parser as add_export
     from asr.formats import WRITERS
     from asr.gradients_cli import add_parser as add_gradients
+    from asr.label_cli import add_parser as add_label
     from asr.language.cli import add_parser as add_language_models
     from asr.text import FORMS
     from asr.transcribe_cli import add_many, add_subtitles
@@ -203,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
         "train", help="train a model on recordings and their words (see `asr train --help`)", add_help=False
     )
 
+    add_label(commands, add_model=_add_model, add_search=add_search, search=search_config)
     add_export(commands)
     add_language_models(commands)
     add_gradients(commands)

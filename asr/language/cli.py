@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from asr.language import options
+from asr.language.mix_cli import add_options as add_mix
+from asr.language.mix_cli import run as run_mix
 from inference.shell import count
 
 if TYPE_CHECKING:
-    from asr.language.entropy import Fits
     from asr.language.sentences import Unit
     from asr.tokens import Tokens
     from inference.ngram import Perplexity
@@ -26,6 +26,8 @@ examples:
   asr lm make books.txt.gz --prune 0,0,1 --vocabulary-size 50000 --output small.arpa.gz
   asr lm make books.txt.gz --vocabulary-size 20000 --size 12 --output small.ngram
                                                              compact, read at once, and pruned to 12 MB
+  asr lm mix books.txt.gz train.jsonl.gz --dev dev.jsonl.gz --output mixed.ngram --size 12
+                                                             each text with the weight that suits development text
   asr lm convert en.arpa en.ngram                            and back: asr lm convert en.ngram en.arpa
   asr lm make train.jsonl.gz --unit letter --order 7 --output letters.arpa
   asr lm train books.txt --out en_lstm                       an LSTM instead; the model comes into en_lstm/model
@@ -33,19 +35,6 @@ examples:
   asr lm perplexity en.arpa test.txt                         and: asr lm perplexity en_lstm/model test.txt
   asr lm generate en_lstm/model "once upon a" --count 5
 """
-TEXTS = (
-    "text file with a sentence a line (also .gz), manifest (.jsonl, .jsonl.gz), table (.tsv with a column text), or "
-    "folder of .txt files"
-)
-MODEL = (
-    "language model: a file of n-grams in the ARPA format (.arpa, .arpa.gz) or the compact one (.ngram), or a "
-    "directory that `asr lm train` made"
-)
-OUTPUT = "the model; ending in .ngram: the compact format, which is read at once; else ARPA, compressed if .gz"
-
-
-class LanguageModelError(ValueError):
-    """A language model that cannot be made or measured; the message says why and what to do."""
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -63,21 +52,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     make = actions.add_parser(
         "make", help="estimate n-grams from text and write them to a file", description=_make.__doc__
     )
-    make.add_argument("texts", nargs="+", metavar="TEXT", help=TEXTS)
-    make.add_argument("--output", required=True, metavar="FILE", help=OUTPUT)
-    make.add_argument(
-        "--order",
-        type=count,
-        default=3,
-        metavar="N",
-        help="longest n-grams, 1 to 10; letters need more than words, and KenLM reads up to 6 (default: 3)",
-    )
-    make.add_argument(
-        "--unit",
-        choices=("word", "letter"),
-        default="word",
-        help="what the n-grams are of; letter: as models that write letters do, with <space> (default: word)",
-    )
+    make.add_argument("texts", nargs="+", metavar="TEXT", help=options.TEXTS)
+    options.add_ngrams(make)
     make.add_argument(
         "--vocabulary-size",
         type=count,
@@ -92,30 +68,22 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="leave out n-grams that come so often or less, a number for each order, the last one for all further "
         "orders; 0,0,1 leaves out 3-grams that come once (default: 0)",
     )
-    make.add_argument(
-        "--prune-entropy",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="leave out n-grams without which the perplexity of the text rises by a smaller share, such as 1e-8 "
-        "(Stolcke 1998; default: 0)",
-    )
-    make.add_argument(
-        "--size",
-        type=float,
-        metavar="MB",
-        help="... by as small a share as makes a file of at most so many million bytes, in the compact format",
-    )
-    _add_bits(make)
-    _add_recognizer(make)
+    options.add_pruning(make)
+    options.add_bits(make)
+    options.add_recognizer(make)
     make.set_defaults(run=_make)
+
+    mix = actions.add_parser(
+        "mix", help="one model of several texts, each with the weight that suits", description=run_mix.__doc__
+    )
+    add_mix(mix)
 
     convert = actions.add_parser(
         "convert", help="write n-grams in the compact format, or in the ARPA format", description=_convert.__doc__
     )
     convert.add_argument("model", metavar="LM", help="file of n-grams in the one format or the other")
-    convert.add_argument("output", metavar="FILE", help=OUTPUT)
-    _add_bits(convert)
+    convert.add_argument("output", metavar="FILE", help=options.OUTPUT)
+    options.add_bits(convert)
     convert.set_defaults(run=_convert)
 
     actions.add_parser("train", help="train an LSTM on text (see `asr lm train --help`)", add_help=False)
@@ -123,16 +91,16 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     perplexity = actions.add_parser(
         "perplexity", help="measure how well a model predicts texts", description=_perplexity.__doc__
     )
-    perplexity.add_argument("model", metavar="LM", help=MODEL)
-    perplexity.add_argument("texts", nargs="+", metavar="TEXT", help=TEXTS)
+    perplexity.add_argument("model", metavar="LM", help=options.MODEL)
+    perplexity.add_argument("texts", nargs="+", metavar="TEXT", help=options.TEXTS)
     perplexity.add_argument(
         "--unit", choices=("word", "letter"), help="what its n-grams are of (default: letter where it has <space>)"
     )
-    _add_recognizer(perplexity)
+    options.add_recognizer(perplexity)
     perplexity.set_defaults(run=_perplexity)
 
     generate = actions.add_parser("generate", help="go on with a text as a model would", description=_generate.__doc__)
-    generate.add_argument("model", metavar="LM", help=MODEL)
+    generate.add_argument("model", metavar="LM", help=options.MODEL)
     generate.add_argument("text", nargs="?", default="", metavar="TEXT", help="how it begins (default: nothing)")
     generate.add_argument(
         "--words", type=count, default=20, metavar="N", help="words that follow at most (default: 20)"
@@ -151,25 +119,6 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     generate.set_defaults(run=_generate)
 
 
-def _add_bits(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--bits",
-        type=int,
-        choices=(8, 32),
-        help="of a logarithm in the compact format; 8: 256 values for each order, 32: as they are (default: 8)",
-    )
-
-
-def _add_recognizer(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--for",
-        dest="recognizer",
-        metavar="NAME|DIR",
-        help="recogniser that it is for: texts are taken in the form that this writes, letters are its labels "
-        "(default: small letters without punctuation, each character a letter)",
-    )
-
-
 def _make(parsed: argparse.Namespace) -> int:
     """Estimate an n-gram model by interpolated modified Kneser-Ney and write it to a file.
 
@@ -180,17 +129,17 @@ def _make(parsed: argparse.Namespace) -> int:
     from asr.language.models import write
     from asr.language.sentences import files
 
-    output, bits = _output(parsed)
+    output, bits = options.output_of(parsed)
     if any(output.exists() and path.exists() and output.samefile(path) for path in files(parsed.texts)):
-        raise LanguageModelError(f"{output}: is one of the texts; give another file to --output")
-    with _progress(parsed.texts, _tokens(parsed)) as (read, say):
+        raise options.LanguageModelError(f"{output}: is one of the texts; give another file to --output")
+    with options.progress(parsed.texts, options.tokens_of(parsed)) as (read, say):
         made = estimate(
             read(parsed.unit),
             order=parsed.order,
             vocabulary_size=parsed.vocabulary_size,
             prune=parsed.prune,
             prune_entropy=parsed.prune_entropy,
-            fits=_fits(parsed),
+            fits=options.fits(parsed),
             progress=say,
         )
         say("writing")
@@ -205,27 +154,10 @@ def _make(parsed: argparse.Namespace) -> int:
             lines[-1] += " (too little text to estimate them: fixed ones)"
     if made.threshold:
         lines.append(f"without what changes the perplexity by less than {made.threshold:.3g}")
-    lines.append(_written(output))
+    lines.append(options.written(output))
     print("\n".join(lines), file=sys.stderr)
     print(output)
     return 0
-
-
-def _fits(parsed: argparse.Namespace) -> Callable[[Sequence[str]], Fits] | None:
-    """Whether a model of these words fits into `--size`; none where that is not given."""
-    from asr.language.models import is_compact
-    from inference import ngram_file
-
-    if parsed.size is None:
-        return None
-    if not is_compact(parsed.output):
-        raise LanguageModelError(
-            f"--size goes with a file that ends in .ngram; name {parsed.output} so, or leave it out"
-        )
-    if not parsed.size > 0:
-        raise LanguageModelError(f"--size is {parsed.size:g}; give a number of million bytes above 0, such as 12")
-    bits = parsed.bits or ngram_file.QUANTISED
-    return lambda words: lambda *counts: ngram_file.size(words, *counts, bits=bits) <= 1e6 * parsed.size
 
 
 def _convert(parsed: argparse.Namespace) -> int:
@@ -236,32 +168,16 @@ def _convert(parsed: argparse.Namespace) -> int:
     from asr.language.models import write
     from inference import arpa, ngram_file
 
-    output, bits = _output(parsed)
+    output, bits = options.output_of(parsed)
     if ngram_file.is_compact(parsed.model):
         words, tree = ngram_file.read(parsed.model)
         levels = tree.levels()
     else:
         words, levels = arpa.read(parsed.model)
     write(output, words, levels, **bits)
-    print(_written(output), file=sys.stderr)
+    print(options.written(output), file=sys.stderr)
     print(output)
     return 0
-
-
-def _output(parsed: argparse.Namespace) -> tuple[Path, dict[str, int]]:
-    """The file to write, and with how many bits if that was said."""
-    from asr.language.models import is_compact
-
-    output = Path(parsed.output)
-    if output.is_dir() or not output.parent.is_dir():
-        raise LanguageModelError(f"{output}: is no file in a folder that is there; give another one")
-    if parsed.bits is not None and not is_compact(output):
-        raise LanguageModelError(f"--bits goes with a file that ends in .ngram; name {output} so, or leave it out")
-    return output, {} if parsed.bits is None else {"bits": parsed.bits}
-
-
-def _written(output: Path) -> str:
-    return f"{output.stat().st_size / 1e6:,.1f} MB"
 
 
 def _perplexity(parsed: argparse.Namespace) -> int:
@@ -277,13 +193,13 @@ def _perplexity(parsed: argparse.Namespace) -> int:
             words += 1 + sentence.count(SPACE)
             yield sentence
 
-    tokens = _tokens(parsed)
-    with _progress(parsed.texts, tokens) as (read, say):
+    tokens = options.tokens_of(parsed)
+    with options.progress(parsed.texts, tokens) as (read, say):
         say("reading the model")
         model = language_models.read(parsed.model)
         unit = parsed.unit or language_models.unit(model)
         if isinstance(model, language_models.LstmModel) and unit != model.unit:
-            raise LanguageModelError(f"{parsed.model}: is of {model.unit}s; leave --unit {unit} out")
+            raise options.LanguageModelError(f"{parsed.model}: is of {model.unit}s; leave --unit {unit} out")
         say("measuring")
         found = model.perplexity(counted(read(unit)))
     print(_summary(found, unit))
@@ -325,16 +241,6 @@ def _summary(found: Perplexity, unit: str) -> str:
     )
 
 
-def _tokens(parsed: argparse.Namespace) -> Tokens | None:
-    if parsed.recognizer is None:
-        return None
-    from asr.shipped import find
-    from asr.tokens import Tokens
-    from inference import model as models
-
-    return Tokens.of(models.load(find(parsed.recognizer)))
-
-
 def _warn_of_spelling(path: str, words: Iterable[str], unit: str, tokens: Tokens | None) -> None:
     """Texts are normalised, but a model of others may not be; then its words are never found."""
     from asr.text import PLAIN, normalize
@@ -349,31 +255,6 @@ def _warn_of_spelling(path: str, words: Iterable[str], unit: str, tokens: Tokens
             f"asr: {len(other):,} words of {path} can never be found, such as {other[0]}: texts are read {how}",
             file=sys.stderr,
         )
-
-
-@contextmanager
-def _progress(
-    texts: list[str], tokens: Tokens | None
-) -> Iterator[tuple[Callable[[str], Iterator[list[str]]], Callable[[str], None]]]:
-    """A bar on a terminal: yields what reads the texts as sentences of a unit, and what says what is being done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from asr.language import sentences
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        paths = sentences.files(texts)
-        task = bar.add_task("", total=sum(path.stat().st_size for path in paths) or None)
-
-        def say(what: str) -> None:
-            bar.update(task, description=what)
-
-        def read(unit: str) -> Iterator[list[str]]:
-            return sentences.read(paths, unit, tokens=tokens, progress=lambda size: bar.advance(task, size))
-
-        yield read, say
 
 
 def _counts(text: str) -> tuple[int, ...]:

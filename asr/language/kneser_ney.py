@@ -88,30 +88,41 @@ def estimate(
     Raises:
         EstimationError: an argument is out of range, there is no text, <s> or </s> is in it, or nothing fits.
     """
+    check(order, vocabulary_size, prune_entropy)
+    thresholds = _thresholds(prune, order)
+    progress("reading")
+    numbers = Numbers()
+    tokens_T, num_sentences = numbered(sentences, numbers)
+    num_words = len(tokens_T) - 2 * num_sentences
+    if not num_words:
+        raise EstimationError("there is not a single word to make a language model of")
+    words, number_of = vocabulary(numbers, np.bincount(tokens_T, minlength=len(numbers)), vocabulary_size)
+    tokens_T = number_of[tokens_T]
+    counted = count(tokens_T, order, len(words), progress)
+    progress("estimating")
+    orders, left, discounts, fallback = orders_of(counted, len(words), thresholds)
+    kept, threshold = [one.kept_G for one in orders], 0.0
+    if prune_entropy > 0 or fits is not None:
+        progress("pruning")
+        kept, threshold = pruned(orders, prune_entropy, None if fits is None else fits(words))
+        left = entropy.left_over(orders, kept)
+    levels = levels_of([one.word_G for one in counted], orders, left, kept)
+    num_unknown = int(counted[0].count_G[UNKNOWN_ID])
+    return Estimate(words, levels, num_sentences, num_words, num_unknown, discounts, fallback, threshold)
+
+
+def check(order: int, vocabulary_size: int | None, prune_entropy: float) -> None:
+    """Refuse what no model can be made with.
+
+    Raises:
+        EstimationError: it is so.
+    """
     if not 1 <= order <= HIGHEST_ORDER:
         raise EstimationError(f"the order is {order}; it must be 1 to {HIGHEST_ORDER}")
     if vocabulary_size is not None and vocabulary_size < 1:
         raise EstimationError(f"the vocabulary size is {vocabulary_size}; it must be 1 or more")
     if not 0 <= prune_entropy < math.inf:
         raise EstimationError(f"pruning by an entropy of {prune_entropy:g}: give a number from 0 on, such as 1e-8")
-    thresholds = _thresholds(prune, order)
-    progress("reading")
-    words, tokens_T, num_sentences = _tokens(sentences)
-    num_words = len(tokens_T) - 2 * num_sentences
-    if not num_words:
-        raise EstimationError("there is not a single word to make a language model of")
-    words, tokens_T = _sorted(words, tokens_T, vocabulary_size)
-    counted = _count(tokens_T, order, len(words), progress)
-    progress("estimating")
-    orders, left, discounts, fallback = _estimate(counted, len(words), thresholds)
-    kept, threshold = [one.kept_G for one in orders], 0.0
-    if prune_entropy > 0 or fits is not None:
-        progress("pruning")
-        kept, threshold = _pruned(orders, prune_entropy, None if fits is None else fits(words))
-        left = entropy.left_over(orders, kept)
-    levels = _levels(counted, orders, left, kept)
-    num_unknown = int(counted[0].count_G[UNKNOWN_ID])
-    return Estimate(words, levels, num_sentences, num_words, num_unknown, discounts, fallback, threshold)
 
 
 def _thresholds(prune: Sequence[int], order: int) -> list[int]:
@@ -125,9 +136,23 @@ def _thresholds(prune: Sequence[int], order: int) -> list[int]:
     return [*prune, *[prune[-1]] * (order - len(prune))]
 
 
-def _tokens(sentences: Iterable[Sequence[str]]) -> tuple[list[str], np.ndarray, int]:
-    """Words in the order of their first use, the text as their numbers with <s> and </s>, and how many sentences."""
-    numbers = _Numbers({word: number for number, word in enumerate(SPECIAL)})
+class Numbers(dict):
+    """Words with their numbers; a new one gets the next."""
+
+    def __init__(self) -> None:
+        super().__init__({word: number for number, word in enumerate(SPECIAL)})
+
+    def __missing__(self, word: str) -> int:
+        number = self[word] = len(self)
+        return number
+
+
+def numbered(sentences: Iterable[Sequence[str]], numbers: Numbers) -> tuple[np.ndarray, int]:
+    """The text as numbers of words with <s> and </s>, new ones in the order of their first use, and how many sentences.
+
+    Raises:
+        EstimationError: <s> or </s> is a word of it.
+    """
     tokens = array("i")
     num_sentences = 0
     for sentence in sentences:
@@ -139,32 +164,25 @@ def _tokens(sentences: Iterable[Sequence[str]]) -> tuple[list[str], np.ndarray, 
     ends = int(np.count_nonzero((tokens_T == BEGIN_ID) | (tokens_T == END_ID)))
     if ends != 2 * num_sentences:
         raise EstimationError(f"{BEGIN} or {END} is a word of a sentence: they stand around sentences; take them out")
-    return list(numbers), tokens_T, num_sentences
+    return tokens_T, num_sentences
 
 
-class _Numbers(dict):
-    """Words with their numbers; a new one gets the next."""
-
-    def __missing__(self, word: str) -> int:
-        number = self[word] = len(self)
-        return number
-
-
-def _sorted(words: list[str], tokens_T: np.ndarray, size: int | None) -> tuple[tuple[str, ...], np.ndarray]:
-    """The vocabulary in its order, and the text in its numbers."""
+def vocabulary(numbers: Numbers, times_N: np.ndarray, size: int | None) -> tuple[tuple[str, ...], np.ndarray]:
+    """The vocabulary in its order, of the most frequent words where it has a size, and each number's number in it."""
+    words = list(numbers)
     own = range(len(SPECIAL), len(words))
     kept = sorted(own, key=words.__getitem__)
     if size is not None and size < len(kept):
-        times = np.bincount(tokens_T, minlength=len(words)).tolist()
+        times = times_N.tolist()
         kept = sorted(sorted(kept, key=lambda number: -times[number])[:size], key=words.__getitem__)
     number_of = np.zeros(len(words), np.int32)  # all is unknown but
     number_of[: len(SPECIAL)] = range(len(SPECIAL))
     number_of[kept] = np.arange(len(SPECIAL), len(SPECIAL) + len(kept))
-    return (*SPECIAL, *(words[number] for number in kept)), number_of[tokens_T]
+    return (*SPECIAL, *(words[number] for number in kept)), number_of
 
 
 @dataclass(frozen=True)
-class _Counted:
+class Counted:
     """The G different n-grams of one order, sorted by context and last word, with how often each was seen.
 
     `parent_G` and `suffix_G` are the places of all words but the last and of all but the first, one order below.
@@ -177,13 +195,14 @@ class _Counted:
     begins_G: np.ndarray  # with <s>
 
 
-def _count(tokens_T: np.ndarray, order: int, num_words: int, progress: Callable[[str], None]) -> list[_Counted]:
+def count(tokens_T: np.ndarray, order: int, num_words: int, progress: Callable[[str], None]) -> list[Counted]:
+    """The n-grams of a text, of each order; every word of the vocabulary is one, also where it is not there."""
     positions_T = np.arange(len(tokens_T), dtype=np.int32)
     since_begin_T = positions_T - np.maximum.accumulate(np.where(tokens_T == BEGIN_ID, positions_T, 0))
     word_G = np.arange(num_words, dtype=np.int32)
     nothing_G = np.zeros(num_words, np.int32)
     count_G = np.bincount(tokens_T, minlength=num_words)
-    counted = [_Counted(nothing_G, word_G, count_G, nothing_G, word_G == BEGIN_ID)]
+    counted = [Counted(nothing_G, word_G, count_G, nothing_G, word_G == BEGIN_ID)]
     place_T = tokens_T  # of the n-gram that ends at each position
     for longer in range(2, order + 1):
         progress(f"counting {longer}-grams")
@@ -198,15 +217,15 @@ def _count(tokens_T: np.ndarray, order: int, num_words: int, progress: Callable[
         del key, sorting
         parent_G, word_G = (column.astype(np.int32) for column in np.divmod(key_G, num_words))
         count_G = np.diff(first, append=len(ends))
-        counted.append(_Counted(parent_G, word_G, count_G, place_T[ends[first]], counted[-1].begins_G[parent_G]))
+        counted.append(Counted(parent_G, word_G, count_G, place_T[ends[first]], counted[-1].begins_G[parent_G]))
         if longer < order:
             place_T = np.zeros_like(tokens_T)
             place_T[ends] = np.cumsum(new) - 1
     return counted
 
 
-def _estimate(
-    counted: list[_Counted], num_words: int, thresholds: Sequence[int]
+def orders_of(
+    counted: list[Counted], num_words: int, thresholds: Sequence[int]
 ) -> tuple[list[entropy.Order], list[np.ndarray], list[tuple[float, float, float]], list[int]]:
     """The orders, what their n-grams leave over, the discounts of each, and the orders where they are `FALLBACK`."""
     discounts, fallback = [], []
@@ -241,7 +260,7 @@ def _estimate(
     return orders, left, discounts, fallback
 
 
-def _pruned(orders: list[entropy.Order], threshold: float, fits: Fits | None) -> tuple[list[np.ndarray], float]:
+def pruned(orders: list[entropy.Order], threshold: float, fits: Fits | None) -> tuple[list[np.ndarray], float]:
     """Which n-grams of each order stay, and from which weight on."""
     weights = entropy.weights(orders)
     if fits is not None:
@@ -251,15 +270,16 @@ def _pruned(orders: list[entropy.Order], threshold: float, fits: Fits | None) ->
     return [one.kept_G & (weight_G >= threshold) for one, weight_G in zip(orders, weights, strict=True)], threshold
 
 
-def _levels(
-    counted: list[_Counted], orders: list[entropy.Order], left: list[np.ndarray], kept: list[np.ndarray]
+def levels_of(
+    words: Sequence[np.ndarray], orders: Sequence[entropy.Order], left: list[np.ndarray], kept: list[np.ndarray]
 ) -> list[Level]:
+    """The n-grams that are kept, as a model has them; `words` are the last ones (G) of each order."""
     levels = []
     new_place = np.zeros(1, np.int32)
-    for order, (here, one, keep_G) in enumerate(zip(counted, orders, kept, strict=True)):
+    for order, (word_G, one, keep_G) in enumerate(zip(words, orders, kept, strict=True)):
         weight_G = left[order][keep_G] if order < len(left) else np.ones(int(keep_G.sum()))
         log_prob_G, backoff_G = np.log(one.prob_G[keep_G]), np.log(weight_G)
-        levels.append(Level(new_place[here.parent_G[keep_G]], here.word_G[keep_G], log_prob_G, backoff_G))
+        levels.append(Level(new_place[one.parent_G[keep_G]], word_G[keep_G], log_prob_G, backoff_G))
         new_place = (np.cumsum(keep_G) - 1).astype(np.int32)
     return levels
 

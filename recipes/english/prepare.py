@@ -19,8 +19,16 @@ from asr.text import normalize
 from recipes.corpora import common_voice, one_reader, speechocean762
 from recipes.corpora.spoken import Utterance, cuts
 from recipes.english import noisy
+from recipes.english.generated import Generated
 from recipes.english.synthesize import synthesize
-from recipes.english.texts import HeldOut, SpokenForm, check_language_text, to_speak, write_language_text
+from recipes.english.texts import (
+    HeldOut,
+    SpokenForm,
+    check_language_text,
+    paragraphs,
+    to_speak,
+    write_language_text,
+)
 from recipes.voices import SynthesisError
 from training.manifests import ManifestError, from_tsv, write
 
@@ -40,19 +48,29 @@ BOOKS = "books-en.txt.gz"
 
 
 def prepare(
-    data: Path, out: Path, *, hours: float = 20.0, repeat_real: int = 1, noise: str | None = None, seed: int = 0
+    data: Path,
+    out: Path,
+    *,
+    hours: float = 20.0,
+    generated: float = 0.0,
+    repeat_real: int = 1,
+    noise: str | None = None,
+    seed: int = 0,
 ) -> None:
     """Write the manifests `train`, `dev`, `test` and `test_commonvoice` to `out/manifests`, and `out/language.txt.gz`.
 
     In `out/manifests/groups` are children and adults of the test apart, the two corpora of `dev` apart, and, with
     `noise`, the test in noise. `language.txt.gz` is what a language model may be made of: books and the transcripts of
-    training, and no sentence that is tested or chosen on.
+    training, and no sentence that is tested or chosen on; `transcripts.txt.gz` has the transcripts of it alone, which
+    `asr lm mix` gives the weight that they deserve.
 
     Args:
         data: Folder that holds `speechocean762` and, as far as they are there, `commonvoice-en`, `kathleen`,
             `ljspeech-part` or `LJSpeech-1.1`, and `books-en.txt.gz`, each as its publisher lays it out.
         out: Where sound and manifests go; synthetic speech that is there already is kept.
         hours: Hours of synthetic speech; 0 does without.
+        generated: Share of its clips whose sentences are drawn from n-grams of the transcripts of training, not from
+            books.
         repeat_real: How often each recording of a person stands in the training manifest; augmentation makes it another
             one each time.
         noise: Folder of noises. A fifth of its recordings are put into the test; the others are copied to
@@ -68,6 +86,8 @@ def prepare(
         raise ValueError(
             f"prepare.repeat_real is {repeat_real} and prepare.hours {hours}: give 1 or more, and 0 to 100000"
         )
+    if not 0 <= generated <= 1:
+        raise ValueError(f"prepare.generated is {generated}: give a share of the synthetic clips from 0 to 1")
     learners = speechocean762.divided(_folder(data, "speechocean762"), seed=seed)
     volunteers = _optional(data, "commonvoice-en", lambda corpus: common_voice.divided(corpus, seed=seed))
     volunteers = volunteers or {part: [] for part in PARTS}
@@ -78,12 +98,16 @@ def prepare(
     language = out / "language.txt.gz"
     language.parent.mkdir(parents=True, exist_ok=True)
     counted = write_language_text(language, books=books, transcripts=(one.text for one in trained), held_out=held_out)
-    check_language_text(language, held_out)
+    transcripts = out / "transcripts.txt.gz"
+    write_language_text(transcripts, books=[], transcripts=(one.text for one in trained), held_out=held_out)
+    for text in (language, transcripts):
+        check_language_text(text, held_out)
     _say(
         f"{language.name}: {counted['written']:,} sentences; left out: {counted['held out']:,} of a test or "
         f"development set, {counted['not spelled']:,} that are not all letters"
     )
-    spoken = _synthetic(books, out, held_out, hours=hours, seed=seed)
+    made_up = Generated(list(paragraphs(transcripts)), held_out, share=generated) if generated else None
+    spoken = _synthetic(books, out, held_out, hours=hours, seed=seed, generated=made_up)
     manifests = out / "manifests"
     write(manifests / "train.jsonl.gz", [*_repeated(cuts(trained, "english train"), repeat_real), *spoken])
     tests = {"speechocean762": learners["test"], "commonvoice": volunteers["test"]}
@@ -141,11 +165,14 @@ def _trained(official: Sequence[Utterance], others: Sequence[Utterance], held_ou
     return trained
 
 
-def _synthetic(books: Sequence[Path], out: Path, held_out: HeldOut, *, hours: float, seed: int) -> list[MonoCut]:
+def _synthetic(
+    books: Sequence[Path], out: Path, held_out: HeldOut, *, hours: float, seed: int, generated: Generated | None
+) -> list[MonoCut]:
     if not hours or not books:
         return []
     try:
-        return from_tsv(synthesize(out, to_speak(books[0], held_out), hours=hours, seed=seed))
+        sentences = to_speak(books[0], held_out)
+        return from_tsv(synthesize(out, sentences, hours=hours, seed=seed, generated=generated))
     except SynthesisError as error:
         if all(shutil.which(program) for program in ("flite", "espeak-ng")):
             raise

@@ -1,4 +1,4 @@
-"""Synthetic English: sentences of books, spoken by flite, espeak-ng and, where it is installed, festival.
+"""Synthetic English: sentences of books or made up, spoken by flite, espeak-ng and, where it is installed, festival.
 
 The recordings that may be had freely hold few words and few ways to follow one another; books hold many. Synthesisers
 say them in voices that nobody mistakes for people, but with the right sounds, in every pace and pitch.
@@ -26,6 +26,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from features import audio
 from inference.files import write_text
 from inference.progress import bar
+from recipes.english.generated import Generated
 from recipes.english.texts import HeldOut, SpokenForm, to_speak
 from recipes.voices import (
     KEPT_SILENCE_SECONDS,
@@ -58,7 +59,15 @@ class Clip(NamedTuple):
         return f"{self.number:06d}.wav"
 
 
-def synthesize(out: Path, sentences: Sequence[str], *, hours: float, seed: int = 0, processes: int = 0) -> Path:
+def synthesize(
+    out: Path,
+    sentences: Sequence[str],
+    *,
+    hours: float,
+    seed: int = 0,
+    processes: int = 0,
+    generated: Generated | None = None,
+) -> Path:
     """Speak sentences into OUT/synthetic until there are so many hours, and return the manifest.
 
     The manifest is a table with a heading and the columns path (relative to it), text and speaker, parted by tabs.
@@ -70,6 +79,7 @@ def synthesize(out: Path, sentences: Sequence[str], *, hours: float, seed: int =
         hours: Sound wanted.
         seed: Seed of all that is drawn.
         processes: Synthesisers that run at once; 0 is one for each core.
+        generated: Draws sentences for a share of the clips; the others stay as they are without it.
 
     Raises:
         SynthesisError: flite or espeak-ng is missing, or a synthesiser fails.
@@ -77,13 +87,17 @@ def synthesize(out: Path, sentences: Sequence[str], *, hours: float, seed: int =
     voices = find_voices()
     folder = Path(out) / "synthetic"
     texts = hashlib.sha256("\n".join(sentences).encode()).hexdigest()
-    settings = json.dumps({"seed": seed, "texts": texts, "voices": asdict(voices)})
+    noted = {"seed": seed, "texts": texts, "voices": asdict(voices)}
+    if generated is not None:
+        noted["generated"] = [generated.share, generated.digest]
+    settings = json.dumps(noted)
     clips, missing = _resume(folder, settings), 3600.0 * hours
     order = np.random.default_rng(seed).permutation(len(sentences))
     form = SpokenForm()
 
     def make(number: int) -> Clip:
-        sentence = sentences[order[number % len(order)]]
+        sentence = generated(seed, number) if generated is not None else None
+        sentence = sentence or sentences[order[number % len(order)]]
         utterance = plan(sentence, form(sentence) or [], np.random.default_rng((seed, number)), voices)
         samples_S = speak(utterance)
         clip = Clip(number, len(samples_S) / RATE, utterance.speaker, " ".join(utterance.words))

@@ -24,7 +24,8 @@ ABSENT = {
 }
 # What trains and evaluates, and reads manifests for it.
 TRAINING = {
-    "asr.train", "asr.train_export", "asr.train_gradients", "asr.train_targets", "asr.language.train",
+    "asr.train", "asr.train_export", "asr.train_gradients", "asr.train_labels", "asr.train_targets",
+    "asr.language.train",
     *(f"gestures.{name}" for name in (
         "clips", "evaluate", "evaluate_cli", "reading", "stream_report", "train", "train_cli", "train_data",
         "train_defaults", "train_export", "windows",

@@ -33,6 +33,7 @@ def test_help_names_the_commands_and_their_options(capsys) -> None:
     assert re.search(r"^ +make\s+\w", out, re.MULTILINE)
     for command, options in (
         ("make", ["TEXT", "--output", "--order", "--unit", "--vocabulary-size", "--prune", "manifest"]),
+        ("mix", ["TEXT", "--dev", "--weights", "--output", "--order", "--vocabulary-size", "--size"]),
         ("perplexity", ["LM", "TEXT", "--unit"]),
     ):
         code, out, err = call(capsys, command, "--help")
@@ -51,7 +52,7 @@ def test_help_imports_nothing_heavy() -> None:
             pass
         print(sorted({"torch", "lhotse", "numpy", "rich", "onnxruntime"} & set(sys.modules)), file=sys.stderr)
         """
-    for arguments in ([], ["make", "--help"], ["perplexity", "--help"]):
+    for arguments in ([], ["make", "--help"], ["mix", "--help"], ["perplexity", "--help"]):
         ran = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60)
         assert ran.stderr.strip() == "[]", arguments
 
