@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from inference.model import CONFIG, ModelError
+from inference.model import CONFIG, ModelError, stored_config
 from inference.model_changes import store_search
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def settings(directory: Path, search: Mapping[str, Any] | None) -> dict[str, Any
 def of_directory(directory: Path) -> dict[str, Any]:
     """The same of a directory that has not been loaded; nothing where it is no model, which loading it will say."""
     try:
-        config = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
+        config = stored_config(directory)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
         return {}
     search = config.get("search") if isinstance(config, dict) else None

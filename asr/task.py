@@ -13,16 +13,13 @@ import numpy as np
 import asr
 from asr.confidence.doubt import Doubt
 from asr.formats import WRITERS, Options, suffix, to_json_line
-from asr.listen import BLOCK_SECONDS, Stopwatch, listen, paced, warn_of_latency
 from asr.recognizer import Recognizer
 from asr.search import Search, SearchConfig
 from asr.stream import SpeechEvent, SpeechSession
 from asr.stretches import Segments
 from asr.subtitles import SubtitleRules
 from asr.transcript import Transcript
-from asr.vad import SileroVad
 from features import audio
-from features.microphone import Block
 from inference.endpoint import EndpointRules
 from inference.files import write_text
 
@@ -170,6 +167,10 @@ def hear(
     progress: Callable[[float], None],
 ) -> tuple[Transcript, str]:
     """Transcribe a file as if it were a live stream; also a report on how long words took to be shown."""
+    from asr.listen import BLOCK_SECONDS, Stopwatch, listen, paced, warn_of_latency
+    from asr.vad import SileroVad
+    from features.microphone import Block
+
     rate = recognizer.model.extractor.rate
     session = SpeechSession(
         recognizer.model,

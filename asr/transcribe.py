@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from asr.formats import suffix
 from asr.progress import AudioProgress
@@ -24,6 +22,9 @@ from inference.files import sweep
 from inference.outputs import keep_originals, make_folder, output_names
 from inference.shell import ended
 from inference.workers import Failure, Here, Pool, Processes, WorkerError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # A disk that is full, or a share of it, does not become empty by going on.
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -98,10 +99,10 @@ class _Run:
         Raises:
             inference.workers.WorkerError: nobody has done anything.
         """
-        console = Console(stderr=True)
+        console = _terminal()
         # Only the bar needs lengths, and asking for them opens every file.
-        lengths = {one.source: seconds(one.file) if console.is_terminal else 0.0 for one in self._recordings}
-        mark = secrets.token_hex(8)
+        lengths = {one.source: 0.0 if console is None else seconds(one.file) for one in self._recordings}
+        mark = os.urandom(8).hex()
         begin = partial(Transcriber, replace(settings, mark=mark))
         progress = AudioProgress(lengths, console)
         outcomes = pool.run(begin, self._recordings, lambda one, seconds: progress.hear(one.source, seconds))
@@ -153,6 +154,15 @@ class _Run:
             for source in left:
                 print(f"  {as_text(source)}", file=sys.stderr)
         return not left
+
+
+def _terminal() -> Console | None:
+    """Where progress is shown; none where nobody looks, for whom rich would be imported in vain."""
+    if not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 def _check_printable(formats: Sequence[str], sources: int) -> None:
