@@ -18,6 +18,7 @@ from asr.shipped import find
 from asr.shipped import names as shipped_names
 from asr.sources import InputError, expand, is_finished, seconds
 from asr.task import Heard, Recording, Settings, Transcriber, as_text
+from asr.together import Together
 from inference.files import sweep
 from inference.outputs import keep_originals, make_folder, output_names
 from inference.shell import ended
@@ -214,7 +215,11 @@ def _pool(sources: Sequence[str], workers: Workers, settings: Settings) -> Pool:
         from asr.ray_workers import RayCluster
 
         return RayCluster(workers.ray, cores=settings.threads)
-    return Processes(workers.jobs, program="asr") if elsewhere else Here()
+    if elsewhere:
+        return Processes(workers.jobs, program="asr")
+    # What comes through a pipe may wait for the text of the file before it.
+    whole = settings.streaming is None and settings.segments is None and "-" not in sources
+    return Together() if whole and len(sources) > 1 else Here()
 
 
 def _elsewhere(settings: Settings) -> Settings:
