@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from inference.model import CONFIG, ModelError
+from inference.model import CONFIG, ModelError, stored_config
 from inference.model_changes import store_search
 from inference.ngram_file import is_compact
 
@@ -60,7 +60,7 @@ def _is_setting(name: str, value: object) -> bool:
 def of_directory(directory: Path) -> dict[str, Any]:
     """The same of a directory that has not been loaded; nothing where it is no model, which loading it will say."""
     try:
-        config = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
+        config = stored_config(directory)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
         return {}
     search = config.get("search") if isinstance(config, dict) else None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-from inference.progress import bar
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 
 class AudioProgress:
@@ -17,49 +17,45 @@ class AudioProgress:
 
     Args:
         lengths: Seconds of each recording; 0 where that is not known.
-        console: Where it is shown.
+        console: Where it is shown; nowhere if not given, and then rich is not imported.
 
     Attributes:
         heard: Seconds that have been heard.
         total: Seconds that there are, as far as is known.
     """
 
-    def __init__(self, lengths: Mapping[str, float], console: Console):
+    def __init__(self, lengths: Mapping[str, float], console: Console | None):
         self._lengths = dict(lengths)
         self._heard = dict.fromkeys(lengths, 0.0)
         # Kept up to date: adding up a hundred thousand recordings each time would cost more than hearing them.
         self.total = sum(lengths.values())
         self.heard = 0.0
         self._ended = 0
-        self._bar = bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[sound]} of sound, to go"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self._task = self._bar.add_task("", sound="")
-        self._show()
+        self._bar = None if console is None or not console.is_terminal else _bar(console)
+        if self._bar is not None:
+            self._task = self._bar.add_task("", sound="")
+            self._show()
 
     def __enter__(self) -> AudioProgress:
-        self._bar.start()
+        if self._bar is not None:
+            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._bar is not None:
+            self._bar.stop()
 
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Take the bar away while something is printed."""
-        if not self._bar.disable:
+        if self._bar is not None:
             self._bar.stop()
         try:
             yield
         finally:
-            if not self._bar.disable:
+            if self._bar is not None:
                 self._bar.start()
 
     def hear(self, source: str, seconds: float) -> None:
@@ -77,7 +73,7 @@ class AudioProgress:
         self.hear(source, self._lengths[source])
 
     def _show(self) -> None:
-        if self._bar.disable:
+        if self._bar is None:
             return
         self._bar.update(
             self._task,
@@ -86,6 +82,21 @@ class AudioProgress:
             total=self.total or None,
             sound=f"{hours(self.heard)} of {hours(self.total)}",
         )
+
+
+def _bar(console: Console) -> Progress:
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from inference.progress import bar
+
+    return bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[sound]} of sound, to go"),
+        TimeRemainingColumn(),
+        console=console,
+    )
 
 
 def hours(seconds: float) -> str:

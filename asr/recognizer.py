@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from asr import carried
 from asr.alternatives import alternatives as make_list
-from asr.scoring import WHOLE, Window
+from asr.scoring import WHOLE, Counted, Window
 from asr.scoring import scores as scores_of
 from asr.search import Search, SearchConfig, SearchError
 from asr.stream import SpeechSession
@@ -29,7 +29,8 @@ from inference.utterances import Utterance, utterances
 PAUSE = 1.0
 """Seconds without words that divide a recording into utterances."""
 
-Listed = tuple[int, tuple[Alternative, ...]]
+Found = tuple[list[Word], tuple[Alternative, ...]]
+"""Words of an utterance, and the texts that it may be."""
 
 
 class Recognizer:
@@ -93,53 +94,57 @@ class Recognizer:
             features.given.FramesError: the frames cannot be read.
             ModelError: it is to be divided, and the model normalises by the whole utterance.
         """
-        rate, heard = self.model.extractor.rate, 0
-
-        def blocks() -> Iterator[np.ndarray]:
-            nonlocal heard
-            for samples_S in self.model.extractor.blocks(source, start=start, duration=duration):
-                heard += len(samples_S)
-                yield samples_S
-                if progress is not None:
-                    progress(len(samples_S) / rate)
-
+        extractor = self.model.extractor
         if search is None:
             search = self.search(alternatives=alternatives) if alternatives else self.own_search
         count = alternatives or (0 if search is None else search.alternatives)
-        words: list[Word] = []
-        lists: list[Listed] = []
+        blocks = Counted(
+            extractor.blocks(source, start=start, duration=duration), rate=extractor.rate, progress=progress
+        )
+        found: list[Found] = []
         firsts: list[int] = []
-        whole = [(0, blocks())]
-        for first, pieces in whole if segments is None else stretches(blocks(), self.model, segments):
+        whole = [(0, blocks)]
+        for first, pieces in whole if segments is None else stretches(iter(blocks), self.model, segments):
             firsts.append(first)
-            found = self._words(pieces, first, search, window, count)
-            words += (word for group, _ in found for word in group)
-            lists += ((len(group), of) for group, of in found if group and count)
+            stretch = Counted(pieces, rate=extractor.rate)
+            found += self._words(scores_of(self.model, stretch, window), stretch, first, search, count)
+        endpoints = None if segments is None else tuple(first / extractor.rate for first in firsts[1:])
+        return self._transcript(found, blocks, count, endpoints)
+
+    def transcribe_scores(
+        self, scores: Iterable[np.ndarray], heard: Counted, *, search: Search | None = None
+    ) -> Transcript:
+        """As :meth:`transcribe` of a recording whose scores are made elsewhere, as `asr.together` makes them.
+
+        Args:
+            scores: Of the whole recording, (T,V) in pieces.
+            heard: What they were made of; read to its end when the scores are.
+            search: How the words are looked for in the scores.
+        """
+        search = self.own_search if search is None else search
+        count = 0 if search is None else search.alternatives
+        return self._transcript(self._words(scores, heard, 0, search, count), heard, count)
+
+    def _transcript(
+        self, found: Sequence[Found], heard: Counted, count: int, endpoints: tuple[float, ...] | None = None
+    ) -> Transcript:
+        words = tuple(word for group, _ in found for word in group)
         return Transcript(
-            words=tuple(words),
-            duration=heard / rate,
+            words=words,
+            duration=heard.samples / self.model.extractor.rate,
             text=" ".join(word.text for word in words),
             model=self.model.name,
-            endpoints=None if segments is None else tuple(first / rate for first in firsts[1:]),
-            alternatives=tuple(lists),
+            endpoints=endpoints,
+            alternatives=tuple((len(group), of) for group, of in found if group and count),
         )
 
     def _words(
-        self, blocks: Iterable[np.ndarray], first: int, search: Search | None, window: Window, count: int
-    ) -> list[tuple[list[Word], tuple[Alternative, ...]]]:
+        self, scores: Iterable[np.ndarray], heard: Counted, first: int, search: Search | None, count: int
+    ) -> list[Found]:
         """Words of samples that are heard as one, with times of the recording, in which they begin with `first`.
 
         Each utterance comes with the texts that it may be; if they are not asked for, all is one.
         """
-        heard = 0
-
-        def counted() -> Iterator[np.ndarray]:
-            nonlocal heard
-            for samples_S in blocks:
-                heard += len(samples_S)
-                yield samples_S
-
-        scores = scores_of(self.model, counted(), window)
         if count or (search is not None and search.of_utterances):
             found = [
                 (one.emissions, make_list(one.hypotheses, search.tokens, count=count))
@@ -151,7 +156,7 @@ class Recognizer:
         maker = self.words if search is None else replace(self.words, tokens=search.tokens)
         # How much was heard is known when all emissions are.
         divided = [(maker.tokens.divided(one), of) for one, of in found]
-        begin, end = (sample / self.model.extractor.rate for sample in (first, first + heard))
+        begin, end = (sample / self.model.extractor.rate for sample in (first, first + heard.samples))
         groups, now = [], begin
         for spoken, of in divided:
             words = maker.made(spoken, begin=begin, earliest=now, latest=end)

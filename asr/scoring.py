@@ -7,7 +7,7 @@ normalises by the whole utterance: it can only begin when it has heard the end, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,34 @@ class Window(NamedTuple):
 
 
 WHOLE = Window(30.0, 3.0)
+
+
+class Counted:
+    """Blocks of samples on their way, and how many samples have passed.
+
+    Args:
+        blocks: They, to be read once.
+        rate: Samples a second.
+        progress: Called with the seconds of each block when the next one is asked for.
+
+    Attributes:
+        samples: How many there were so far.
+    """
+
+    def __init__(
+        self, blocks: Iterable[np.ndarray], *, rate: int, progress: Callable[[float], None] | None = None
+    ) -> None:
+        self._blocks = blocks
+        self._rate = rate
+        self._progress = progress
+        self.samples = 0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for samples_S in self._blocks:
+            self.samples += len(samples_S)
+            yield samples_S
+            if self._progress is not None:
+                self._progress(len(samples_S) / self._rate)
 
 
 def frames(extractor: FeatureExtractor, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -46,8 +74,13 @@ def scores(model: Model, blocks: Iterable[np.ndarray], window: Window = WHOLE) -
     Raises:
         ValueError: chunk or look-ahead is out of range.
     """
+    return scores_of_frames(model, frames(model.extractor, blocks), window)
+
+
+def scores_of_frames(model: Model, frames: Iterable[np.ndarray], window: Window = WHOLE) -> Iterator[np.ndarray]:
+    """As `scores`, of frames (T,F) in pieces."""
     chunk, lookahead = (model.scorer.frames(seconds, model.extractor.shift_seconds) for seconds in window)
     stream = ScoreStream(model.scorer, chunk=chunk, lookahead=lookahead)
-    for frames_TF in frames(model.extractor, blocks):
+    for frames_TF in frames:
         yield from stream.push(frames_TF)
     yield from stream.flush()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,18 +14,18 @@ import numpy as np
 import asr
 from asr.confidence.doubt import Doubt
 from asr.formats import WRITERS, Options, suffix, to_json_line
-from asr.listen import BLOCK_SECONDS, Stopwatch, listen, paced, warn_of_latency
 from asr.recognizer import Recognizer
+from asr.scoring import Counted
 from asr.search import Search, SearchConfig
 from asr.stream import SpeechEvent, SpeechSession
 from asr.stretches import Segments
 from asr.subtitles import SubtitleRules
+from asr.together import Short, by_length, most_frames, read
 from asr.transcript import Transcript
-from asr.vad import SileroVad
 from features import audio
-from features.microphone import Block
 from inference.endpoint import EndpointRules
 from inference.files import write_text
+from inference.workers import Outcome, attempt
 
 
 class Streaming(NamedTuple):
@@ -116,14 +117,7 @@ class Transcriber:
             features.audio.AudioError: it cannot be read.
             OSError: the transcript cannot be written.
         """
-        settings, total = self._settings, 0.0
-
-        def progress(seconds: float) -> None:
-            nonlocal total
-            total += seconds
-            heard(total)
-
-        report = ""
+        settings, progress, report = self._settings, adding(heard), ""
         if settings.streaming is None:
             transcript = self._recognizer.transcribe(
                 recording.file, search=self._search, segments=settings.segments, progress=progress
@@ -132,6 +126,38 @@ class Transcriber:
             transcript, report = hear(
                 self._recognizer, recording, settings.streaming, search=self._search, progress=progress
             )
+        return self._written(recording, transcript, report)
+
+    def together(self, recordings: Sequence[Recording], tell: Callable[[Recording, float], None]) -> Iterator[Outcome]:
+        """Transcribe several, neither as streams nor in segments; short ones are scored as batches."""
+        short: dict[Recording, Short] = {}
+        for recording in recordings:
+            found = attempt(self._read, recording, partial(tell, recording))
+            if isinstance(found, Short):
+                short[recording] = found
+            else:
+                yield Outcome(recording, found)
+        names = list(short)
+        lengths = [len(one.frames_TF) for one in short.values()]
+        for batch in by_length(lengths, most=most_frames(self._recognizer)):
+            scores = self._recognizer.model.scorer.together([short[names[number]].frames_TF for number in batch])
+            for number, scores_TV in zip(batch, scores, strict=True):
+                recording = names[number]
+                work = partial(self._from_scores, scores_TV, short[recording].heard)
+                yield Outcome(recording, attempt(work, recording, partial(tell, recording)))
+
+    def _read(self, recording: Recording, heard: Callable[[float], None]) -> Short | Heard:
+        found = read(self._recognizer, recording.file, search=self._search, progress=adding(heard))
+        return found if isinstance(found, Short) else self._written(recording, found)
+
+    def _from_scores(
+        self, scores_TV: np.ndarray, heard: Counted, recording: Recording, _: Callable[[float], None]
+    ) -> Heard:
+        transcript = self._recognizer.transcribe_scores([scores_TV], heard, search=self._search)
+        return self._written(recording, transcript)
+
+    def _written(self, recording: Recording, transcript: Transcript, report: str = "") -> Heard:
+        settings = self._settings
         transcript = settings.doubt.kept(transcript)
         options = Options(
             recording=as_text(recording.name), rules=settings.rules, doubtful_below=settings.doubt.marks_below
@@ -143,6 +169,18 @@ class Transcriber:
         for path, text in zip(settings.results(recording.name), texts, strict=True):
             write_text(path, text, mark=settings.mark)
         return Heard(report=report)
+
+
+def adding(tell: Callable[[float], None]) -> Callable[[float], None]:
+    """A function of parts that tells their sum so far."""
+    total = 0.0
+
+    def add(part: float) -> None:
+        nonlocal total
+        total += part
+        tell(total)
+
+    return add
 
 
 def printed(transcript: Transcript, format: str, options: Options, recording: Recording) -> str:
@@ -170,6 +208,10 @@ def hear(
     progress: Callable[[float], None],
 ) -> tuple[Transcript, str]:
     """Transcribe a file as if it were a live stream; also a report on how long words took to be shown."""
+    from asr.listen import BLOCK_SECONDS, Stopwatch, listen, paced, warn_of_latency
+    from asr.vad import SileroVad
+    from features.microphone import Block
+
     rate = recognizer.model.extractor.rate
     session = SpeechSession(
         recognizer.model,

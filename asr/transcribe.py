@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from asr.formats import suffix
 from asr.progress import AudioProgress
@@ -20,10 +18,14 @@ from asr.shipped import find
 from asr.shipped import names as shipped_names
 from asr.sources import InputError, expand, is_finished, seconds
 from asr.task import Heard, Recording, Settings, Transcriber, as_text
+from asr.together import Together
 from inference.files import sweep
 from inference.outputs import keep_originals, make_folder, output_names
 from inference.shell import ended
 from inference.workers import Failure, Here, Pool, Processes, WorkerError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # A disk that is full, or a share of it, does not become empty by going on.
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -98,10 +100,10 @@ class _Run:
         Raises:
             inference.workers.WorkerError: nobody has done anything.
         """
-        console = Console(stderr=True)
+        console = _terminal()
         # Only the bar needs lengths, and asking for them opens every file.
-        lengths = {one.source: seconds(one.file) if console.is_terminal else 0.0 for one in self._recordings}
-        mark = secrets.token_hex(8)
+        lengths = {one.source: 0.0 if console is None else seconds(one.file) for one in self._recordings}
+        mark = os.urandom(8).hex()
         begin = partial(Transcriber, replace(settings, mark=mark))
         progress = AudioProgress(lengths, console)
         outcomes = pool.run(begin, self._recordings, lambda one, seconds: progress.hear(one.source, seconds))
@@ -155,6 +157,15 @@ class _Run:
         return not left
 
 
+def _terminal() -> Console | None:
+    """Where progress is shown; none where nobody looks, for whom rich would be imported in vain."""
+    if not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
 def _check_printable(formats: Sequence[str], sources: int) -> None:
     """Refuse what one stream of text cannot hold."""
     if len(formats) > 1:
@@ -204,7 +215,11 @@ def _pool(sources: Sequence[str], workers: Workers, settings: Settings) -> Pool:
         from asr.ray_workers import RayCluster
 
         return RayCluster(workers.ray, cores=settings.threads)
-    return Processes(workers.jobs, program="asr") if elsewhere else Here()
+    if elsewhere:
+        return Processes(workers.jobs, program="asr")
+    # What comes through a pipe may wait for the text of the file before it.
+    whole = settings.streaming is None and settings.segments is None and "-" not in sources
+    return Together() if whole and len(sources) > 1 else Here()
 
 
 def _elsewhere(settings: Settings) -> Settings:

@@ -184,7 +184,8 @@ class WindowStream:
         self._frames = 0  # given so far
         self._start = 0  # position of buffer[0]
         self._end = max(0, self._config.lead_samples)  # position after the last sample held
-        self._noise = np.random.default_rng(self._config.seed)
+        # NumPy imports its generators when they are first asked for, which takes 5 ms.
+        self._noise = np.random.default_rng(self._config.seed) if self._config.dither else None
 
     def push(self, samples_S: npt.ArrayLike, /) -> Array:
         """Takes samples (S,) in [-1, 1] and returns the frames (T, F) that they complete."""

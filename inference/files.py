@@ -6,7 +6,6 @@ And texts of users, which may not be text.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +46,7 @@ def writing(path: str | Path, *, mark: str | None = None) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     # The name does not contain that of the file, which may be as long as the file system allows.
-    part = path.with_name(f".{mark or os.getpid()}-{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{mark or os.getpid()}-{os.urandom(4).hex()}.part")
     try:
         with open(part, "wb") as file:
             yield file

@@ -15,6 +15,7 @@ anew or removes it; without it nothing but the form of the files is checked.
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import hashlib
 import math
@@ -24,8 +25,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -190,14 +192,32 @@ def check_sums(directory: Path) -> None:
         file = directory / Path(name).name
         if not file.is_file():
             raise ModelError(f"{directory}: {name} is missing, which {SUMS} names; fetch the model anew")
-        if expected.get(name) != hashlib.sha256(file.read_bytes()).hexdigest():
+        with open(file, "rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        if expected.get(name) != digest:
             raise ModelError(f"{directory}: {name} is damaged (its sum is not the one in {SUMS}); fetch the model anew")
+
+
+def stored_config(directory: Path) -> Any:
+    """What `config.yaml` holds, of whatever kind; read once where it is asked for twice.
+
+    PyYAML's faster loader is not taken: brackets that are nested deeply end the process there, without an error.
+
+    Raises:
+        OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError: it cannot be read.
+    """
+    return copy.deepcopy(_parsed((directory / CONFIG).read_text(encoding="utf-8")))
+
+
+@lru_cache(maxsize=1)
+def _parsed(text: str) -> Any:
+    return yaml.safe_load(text)
 
 
 def _config(directory: Path) -> dict:
     """The content of `config.yaml`, of the kinds that the rest of the program relies on."""
     try:
-        config = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
+        config = stored_config(directory)
     except (yaml.YAMLError, RecursionError) as error:
         raise ModelError(
             f"{directory / CONFIG}: cannot be read ({_first_line(error)}); fetch the model anew"

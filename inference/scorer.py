@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,6 +90,17 @@ class Scorer:
     def full(self, frames_TF: np.ndarray) -> np.ndarray:
         """Scores (T',V) of one item with full context; no frames give no scores."""
         return self.windowed([frames_TF], chunk=self.round_up(max(len(frames_TF), 1)), lookahead=0)
+
+    def together(self, items: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Scores (T',V) of several items, each (T,F) with T >= 1, with full context, as one padded batch."""
+        lengths_B = np.array([len(frames_TF) for frames_TF in items])
+        frames_BTF = np.zeros((len(items), lengths_B.max(), self.features), dtype=np.float32)
+        for padded_TF, frames_TF in zip(frames_BTF, items, strict=True):
+            padded_TF[: len(frames_TF)] = frames_TF
+        chunk = self.round_up(frames_BTF.shape[1])
+        scored = self(frames_BTF, lengths_B, chunk=chunk, state=self.start(len(items)))
+        # Copies, since a view would hold the whole batch.
+        return [scores_TV[:steps].copy() for scores_TV, steps in zip(scored.scores_BTV, scored.lengths_B, strict=True)]
 
     def windowed(self, frames: Iterable[np.ndarray], *, chunk: int, lookahead: int) -> np.ndarray:
         """Scores (T',V) of one item that comes in pieces, window by window."""

@@ -15,6 +15,7 @@ import pytest
 
 import asr
 from asr.task import Heard, Recording, Settings, Transcriber
+from asr.together import Together
 from features import audio
 from inference.workers import Here, Processes, WorkerError
 
@@ -37,7 +38,9 @@ def recordings(*files: Path) -> list[Recording]:
     return [Recording(str(file), f"{number}:{file.name}", str(number)) for number, file in enumerate(files)]
 
 
-@pytest.mark.parametrize("pool", [Here(), Processes(2, program="asr")], ids=["here", "processes"])
+@pytest.mark.parametrize(
+    "pool", [Here(), Together(), Processes(2, program="asr")], ids=["here", "together", "processes"]
+)
 def test_each_recording_has_one_outcome_and_its_seconds_are_told(pool, long: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.wav").write_text("no sound")
     items = recordings(DEMO, long, tmp_path / "bad.wav", DEMO, tmp_path / "absent.wav")

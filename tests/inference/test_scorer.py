@@ -159,6 +159,14 @@ def test_many_streams_together_equal_each_alone_exactly(scorers, lengths, steps,
         np.testing.assert_array_equal(np.concatenate(got), alone, strict=True)
 
 
+@pytest.mark.parametrize("lengths", [[30], [7, 30, 12, 1], [5, 5]])
+def test_a_batch_of_items_equals_each_alone_exactly(scorers, lengths: list[int]) -> None:
+    items = [draw(length, seed) for seed, length in enumerate(lengths)]
+    for scorer in scorers.values():
+        for alone_TF, scores_TV in zip(items, scorer.together(items), strict=True):
+            np.testing.assert_array_equal(scores_TV, scorer.full(alone_TF), strict=True)
+
+
 def test_lookahead_is_used_and_does_not_leak_from_beyond_it(scorers) -> None:
     scorer, x = scorers["bidirectional"], draw(60)
     changed = x.copy()
