@@ -40,6 +40,8 @@ BATCH = 32
 BACKLOG_SECONDS = 30.0
 # Events of a stream that wait to be read. They come a few a second.
 UNREAD = 1000
+# Blocks of a stream that wait to be scored: each takes memory, however short it is.
+BLOCKS = 10_000
 
 
 class PoolError(ValueError):
@@ -124,7 +126,7 @@ class StreamPool:
             return self._lock.wait_for(lambda: bool(self._full), timeout)
 
     def step(self) -> list[PooledStream]:
-        """Score the oldest full window and up to `batch` with it, the oldest first; the streams that they are of.
+        """Score up to `batch` full windows, the oldest and those that came next; the streams that they are of.
 
         Windows of one batch advance by the same chunk. A stream has one window in a batch, and with its next one goes
         behind all others, so a backlog of one stream keeps nobody waiting. Where nothing is full, nothing is done.
@@ -132,7 +134,13 @@ class StreamPool:
         with self._stepping:
             with self._lock:
                 batch = self._oldest()
-            for (stream, _), scored in zip(batch, self._score(batch), strict=True):
+            try:
+                answers = self._score(batch)
+            except BaseException:  # such as Ctrl-C, after which one may go on
+                with self._lock:
+                    self._put_back(batch)
+                raise
+            for (stream, _), scored in zip(batch, answers, strict=True):
                 with self._lock:
                     self._scored.discard(stream)
                     stream._receive(scored)
@@ -145,6 +153,14 @@ class StreamPool:
             del self._full[stream]
             self._scored.add(stream)
         return batch
+
+    def _put_back(self, batch: Sequence[tuple[PooledStream, Window]]) -> None:
+        """What was to be scored, and was not, is the oldest again."""
+        self._scored.difference_update(stream for stream, _ in batch)
+        self._full = {stream: window for stream, window in batch if not stream.done} | self._full
+        for stream, _ in batch:
+            if stream.done:
+                self._states.free(stream._place)
 
     def _score(self, batch: Sequence[tuple[PooledStream, Window]]) -> list[Scored | Exception]:
         """Scores of each window. If they cannot be computed together, each is tried alone: one may be at fault."""
@@ -164,12 +180,10 @@ class StreamPool:
             frames_TF[: len(window.frames_TF)] = window.frames_TF
         state = self._states.of(places, [window.state for window in windows])
         scored = self._scorer(frames_BTF, lengths_B, chunk=windows[0].chunk, state=state)
-        kept = self._states.keep(places, scored.state)
         # Copies: a stream that waits must not hold the scores of all others.
-        return [
-            Scored(scored.scores_BTV[b : b + 1, :steps].copy(), scored.lengths_B[b : b + 1], kept[b])
-            for b, steps in enumerate(scored.lengths_B)
-        ]
+        scores = [scored.scores_BTV[b : b + 1, :steps].copy() for b, steps in enumerate(scored.lengths_B)]
+        kept = self._states.keep(places, scored.state)
+        return [Scored(scores_1TV, scored.lengths_B[b : b + 1], kept[b]) for b, scores_1TV in enumerate(scores)]
 
     def _leave(self, stream: PooledStream) -> None:
         """Forget a stream. The place of one that is being scored is free once it has been."""
@@ -211,10 +225,13 @@ class PooledStream:
         """
         with self._pool._lock:
             self._check()
-            if self.waiting >= self._pool.backlog:
+            if self.waiting >= self._pool.backlog or len(self._waiting) >= BLOCKS:
+                there, most = (
+                    f"{self.waiting:.1f} s in {len(self._waiting)} blocks",
+                    f"{self._pool.backlog:g} s in {BLOCKS}",
+                )
                 raise BacklogError(
-                    f"{self.waiting:.1f} s wait to be scored, and {self._pool.backlog:g} s may; step the pool and read "
-                    "this stream, then try again"
+                    f"{there} wait to be scored, and {most} may; step the pool, read this stream, try again"
                 )
             steps = self._session.pushing(inputs)
             self._pushed = self._session.seconds

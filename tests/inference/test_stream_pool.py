@@ -163,6 +163,7 @@ def test_the_oldest_window_is_scored_first_and_a_backlog_waits_behind_the_others
 
 def test_what_waits_and_what_nobody_reads_is_bounded(scorer, monkeypatch) -> None:
     monkeypatch.setattr(stream_pool, "UNREAD", 3)
+    monkeypatch.setattr(stream_pool, "BLOCKS", 4)
     pool = StreamPool(scorer, streams=2, backlog=1.0)
     stream, other = pool.open(Scores(scorer)), pool.open(Scores(scorer))
     with pytest.raises(PoolError, match="2 streams are open"):
@@ -171,9 +172,13 @@ def test_what_waits_and_what_nobody_reads_is_bounded(scorer, monkeypatch) -> Non
     stream.accept(frames_TF[:99])
     stream.accept(frames_TF[99:])
     assert stream.waiting == pytest.approx(1.5)
-    with pytest.raises(BacklogError, match=r"1\.5 s wait to be scored, and 1 s may"):
+    with pytest.raises(BacklogError, match=r"1\.5 s in 2 blocks wait to be scored, and 1 s in 4 may"):
         stream.accept(frames_TF)
-    other.accept(frames_TF)
+    other.accept(frames_TF[:50])
+    for _ in range(3):
+        other.accept(frames_TF[:0])
+    with pytest.raises(BacklogError, match="in 4 blocks"):
+        other.accept(frames_TF[:0])
     while pool.step():
         pass
     assert stream.waiting > 0, "it stands still because nobody reads"
@@ -213,6 +218,26 @@ def test_an_error_ends_its_stream_and_no_other(scorer) -> None:
     assert len(pool) == 2
     for said, frames_TF in zip(rest(pool, good, refused), whole, strict=False):
         np.testing.assert_array_equal(said, alone(scorer, frames_TF))
+
+
+def test_an_interrupted_step_can_be_taken_again(scorer) -> None:
+    class Interrupted(Picky):
+        def __call__(self, *arguments, **more):
+            if not ended:
+                ended.append(left.close())
+                raise KeyboardInterrupt
+            return self._scorer(*arguments, **more)
+
+    ended: list[None] = []
+    interrupted = Interrupted(scorer)
+    pool = StreamPool(interrupted, streams=2)
+    stream, left = pool.open(Scores(interrupted)), pool.open(Scores(interrupted))
+    for one in (stream, left):
+        one.accept(draw(50))
+    with pytest.raises(KeyboardInterrupt):
+        pool.step()
+    assert pool.open(Scores(interrupted)), "a place is free"
+    np.testing.assert_array_equal(rest(pool, stream)[0], alone(scorer, draw(50)))
 
 
 def test_a_place_is_given_on_as_new_even_if_it_was_left_while_scored(scorer) -> None:
