@@ -50,8 +50,13 @@ def test_no_batch_is_larger_than_allowed_but_that_of_one_long_item(durations, si
 @given(DURATIONS, SIZES, st.integers(0, 3))
 def test_items_of_a_batch_are_of_like_length(durations: list[float], size: float, number: int) -> None:
     """Batches come in the order of length classes: they share at most the class on their border."""
+
+    def length_class(duration: float) -> float:
+        return np.ceil(np.log(max(duration, 1e-3)) / np.log(CLASS_RATIO))
+
     batches = intervals(Buckets(durations, size), 1, first=number)
-    spans = sorted((min(durations[i] for _, i in batch), max(durations[i] for _, i in batch)) for batch in batches)
+    spans = [(min(durations[i] for _, i in batch), max(durations[i] for _, i in batch)) for batch in batches]
+    spans.sort(key=lambda span: (length_class(span[1]), length_class(span[0])))
     for (_, longest), (shortest, _) in itertools.pairwise(spans):
         assert max(longest, 1e-3) <= max(shortest, 1e-3) * CLASS_RATIO * (1 + 1e-9)
 
