@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,6 +16,7 @@ from features.audio import Resampler, mono
 from inference.ctc import GreedyDecoder
 from inference.endpoint import EndpointRules
 from inference.model import Model, ModelError
+from inference.scorer import Steps, run, through
 from inference.session import Activity, Event, LabelSession, Update
 
 CHUNK_SECONDS = 0.4
@@ -52,6 +53,7 @@ class SpeechSession:
         rate: Samples a second of what is pushed.
         chunk: The chunk in use, in seconds.
         lookahead: The look-ahead in use, in seconds.
+        scorer: What scores its windows.
 
     Raises:
         ModelError: the model normalises by the whole utterance and cannot hear a stream.
@@ -70,6 +72,7 @@ class SpeechSession:
         search: Search | None = None,
     ):
         extractor = model.extractor
+        self.scorer = model.scorer
         self._words = WordMaker.of(model, None if search is None else search.tokens)
         self._tokens = self._words.tokens
         self._model_rate = extractor.rate
@@ -112,16 +115,28 @@ class SpeechSession:
         Raises:
             AudioError: they are not finite, or not samples at all. They are left out, the session is as before.
         """
+        return run(self.scorer, self.pushing(samples))
+
+    def pushing(self, samples: np.ndarray) -> Steps[SpeechEvent]:
+        """The same, event by event, for whoever scores the windows, such as `inference.stream_pool.StreamPool`.
+
+        Samples are taken, or refused, at once; what is made here goes on where the one before has ended.
+        """
         samples_S = mono(samples, self.rate, first_frame=self._pushed)
+        # A copy: the caller may fill the same array again before it is heard.
+        resampled_S = np.array(self._resampler.push(samples_S))
         self._pushed += len(samples_S)
-        return self._events(self._session.push(self._resampler.push(samples_S)))
+        return through(self._session.pushing(resampled_S), self._events)
 
     def flush(self) -> list[SpeechEvent]:
         """The stream has ended: the last events. What is pushed afterwards is a new stream, from time 0."""
-        updates = self._session.push(self._resampler.flush())
-        events = self._events(updates + self._session.flush())
+        return run(self.scorer, self.flushing())
+
+    def flushing(self) -> Steps[SpeechEvent]:
+        """The same, event by event, for whoever scores the windows."""
+        yield from through(self._session.pushing(self._resampler.flush()), self._events)
+        yield from through(self._session.flushing(), self._events)
         self.reset()
-        return events
 
     def transcript(self, events: Sequence[SpeechEvent], *, duration: float) -> Transcript:
         """The final events of a stream of so many seconds as one transcript."""
@@ -131,21 +146,20 @@ class SpeechSession:
         text = " ".join(word.text for word in words)
         return Transcript(words, duration, text, self._model_name, alternatives=lists if self._alternatives else ())
 
-    def _events(self, updates: Sequence[Update]) -> list[SpeechEvent]:
-        events = []
-        for update in updates:
-            event = self._event(update)
-            if not event.final and (event.text, event.stable) != self._shown:
-                events.append(event)
+    def _events(self, update: Update) -> Iterator[SpeechEvent]:
+        """The event of an update, if it says anything new."""
+        event = self._event(update)
+        if not event.final:
+            if (event.text, event.stable) != self._shown:
                 self._shown = (event.text, event.stable)
-            elif event.final:
-                if event.text:
-                    events.append(event)
-                elif self._shown[0]:
-                    # What was shown for the time being has come to nothing.
-                    events.append(replace(event, final=False))
-                self._shown = ("", "")
-        return events
+                yield event
+            return
+        shown, self._shown = self._shown, ("", "")
+        if event.text:
+            yield event
+        elif shown[0]:
+            # What was shown for the time being has come to nothing.
+            yield replace(event, final=False)
 
     def _event(self, update: Update) -> SpeechEvent:
         origin = update.origin / self._model_rate

@@ -14,7 +14,7 @@ from inference.beam import BeamDecoder
 from inference.ctc import Emission, GreedyDecoder
 from inference.model import CLASS, Model, ModelError
 from inference.pooling import PoolStream, in_steps
-from inference.scorer import ScoreStream
+from inference.scorer import ScoreStream, Steps, run, through
 from inference.session import Decoder, Event
 
 CHUNK_SECONDS = 0.2
@@ -40,6 +40,7 @@ class GestureSession:
     Attributes:
         chunk: The chunk in use, in seconds.
         lookahead: The look-ahead in use, in seconds.
+        scorer: What scores its windows.
         delay: Seconds from a frame to when it is judged at the latest: chunk, look-ahead, the repair of gaps, and the
             hop to the next judgement. With a beam what is judged may be told later.
 
@@ -58,6 +59,9 @@ class GestureSession:
         beam: int = 0,
     ):
         extractor = landmark_extractor(model)
+        self.scorer = model.scorer
+        self.seconds = 0.0
+        """How much of the stream has been pushed."""
         chunk_frames, lookahead_frames = (
             model.scorer.frames(seconds, extractor.shift_seconds) for seconds in (chunk, lookahead)
         )
@@ -75,6 +79,7 @@ class GestureSession:
     def reset(self) -> None:
         """Forget everything without a word; what is pushed afterwards is a new stream."""
         self._resampler = self._extractor.resampler()
+        self.seconds = 0.0
         self._way.reset()
 
     def push(self, landmarks: Landmarks) -> list[Event]:
@@ -83,17 +88,30 @@ class GestureSession:
         Raises:
             LandmarkError: time goes backwards.
         """
+        return run(self.scorer, self.pushing(landmarks))
+
+    def pushing(self, landmarks: Landmarks) -> Steps[Event]:
+        """The same, event by event, for whoever scores the windows, such as `inference.stream_pool.StreamPool`.
+
+        Frames are taken, or refused, at once; what is made here goes on where the one before has ended.
+        """
         points_TKC = self._resampler.push(landmarks)
-        if self._resampler.start is not None:
-            self._way.start = self._resampler.start
-        return self._way.push(points_TKC)
+        start = self._resampler.start
+        if start is not None:
+            self._way.start = start
+            if len(landmarks):
+                self.seconds = float(landmarks.time_T[-1]) - start
+        return self._way.pushing(points_TKC)
 
     def flush(self) -> list[Event]:
         """The stream has ended: the last events. What is pushed afterwards is a new stream."""
-        points_TKC = self._resampler.flush()
-        events = [*self._way.push(points_TKC), *self._way.flush()]
+        return run(self.scorer, self.flushing())
+
+    def flushing(self) -> Steps[Event]:
+        """The same, event by event, for whoever scores the windows."""
+        yield from self._way.pushing(self._resampler.flush())
+        yield from self._way.flushing()
         self.reset()
-        return events
 
 
 def landmark_extractor(model: Model) -> LandmarkExtractor:
@@ -148,20 +166,17 @@ class _Spotting:
         self._pool.reset()
         self._spotter.reset()
 
-    def push(self, points_TKC: np.ndarray) -> list[Event]:
-        return self._judge(self._scores.push(self._frames.push(points_TKC)))
+    def pushing(self, points_TKC: np.ndarray) -> Steps[Event]:
+        yield from through(self._scores.pushing(self._frames.push(points_TKC)), self._judge)
 
-    def flush(self) -> list[Event]:
-        events = self._judge(self._scores.push(self._frames.flush()))
-        events += self._judge(self._scores.flush())
-        return events + self._spotter.flush()
+    def flushing(self) -> Steps[Event]:
+        yield from through(self._scores.pushing(self._frames.flush()), self._judge)
+        yield from through(self._scores.flushing(), self._judge)
+        yield from self._spotter.flush()
 
-    def _judge(self, pieces: Sequence[np.ndarray]) -> list[Event]:
-        events: list[Event] = []
-        for evidence_TE in pieces:
-            ends_N, probabilities_NV = self._pool.push(evidence_TE)
-            events += self._spotter.push(self.start + ends_N * self._step, probabilities_NV)
-        return events
+    def _judge(self, evidence_TE: np.ndarray) -> list[Event]:
+        ends_N, probabilities_NV = self._pool.push(evidence_TE)
+        return self._spotter.push(self.start + ends_N * self._step, probabilities_NV)
 
 
 class _Sequence:
@@ -184,16 +199,16 @@ class _Sequence:
         self._scores.reset()
         self._decoder: Decoder = BeamDecoder(beam=self._beam) if self._beam else GreedyDecoder()
 
-    def push(self, points_TKC: np.ndarray) -> list[Event]:
-        return self._read(self._scores.push(self._frames.push(points_TKC)))
+    def pushing(self, points_TKC: np.ndarray) -> Steps[Event]:
+        yield from through(self._scores.pushing(self._frames.push(points_TKC)), self._read)
 
-    def flush(self) -> list[Event]:
-        events = self._read(self._scores.push(self._frames.flush()))
-        events += self._read(self._scores.flush())
-        return events + self._events(self._decoder.flush())
+    def flushing(self) -> Steps[Event]:
+        yield from through(self._scores.pushing(self._frames.flush()), self._read)
+        yield from through(self._scores.flushing(), self._read)
+        yield from self._events(self._decoder.flush())
 
-    def _read(self, pieces: Sequence[np.ndarray]) -> list[Event]:
-        return [event for scores_TV in pieces for event in self._events(self._decoder.push(scores_TV))]
+    def _read(self, scores_TV: np.ndarray) -> list[Event]:
+        return self._events(self._decoder.push(scores_TV))
 
     def _events(self, emissions: Sequence[Emission]) -> list[Event]:
         events = []

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -31,6 +31,21 @@ class Scored(NamedTuple):
     scores_BTV: np.ndarray
     lengths_B: np.ndarray
     state: State
+
+
+class Window(NamedTuple):
+    """What a stream wants scored next: frames (T,F), N_c, and the forward state at the first of them."""
+
+    frames_TF: np.ndarray
+    chunk: int
+    state: State
+
+
+A, B = TypeVar("A"), TypeVar("B")
+
+# What a stream does, up to where it waits for scores: it yields what it finds and, wherever it wants scores, a window,
+# in answer to which the scores of this window are sent. Who computes them, and beside what, is not its concern.
+Steps: TypeAlias = Generator[Window | A, Scored | None, None]
 
 
 class Scorer:
@@ -57,6 +72,11 @@ class Scorer:
         self._states = {
             name: inputs[f"state_{name}"] for name in STATES if name != "frames" or "state_frames" in inputs
         }
+
+    @property
+    def stream_axes(self) -> tuple[int, ...]:
+        """The axis of each part of a state along which streams lie."""
+        return tuple(shape.index("batch") for shape in self._states.values())
 
     def start(self, streams: int = 1) -> State:
         """The state before the first frame: zeros."""
@@ -151,13 +171,34 @@ class ScoreStream:
     def reset(self) -> None:
         """Forget everything: what follows is scored as if it came first."""
         self._pieces: list[np.ndarray] = []
-        self._buffered = 0
+        self.left = 0
+        """Frames that are held: of the next window, and of those after it."""
         self._state = self._scorer.start()
         self.ahead_TV = np.zeros((0, self._scorer.labels), dtype=np.float32)
         """Scores of the last window's look-ahead: a first guess, which the next window corrects."""
 
     def push(self, frames_TF: np.ndarray) -> list[np.ndarray]:
         """Scores (N_c / subsampling, V) of every window that these frames complete."""
+        return run(self._scorer, self.pushing(frames_TF))
+
+    def pushing(self, frames_TF: np.ndarray) -> Steps[np.ndarray]:
+        """The same, window by window, for whoever scores them."""
+        self.hold(frames_TF)
+        while self.full:
+            yield self.take((yield self.window()))
+
+    def flush(self) -> list[np.ndarray]:
+        """Scores of what is left, whose look-ahead is cut short by the end; then the stream is fresh again."""
+        return run(self._scorer, self.flushing())
+
+    def flushing(self) -> Steps[np.ndarray]:
+        """The same, window by window, for whoever scores them."""
+        while self.left:
+            yield self.take((yield self.window()))
+        self.reset()
+
+    def hold(self, frames_TF: np.ndarray) -> None:
+        """Keep frames until they are scored."""
         if frames_TF.ndim != 2 or frames_TF.shape[1] != self._scorer.features:
             raise ValueError(
                 f"the model was trained on frames of {self._scorer.features} features; "
@@ -166,28 +207,57 @@ class ScoreStream:
         if len(frames_TF):
             # A copy: the caller may fill the same array again before the window is complete.
             self._pieces.append(np.array(frames_TF, dtype=np.float32))
-            self._buffered += len(frames_TF)
-        scores = []
-        while self._buffered >= self._window:
-            scores.append(self._advance())
-        return scores
+            self.left += len(frames_TF)
 
-    def flush(self) -> list[np.ndarray]:
-        """Scores of what is left, whose look-ahead is cut short by the end; then the stream is fresh again."""
-        scores = []
-        while self._buffered:
-            scores.append(self._advance())
-        self.reset()
-        return scores
+    @property
+    def full(self) -> bool:
+        """Whether the frames of a window are there."""
+        return self.left >= self._window
 
-    def _advance(self) -> np.ndarray:
+    def window(self) -> Window:
+        """The next window, shorter where no more frames are there."""
         # One piece that many windows are cut from is not copied for each of them.
-        held_TF = self._pieces[0] if len(self._pieces) == 1 else np.concatenate(self._pieces)
-        window_TF = held_TF[: self._window]
-        scored = self._scorer(window_TF[None], np.array([len(window_TF)]), chunk=self._chunk, state=self._state)
+        if len(self._pieces) > 1:
+            self._pieces = [np.concatenate(self._pieces)]
+        return Window(self._pieces[0][: self._window], self._chunk, self._state)
+
+    def take(self, scored: Scored) -> np.ndarray:
+        """What has been scored of :meth:`window`, alone: the scores of its chunk, after which the next one comes."""
         self._state = scored.state
-        self._pieces = [held_TF[self._chunk :]]
-        self._buffered = len(self._pieces[0])
+        self._pieces = [self._pieces[0][self._chunk :]]
+        self.left = len(self._pieces[0])
         steps = self._chunk // self._scorer.subsampling
         self.ahead_TV = scored.scores_BTV[0, steps:]
         return scored.scores_BTV[0, :steps]
+
+
+def run(scorer: Scorer, steps: Steps[A]) -> list[A]:
+    """All that a stream finds, each of its windows scored by itself."""
+    found: list[A] = []
+    scored = None
+    while True:
+        try:
+            item = steps.send(scored)
+        except StopIteration:
+            return found
+        scored = None
+        if isinstance(item, Window):
+            lengths = np.array([len(item.frames_TF)])
+            scored = scorer(item.frames_TF[None], lengths, chunk=item.chunk, state=item.state)
+        else:
+            found.append(item)
+
+
+def through(steps: Steps[A], then: Callable[[A], Iterable[B]]) -> Steps[B]:
+    """The same windows, and of each thing found what becomes of it."""
+    scored = None
+    while True:
+        try:
+            item = steps.send(scored)
+        except StopIteration:
+            return
+        scored = None
+        if isinstance(item, Window):
+            scored = yield item
+        else:
+            yield from then(item)

@@ -12,7 +12,7 @@ the rest of that window heard again, so a chunk should be no longer than the pau
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,7 +22,7 @@ from features.framing import FrameStream
 from inference.beam import Hypothesis
 from inference.ctc import Emission, GreedyDecoder
 from inference.endpoint import Endpointer, EndpointRules, Pause
-from inference.scorer import Scorer, ScoreStream
+from inference.scorer import Scored, Scorer, ScoreStream, Steps, Window, run
 from inference.utterances import following
 
 # An endpoint cuts the input in the silence that it was noticed by, but no further back than this: seconds.
@@ -158,6 +158,7 @@ class LabelSession:
         decoder: Callable[[], Decoder] = GreedyDecoder,
         hypotheses: int = 0,
     ):
+        self._scorer = scorer
         self._new_features = features
         self._chunk = chunk
         self._piece = chunk * shift
@@ -190,13 +191,15 @@ class LabelSession:
 
     def push(self, inputs: np.ndarray) -> list[Update]:
         """Take inputs (S, ...) and return an update for each window that they complete and each segment they end."""
+        return run(self._scorer, self.pushing(inputs))
+
+    def pushing(self, inputs: np.ndarray) -> Steps[Update]:
+        """The same, update by update, for whoever scores the windows; it ends before anything else is pushed."""
         if self._activity is not None:
             self._activity.push(inputs)
-        updates: list[Update] = []
-        self._take(inputs, updates)
-        return updates
+        yield from self._take(inputs)
 
-    def _take(self, inputs: np.ndarray, updates: list[Update]) -> None:
+    def _take(self, inputs: np.ndarray) -> Steps[Update]:
         pending = deque([inputs])
         while pending:
             inputs = pending.popleft()
@@ -206,23 +209,24 @@ class LabelSession:
             if len(piece):
                 # A copy: the caller may fill the same array again.
                 self._held.append(np.array(piece))
-                pending.extendleft(reversed(self._hear(self._features.push(piece), updates)))
+                again = yield from self._hear(self._features.push(piece))
+                pending.extendleft(reversed(again))
 
     def flush(self) -> list[Update]:
         """The last updates of the stream; then the session is fresh."""
-        updates: list[Update] = []
-        again = self._hear(self._features.flush(), updates, end=True)
-        while again:
+        return run(self._scorer, self.flushing())
+
+    def flushing(self) -> Steps[Update]:
+        """The same, update by update, for whoever scores the windows."""
+        while again := (yield from self._hear(self._features.flush(), end=True)):
             for inputs in again:
-                self._take(inputs, updates)
-            again = self._hear(self._features.flush(), updates, end=True)
+                yield from self._take(inputs)
         last = self._last()
         # Even of nothing: it takes back what was a guess.
         if self._endpointer.steps:
             heard = self._held_from + sum(map(len, self._held))
-            updates.append(replace(last, heard=heard))
+            yield replace(last, heard=heard)
         self.reset()
-        return updates
 
     def _last(self) -> Update:
         """All that is known of the segment at its end."""
@@ -242,25 +246,33 @@ class LabelSession:
         self._endpointer.reset()
         self._settled: list[Emission] = []
 
-    def _hear(self, frames_TF: np.ndarray, updates: list[Update], *, end: bool = False) -> list[np.ndarray]:
-        """Score frames and note what they say. Where an endpoint is found: the inputs after it, to be heard anew."""
-        for scores_TV, last in self._windows(frames_TF, end=end):
-            cut = self._note(scores_TV, updates, last=last)
+    def _hear(
+        self, frames_TF: np.ndarray, *, end: bool = False
+    ) -> Generator[Window | Update, Scored | None, list[np.ndarray]]:
+        """Score frames and note what they say. Where an endpoint is found: the inputs after it, to be heard anew.
+
+        Windows come one at a time, so that each is looked at together with its own look-ahead. Those that the end of
+        the stream cuts short are the last.
+        """
+        for start in range(0, len(frames_TF), self._chunk):
+            self._scores.hold(frames_TF[start : start + self._chunk])
+            while self._scores.full:
+                cut = yield from self._window(last=False)
+                if cut is not None:
+                    return self._cut(cut)
+        while end and self._scores.left:
+            cut = yield from self._window(last=True)
             if cut is not None:
                 return self._cut(cut)
         return []
 
-    def _windows(self, frames_TF: np.ndarray, *, end: bool) -> Iterator[tuple[np.ndarray, bool]]:
-        """Scores of each window that is complete, and whether it is one of those that the end of the stream cuts short.
-
-        They come one at a time, so that each is looked at together with its own look-ahead.
-        """
-        for start in range(0, len(frames_TF), self._chunk):
-            for scores_TV in self._scores.push(frames_TF[start : start + self._chunk]):
-                yield scores_TV, False
-        if end:
-            for scores_TV in self._scores.flush():
-                yield scores_TV, True
+    def _window(self, *, last: bool) -> Generator[Window | Update, Scored | None, int | None]:
+        """The next window; where an endpoint is found, the input to cut at."""
+        scores_TV = self._scores.take((yield self._scores.window()))
+        updates: list[Update] = []
+        cut = self._note(scores_TV, updates, last=last)
+        yield from updates
+        return cut
 
     def _note(self, scores_TV: np.ndarray, updates: list[Update], *, last: bool) -> int | None:
         """Decode one window; where an endpoint is found, the input to cut at.

@@ -213,5 +213,11 @@ def test_readme_python_of_a_stream_runs(tmp_path: Path) -> None:
     assert lines[-1] == finals[-1]
 
 
+def test_readme_python_of_a_pool_runs(tmp_path: Path) -> None:
+    lines = [line.split(maxsplit=2) for line in run_block(2, tmp_path)]
+    finals = [[text for name, final, text in lines if (name, final) == (who, "True")] for who in ("anna", "ben")]
+    assert finals[0] == finals[1] != []
+
+
 def test_readme_python_of_gestures_runs(tmp_path: Path) -> None:
-    assert [line.split()[0] for line in run_block(2, tmp_path)] == ["open", "close", "point", "clockwise"]
+    assert [line.split()[0] for line in run_block(3, tmp_path)] == ["open", "close", "point", "clockwise"]

@@ -1,0 +1,371 @@
+"""Many streams through one model, their windows scored as batches: what a server of streams sits on.
+
+Sessions of speech and of gestures say which windows they want scored (`inference.scorer.Steps`); the pool gathers those
+of all its streams. Each stream hears to the bit what it would hear alone: in float32 a row of a batch is computed as if
+it were the only one, and in 8 bits ranges are fixed (`encoders.int8_nodes`).
+
+    pool = StreamPool(recognizer.model.scorer)
+    stream = pool.open(recognizer.stream(rate=16000))
+    stream.accept(samples)          # as they come, from any thread
+    pool.step()                     # a batch of the windows that are full, the oldest first
+    events = stream.read()          # partial and final texts
+    stream.finish()                 # no more samples; `stream.done` once all has been scored
+    stream.close()                  # or leave at once
+
+Memory is bounded: by how many streams there are, by how much of each waits to be scored, and by how many of its events
+nobody has read. A stream whose events nobody reads is not stepped, so what is sent to it waits, and in the end is
+refused. An error of one stream ends that stream alone.
+
+Threads: everything may be called from any thread. Streams share one lock, which is held while features are computed and
+scores are decoded, and is free while a batch is scored; steps come one after the other. So sessions may share what
+they decode with, such as a language model, and more threads than one that accepts and one that steps gain little.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+
+from inference.scorer import Scored, Scorer, State, Steps, Window
+from inference.session import Event
+
+STREAMS = 256
+BATCH = 32
+BACKLOG_SECONDS = 30.0
+# Events of a stream that wait to be read. They come a few a second.
+UNREAD = 1000
+# Blocks of a stream that wait to be scored: each takes memory, however short it is.
+BLOCKS = 10_000
+
+
+class PoolError(ValueError):
+    """What cannot be done with a pool or a stream as it is; the message says why."""
+
+
+class BacklogError(PoolError):
+    """Too much of a stream waits to be scored. Nothing was taken; the same may be accepted after some steps."""
+
+
+class PooledSession(Protocol):
+    """What a pool asks of a session: `asr.stream.SpeechSession` and `gestures.stream.GestureSession` offer it."""
+
+    scorer: Scorer
+
+    @property
+    def seconds(self) -> float:
+        """How much has been pushed."""
+        ...
+
+    def pushing(self, inputs: Any, /) -> Steps[Event]:
+        """What these inputs lead to; they are checked and copied at once."""
+        ...
+
+    def flushing(self) -> Steps[Event]:
+        """What the end of the stream leads to."""
+        ...
+
+
+class StreamPool:
+    """Scores the windows of many streams together.
+
+    Args:
+        scorer: The model that all sessions use.
+        streams: How many may be open at once.
+        batch: Windows that one step scores at most. More take less time each, and longer all together.
+        backlog: Seconds of a stream that may wait to be scored; a block that comes before they are reached is taken
+            whole, so no more is held than these and one block.
+    """
+
+    def __init__(self, scorer: Scorer, *, streams: int = STREAMS, batch: int = BATCH, backlog: float = BACKLOG_SECONDS):
+        for name, value in (("streams", streams), ("batch", batch)):
+            if value < 1:
+                raise PoolError(f"{name} is {value}; it must be 1 at least")
+        if not backlog > 0:
+            raise PoolError(f"backlog is {backlog:g} s; it must be above 0")
+        self.batch, self.backlog = batch, backlog
+        self._scorer = scorer
+        self._states = _States(scorer, streams)
+        self._lock = threading.Condition()
+        self._stepping = threading.Lock()
+        self._streams: list[PooledStream] = []
+        # Windows that are full and whose they are, the oldest first.
+        self._full: dict[PooledStream, Window] = {}
+        self._scored: set[PooledStream] = set()
+
+    def __len__(self) -> int:
+        """Streams that are open."""
+        return len(self._streams)
+
+    def open(self, session: PooledSession) -> PooledStream:
+        """A stream through a fresh session, which belongs to the pool from now on.
+
+        Raises:
+            PoolError: as many streams as there may be are open, or the session is of another model or in use.
+        """
+        with self._lock:
+            if session.scorer is not self._scorer:
+                raise PoolError("the session is of another model; make it of the one that the pool was made of")
+            if any(stream._session is session for stream in self._streams):
+                raise PoolError("the session is in the pool already; each stream takes its own")
+            place = self._states.occupy()
+            if place is None:
+                raise PoolError(f"{self._states.streams} streams are open, and no more may be; try again later")
+            stream = PooledStream(self, session, place)
+            self._streams.append(stream)
+            return stream
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until a window is full, for so many seconds at most; whether one is."""
+        with self._lock:
+            return self._lock.wait_for(lambda: bool(self._full), timeout)
+
+    def step(self) -> list[PooledStream]:
+        """Score up to `batch` full windows, the oldest and those that came next; the streams that they are of.
+
+        Windows of one batch advance by the same chunk. A stream has one window in a batch, and with its next one goes
+        behind all others, so a backlog of one stream keeps nobody waiting. Where nothing is full, nothing is done.
+        """
+        with self._stepping:
+            with self._lock:
+                batch = self._oldest()
+            try:
+                answers = self._score(batch)
+            except BaseException:  # such as Ctrl-C, after which one may go on
+                with self._lock:
+                    self._put_back(batch)
+                raise
+            for (stream, _), scored in zip(batch, answers, strict=True):
+                with self._lock:
+                    self._scored.discard(stream)
+                    stream._receive(scored)
+            return [stream for stream, _ in batch]
+
+    def _oldest(self) -> list[tuple[PooledStream, Window]]:
+        chunk = next(iter(self._full.values())).chunk if self._full else 0
+        batch = list(islice((one for one in self._full.items() if one[1].chunk == chunk), self.batch))
+        for stream, _ in batch:
+            del self._full[stream]
+            self._scored.add(stream)
+        return batch
+
+    def _put_back(self, batch: Sequence[tuple[PooledStream, Window]]) -> None:
+        """What was to be scored, and was not, is the oldest again."""
+        self._scored.difference_update(stream for stream, _ in batch)
+        self._full = {stream: window for stream, window in batch if not stream.done} | self._full
+        for stream, _ in batch:
+            if stream.done:
+                self._states.free(stream._place)
+
+    def _score(self, batch: Sequence[tuple[PooledStream, Window]]) -> list[Scored | Exception]:
+        """Scores of each window. If they cannot be computed together, each is tried alone: one may be at fault."""
+        if not batch:
+            return []
+        try:
+            return self._together([stream._place for stream, _ in batch], [window for _, window in batch])
+        except Exception as error:  # the model is somebody else's code, and one stream must not end the others
+            if len(batch) == 1:
+                return [error]
+            return [scored for one in batch for scored in self._score([one])]
+
+    def _together(self, places: Sequence[int], windows: Sequence[Window]) -> list[Scored | Exception]:
+        lengths_B = np.array([len(window.frames_TF) for window in windows])
+        frames_BTF = np.zeros((len(windows), lengths_B.max(), self._scorer.features), np.float32)
+        for frames_TF, window in zip(frames_BTF, windows, strict=True):
+            frames_TF[: len(window.frames_TF)] = window.frames_TF
+        state = self._states.of(places, [window.state for window in windows])
+        scored = self._scorer(frames_BTF, lengths_B, chunk=windows[0].chunk, state=state)
+        # Copies: a stream that waits must not hold the scores of all others.
+        scores = [scored.scores_BTV[b : b + 1, :steps].copy() for b, steps in enumerate(scored.lengths_B)]
+        kept = self._states.keep(places, scored.state)
+        return [Scored(scores_1TV, scored.lengths_B[b : b + 1], kept[b]) for b, scores_1TV in enumerate(scores)]
+
+    def _leave(self, stream: PooledStream) -> None:
+        """Forget a stream. The place of one that is being scored is free once it has been."""
+        self._full.pop(stream, None)
+        if stream in self._streams:
+            self._streams.remove(stream)
+        if stream not in self._scored:
+            self._states.free(stream._place)
+
+
+class PooledStream:
+    """One stream of a pool, made by `StreamPool.open`. With `with` it is closed at the end."""
+
+    def __init__(self, pool: StreamPool, session: PooledSession, place: int):
+        self._pool, self._session, self._place = pool, session, place
+        # What is to be heard, and how many seconds of the stream have been heard after it.
+        self._waiting: deque[tuple[Steps[Event], float]] = deque()
+        self._heard = self._pushed = 0.0
+        self._events: list[Event] = []
+        self._error: Exception | None = None
+        self._finished = False
+        self._asked = False
+        self.done = False
+        """Whether it has left the pool: nothing will come that cannot be read already."""
+
+    @property
+    def waiting(self) -> float:
+        """Seconds that were accepted and are not scored yet; a block that is begun counts as a whole."""
+        return self._pushed - self._heard
+
+    def accept(self, inputs: Any) -> None:
+        """Take what comes next, any amount of it: samples, or landmarks, as the session takes them.
+
+        Raises:
+            BacklogError: so much waits that nothing was taken; try again after some steps.
+            PoolError: the stream has been finished or closed.
+            ValueError: the session refuses these inputs; they are left out, and the stream is as before.
+            Exception: what has ended the stream, if something has.
+        """
+        with self._pool._lock:
+            self._check()
+            if self.waiting >= self._pool.backlog or len(self._waiting) >= BLOCKS:
+                there, most = (
+                    f"{self.waiting:.1f} s in {len(self._waiting)} blocks",
+                    f"{self._pool.backlog:g} s in {BLOCKS}",
+                )
+                raise BacklogError(
+                    f"{there} wait to be scored, and {most} may; step the pool, read this stream, try again"
+                )
+            steps = self._session.pushing(inputs)
+            self._pushed = self._session.seconds
+            self._waiting.append((steps, self._pushed))
+            self._go_on()
+
+    def finish(self) -> None:
+        """Nothing more will be accepted: what is left is scored by further steps, and then the stream leaves.
+
+        Raises:
+            PoolError: the stream has been finished or closed.
+            Exception: what has ended the stream, if something has.
+        """
+        with self._pool._lock:
+            self._check()
+            self._finished = True
+            self._waiting.append((self._session.flushing(), self._pushed))
+            self._go_on()
+
+    def read(self) -> list[Event]:
+        """The events since the last call.
+
+        Raises:
+            Exception: what has ended the stream, once the events before it have been read.
+        """
+        with self._pool._lock:
+            events, self._events = self._events, []
+            if not events and self._error is not None:
+                raise self._error
+            self._go_on()
+            return events
+
+    def close(self) -> None:
+        """Leave now, whatever has not been scored yet. Events can still be read."""
+        with self._pool._lock:
+            if not self.done:
+                self._end()
+
+    def __enter__(self) -> PooledStream:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self.close()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self.done or self._finished:
+            raise PoolError("the stream has been finished or closed; open another one")
+
+    def _receive(self, scored: Scored | Exception) -> None:
+        """The answer to the window that was asked for."""
+        self._asked = False
+        if self.done:
+            self._pool._states.free(self._place)
+        elif isinstance(scored, Exception):
+            self._fail(scored)
+        else:
+            self._go_on(scored)
+
+    def _go_on(self, scored: Scored | None = None) -> None:
+        """Hear what waits, up to where a window is full or too many events wait themselves."""
+        while self._waiting and not self._asked and len(self._events) < UNREAD:
+            steps, heard = self._waiting[0]
+            try:
+                found = steps.send(scored)
+            except StopIteration:
+                self._waiting.popleft()
+                self._heard = heard
+                scored = None
+                continue
+            except Exception as error:  # of whatever kind: it ends this stream and no other
+                return self._fail(error)
+            scored = None
+            if isinstance(found, Window):
+                self._ask(found)
+            else:
+                self._events.append(found)
+        if self._finished and not self._waiting and not self.done:
+            self._end()
+
+    def _ask(self, window: Window) -> None:
+        if not np.isfinite(window.frames_TF).all():
+            return self._fail(PoolError("frames are not finite; the stream ends here"))
+        self._asked = True
+        self._pool._full[self] = window
+        self._pool._lock.notify_all()
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        self._end()
+
+    def _end(self) -> None:
+        self.done = True
+        self._waiting.clear()
+        self._heard = self._pushed
+        self._pool._leave(self)
+
+
+class _States:
+    """The forward states of all streams, side by side in one array for each part of a state, each in its place."""
+
+    def __init__(self, scorer: Scorer, streams: int):
+        self.streams = streams
+        self._parts = tuple(
+            np.moveaxis(part, axis, 0) for part, axis in zip(scorer.start(streams), scorer.stream_axes, strict=True)
+        )
+        self._axes = scorer.stream_axes
+        self._own = [self._of(slice(place, place + 1)) for place in range(streams)]
+        self._empty = list(range(streams))[::-1]
+
+    def occupy(self) -> int | None:
+        """A place that nobody has, if there is one."""
+        return self._empty.pop() if self._empty else None
+
+    def free(self, place: int) -> None:
+        """Give a place back."""
+        self._empty.append(place)
+
+    def of(self, places: Sequence[int], states: Sequence[State]) -> State:
+        """The states of some streams as a batch. One that does not lie in its place is put there: zeros, at first."""
+        for place, state in zip(places, states, strict=True):
+            if state is not self._own[place]:
+                self._put([place], state)
+        return self._of(list(places))
+
+    def keep(self, places: Sequence[int], state: State) -> list[State]:
+        """Put the states of a batch in their places; each as it lies there."""
+        self._put(list(places), state)
+        return [self._own[place] for place in places]
+
+    def _of(self, places: list[int] | slice) -> State:
+        return tuple(np.moveaxis(part[places], 0, axis) for part, axis in zip(self._parts, self._axes, strict=True))
+
+    def _put(self, places: list[int], state: State) -> None:
+        for part, new, axis in zip(self._parts, state, self._axes, strict=True):
+            part[places] = np.moveaxis(new, axis, 0)
