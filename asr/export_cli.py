@@ -10,16 +10,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     from asr.check_cli import DATA
     from inference.shell import add_export
 
-    export = commands.add_parser(
-        "export", help="make a model small and fast, in weights of 8 bits", description=_export.__doc__
-    )
-    add_export(export, data=f"recordings that nothing is tested on; {DATA}")
+    export = add_export(commands, data=f"recordings that nothing is tested on; {DATA}")
     export.set_defaults(run=_export)
 
 
 def _export(parsed: argparse.Namespace) -> int:
-    """Write a model directory with weights of 8 bits, a quarter of the size, and say how many more errors it makes on
-    development data; the model card says so too. It is used, evaluated and trained on from like any other."""
     from inference.installed import TO_TRAIN, require
 
     require(TO_TRAIN, what="asr export", extra="train")

@@ -93,9 +93,8 @@ class RecurrentLayer(nn.Module, ABC):
 class NativeLayer(RecurrentLayer):
     """torch's own kernel: RNN, LSTM with forget gate, with projection or without, and cuDNN's GRU.
 
-    On a CPU `encoders.recurrence` is faster for an LSTM with weights in single precision, under autocast too, where it
-    computes in that; and with a projection in any, for which torch has a kernel on a GPU alone. The parameters are
-    torch's all the same.
+    On a CPU `encoders.recurrence` is faster for an LSTM with weights in single precision, under autocast too; and with
+    a projection in any, for which torch has a kernel on a GPU alone. The parameters are torch's all the same.
     """
 
     def __init__(self, name: str, input_size: int, hidden_size: int, options: CellOptions):

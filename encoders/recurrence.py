@@ -17,22 +17,31 @@ from encoders.torch_steps import TorchSteps
 
 
 def run_lstm(form: LstmForm, x_DTBF: Tensor, h_DBP: Tensor, c_DBH: Tensor, w: LstmWeights) -> tuple[Tensor, Tensor]:
-    """Outputs (D,T,B,P) and cells (D,T,B,H) from the states (h, c); differentiable once, in every argument."""
-    dtype = w.R_DGP.dtype
-    with torch.autocast(x_DTBF.device.type, enabled=False):
-        return _LstmThroughTime.apply(form, x_DTBF.to(dtype), h_DBP.to(dtype), c_DBH.to(dtype), *w)
+    """Outputs (D,T,B,P) and cells (D,T,B,H) from the states (h, c); differentiable once, in every argument.
+
+    Under autocast the products over all frames are in the type that it names, for they are most of the work; the steps
+    stay in that of the weights, since their errors of rounding would add up.
+    """
+    dtype, device = w.R_DGP.dtype, x_DTBF.device.type
+    products = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else dtype
+    if w.W_DGF is not None and products != dtype:
+        W_DFG, b_D1G = w.W_DGF.mT.to(products), w.b_DG[:, None].to(products)
+        nets_DNG = torch.baddbmm(b_D1G, x_DTBF.flatten(1, 2).to(products), W_DFG)
+        x_DTBF, w = nets_DNG.unflatten(1, x_DTBF.shape[1:3]), w._replace(W_DGF=None, b_DG=None)
+    with torch.autocast(device, enabled=False):
+        return _LstmThroughTime.apply(form, products, x_DTBF.to(dtype), h_DBP.to(dtype), c_DBH.to(dtype), *w)
 
 
 class _LstmThroughTime(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, form: LstmForm, x_DTBF: Tensor, h_DBP: Tensor, c_DBH: Tensor, *weights):
+    def forward(ctx: FunctionCtx, form: LstmForm, products: torch.dtype, x_DTBF, h_DBP, c_DBH, *weights):
         w = LstmWeights(*weights)
         directions, steps, batch = x_DTBF.shape[:3]
         y_DSBP = x_DTBF.new_empty(directions, steps + 1, batch, h_DBP.shape[-1])
         c_DSBH = x_DTBF.new_empty(directions, steps + 1, batch, c_DBH.shape[-1])
         y_DSBP[:, 0], c_DSBH[:, 0] = h_DBP, c_DBH
         kept = steps_of(form, w).forward(x_DTBF, y_DSBP, c_DSBH)
-        ctx.form = form
+        ctx.form, ctx.products = form, products
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x_DTBF, y_DSBP, c_DSBH, *weights, *kept)
         return y_DSBP[:, 1:], c_DSBH[:, 1:]
@@ -45,13 +54,13 @@ class _LstmThroughTime(torch.autograd.Function):
         w, kept = LstmWeights(*others[:count]), others[count:]
         dy_DTBP = torch.zeros_like(y_DSBP[:, 1:]) if dy_DTBP is None else dy_DTBP
         with torch.autocast(x_DTBF.device.type, enabled=False):
-            errors = steps_of(ctx.form, w).back(kept, y_DSBP, c_DSBH, dy_DTBP, dc_DTBH, to_x=ctx.needs_input_grad[1])
+            errors = steps_of(ctx.form, w).back(kept, y_DSBP, c_DSBH, dy_DTBP, dc_DTBH, to_x=ctx.needs_input_grad[2])
             gradients = dict.fromkeys(w._fields) | errors.gradients
-            gradients["R_DGP"] = products_of(errors.past_DTBG, y_DSBP[:, :-1])
+            gradients["R_DGP"] = products_of(errors.past_DTBG, y_DSBP[:, :-1], ctx.products)
             if w.W_DGF is not None:
                 gradients["W_DGF"] = products_of(errors.net_DTBG, x_DTBF)
-        dx_DTBF = errors.x_DTBF if ctx.needs_input_grad[1] else None
-        return None, dx_DTBF, errors.h_DBP, errors.c_DBH, *gradients.values()
+        dx_DTBF = errors.x_DTBF if ctx.needs_input_grad[2] else None
+        return None, None, dx_DTBF, errors.h_DBP, errors.c_DBH, *gradients.values()
 
 
 def steps_of(form: LstmForm, w: LstmWeights) -> Steps:

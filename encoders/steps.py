@@ -111,7 +111,12 @@ def errors_of_inputs(net_DTBG: Tensor, w: LstmWeights) -> Tensor:
     return net_DTBG if w.W_DGF is None else net_DTBG @ w.W_DGF[:, None]
 
 
-def products_of(errors_DTBG: Tensor, came_from_DTBF: Tensor) -> Tensor:
-    """The gradient of a matrix (D,G,F): errors times what they came from, summed over steps and items."""
-    pairs = zip(errors_DTBG, came_from_DTBF, strict=True)
-    return torch.stack([errors.flatten(0, 1).t() @ source.flatten(0, 1) for errors, source in pairs])
+def products_of(errors_DTBG: Tensor, came_from_DTBF: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """The gradient of a matrix (D,G,F): errors times what they came from, summed over steps and items.
+
+    With a `dtype` they are multiplied in that; the gradient has the type of the errors.
+    """
+    dtype = dtype or errors_DTBG.dtype
+    pairs = zip(errors_DTBG.to(dtype), came_from_DTBF.to(dtype), strict=True)
+    gradients = [errors.flatten(0, 1).t() @ source.flatten(0, 1) for errors, source in pairs]
+    return torch.stack(gradients).to(errors_DTBG.dtype)

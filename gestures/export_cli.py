@@ -10,11 +10,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     from gestures.options import add_landmarker
     from inference.shell import add_export
 
-    export = commands.add_parser(
-        "export", help="make a model small and fast, in weights of 8 bits", description=_export.__doc__
-    )
-    add_export(
-        export,
+    export = add_export(
+        commands,
         data="clips that nothing is tested on: folder (DATA/LABEL/CLIP, videos or landmarks) or manifest (.jsonl.gz)",
     )
     add_landmarker(export)
@@ -22,8 +19,6 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def _export(parsed: argparse.Namespace) -> int:
-    """Write a model directory with weights of 8 bits, a quarter of the size, and say how many more errors it makes on
-    development data; the model card says so too. It is used, evaluated and trained on from like any other."""
     from inference.installed import TO_TRAIN, require
 
     require(TO_TRAIN, what="gestures export", extra="train")

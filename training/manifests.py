@@ -26,7 +26,7 @@ from training.items import Item, ManifestError, Segment
 __all__ = [
     *("Item", "ManifestError", "Segment"),
     *("cut", "cut_of_length", "frames_cut", "from_folder", "from_tsv", "landmark_cut"),
-    *("read", "write"),
+    *("read", "table_of", "write"),
 ]
 
 
@@ -223,7 +223,7 @@ def _untold_folder(folder: Path) -> Iterator[_Row]:
 
 
 def _table(table: Path, *, untold: bool = False) -> Iterator[_Row]:
-    lines = csv.DictReader(io.StringIO(_text_of(table)), delimiter="\t", quoting=csv.QUOTE_NONE)
+    lines = table_of(_text_of(table))
     missing = {"path", *([] if untold else ["text"])} - set(lines.fieldnames or ())
     if missing:
         raise ManifestError(
@@ -235,6 +235,11 @@ def _table(table: Path, *, untold: bool = False) -> Iterator[_Row]:
         if not line["path"] or text is None:
             raise ManifestError(f"{table}: line {lines.line_num} lacks its {'text' if line['path'] else 'path'}")
         yield _Row(line["path"], table.parent / line["path"], text, line.get("speaker") or None)
+
+
+def table_of(text: str) -> csv.DictReader:
+    """The lines of a table by the names in its first: tabs part its columns, and quotes are signs like any other."""
+    return csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
 def _text_of(path: Path) -> str:

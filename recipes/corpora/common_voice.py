@@ -7,8 +7,6 @@ Ardila et al., "Common Voice: A Massively-Multilingual Speech Corpus", LREC 2020
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +15,7 @@ import numpy as np
 
 from inference.files import read_text
 from recipes.corpora.spoken import Utterance
-from training.manifests import ManifestError
+from training.manifests import ManifestError, table_of
 
 COLUMNS = ("client_id", "path", "sentence")
 OFFICIAL = ("train", "dev", "test")
@@ -34,7 +32,7 @@ def utterances(corpus: Path, table: str = "validated") -> list[Utterance]:
     path = corpus / f"{table}.tsv"
     if not path.is_file():
         raise ManifestError(f"{path}: missing; unpack the archive of Common Voice here")
-    lines = csv.DictReader(io.StringIO(read_text(path, error=ManifestError)), delimiter="\t", quoting=csv.QUOTE_NONE)
+    lines = table_of(read_text(path, error=ManifestError))
     missing = set(COLUMNS) - set(lines.fieldnames or ())
     if missing:
         raise ManifestError(f"{path}: no column {', '.join(sorted(missing))}; unpack the archive of Common Voice again")

@@ -6,14 +6,12 @@ LJ Speech (Keith Ito 2017): `metadata.csv` with lines `ID|as written|as spoken`,
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 from features import audio
 from inference.files import read_text
 from recipes.corpora.spoken import Utterance
-from training.manifests import ManifestError
+from training.manifests import ManifestError, table_of
 
 
 def lj_speech(corpus: Path) -> list[Utterance]:
@@ -47,7 +45,7 @@ def kathleen(corpus: Path) -> list[Utterance]:
     table = corpus / "metadata.tsv"
     if not table.is_file():
         raise ManifestError(f"{table}: missing; give the folder that holds metadata.tsv and audio")
-    lines = csv.DictReader(io.StringIO(read_text(table, error=ManifestError)), delimiter="\t", quoting=csv.QUOTE_NONE)
+    lines = table_of(read_text(table, error=ManifestError))
     if not {"path", "sentence"} <= set(lines.fieldnames or ()):
         raise ManifestError(f"{table}: the first line must name the columns path and sentence, with a tab between them")
     found = []

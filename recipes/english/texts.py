@@ -13,6 +13,7 @@ import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from asr.language.sentences import Pieces
@@ -170,17 +171,15 @@ def write_language_text(path: Path, *, books: Sequence[Path], transcripts: Itera
         ManifestError: a book cannot be read.
     """
     form, counted = SpokenForm(), Counter()
-    said = (text for text in dict.fromkeys(transcripts))
     read = (one for book in books for paragraph in paragraphs(book) for one in sentences_of(paragraph))
     with writing(path) as file:
         packed = gzip.GzipFile("", "wb", 6, file, mtime=0) if path.suffix == ".gz" else file
-        for texts in (said, read):
-            for text in texts:
-                words = form(text)
-                kind = "not spelled" if words is None else "held out" if held_out.touches(words) else "written"
-                counted[kind] += 1
-                if kind == "written":
-                    packed.write(f"{' '.join(words)}\n".encode())
+        for text in chain(dict.fromkeys(transcripts), read):
+            words = form(text)
+            kind = "not spelled" if words is None else "held out" if held_out.touches(words) else "written"
+            counted[kind] += 1
+            if kind == "written":
+                packed.write(f"{' '.join(words)}\n".encode())
         if packed is not file:
             packed.close()
     return counted

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +16,7 @@ from encoders.blstm import Blstm, EncoderConfig
 from encoders.frames import reversal, stack_frames
 from encoders.layers import RecurrentLayer, make_layer
 
+randomised = runpy.run_path(str(Path(__file__).with_name("drawn.py")))["randomised"]
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 SHAPES = [
     EncoderConfig(layers=1, hidden_size=5, subsampling=[]),
@@ -65,15 +69,6 @@ def encode_by_hand(network: Blstm, x_TF: np.ndarray) -> np.ndarray:
             y_TC = np.concatenate([y_TC, lstm_by_hand(network.backwards[index], x_TF[::-1])[::-1]], axis=1)
         x_TF = y_TC
     return x_TF
-
-
-def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
-    """All parameters drawn anew, biases too, so that swapped gates and forgotten biases cannot hide."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(0.6 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-    return network.eval()
 
 
 def padded(items: list[np.ndarray], dtype: torch.dtype, *, fill: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from inference.scorer import Scorer
 
 NumpyCell = runpy.run_path(str(Path(__file__).with_name("numpy_cells.py")))["NumpyCell"]
 F, V = 4, 5
+DRAWN = runpy.run_path(str(Path(__file__).with_name("drawn.py")))
+randomised, batch = DRAWN["randomised"], partial(DRAWN["batch"], features=F)
 MEMBERS = {name: EncoderConfig(cell=name, layers=2, hidden_size=6, subsampling=[2]) for name in CELLS}
 MEMBERS |= {
     f"{name}, normalised": EncoderConfig(cell=name, layers=2, hidden_size=6, subsampling=[2], layer_norm=True)
@@ -30,21 +33,6 @@ MEMBERS["lstmp, of a size, one way"] = EncoderConfig(
     cell="lstmp", layers=2, hidden_size=6, projection_size=5, bidirectional=False, subsampling=[1, 2]
 )
 EACH = pytest.mark.parametrize("member", MEMBERS)
-
-
-def randomised(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(0.6 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-    return network.eval()
-
-
-def batch(lengths: list[int], dtype: torch.dtype = torch.float64, *, fill: float = 0.0, seed: int = 0):
-    generator = torch.Generator().manual_seed(seed)
-    items = [torch.randn(length, F, generator=generator, dtype=torch.float64).to(dtype) for length in lengths]
-    padded = torch.nn.utils.rnn.pad_sequence(items, batch_first=True, padding_value=fill)
-    return padded, torch.tensor(lengths)
 
 
 # Each member in single and in double precision, and whole and chunked; neighbours the other way round.

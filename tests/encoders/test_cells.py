@@ -98,9 +98,33 @@ def test_errors_of_single_precision_are_as_small_as_those_of_torchs_lstm() -> No
     assert error("lstm_1997") < 1e-4
 
 
-@pytest.mark.parametrize("name", ["lstm", "lstmp", "cifg", "gru"])
-def test_a_way_back_under_autocast_is_in_single_precision_too(name: str) -> None:
+@pytest.mark.parametrize("name", ["lstm", "lstmp", "cifg", "peephole"])
+def test_autocast_rounds_the_products_over_all_frames_and_no_step(name: str) -> None:
     layer = layer_of(name, torch.float32)
+    x, state = drawn(layer, 3, 200)
+    y, (h, c) = layer(x, state)
+    wanted = gradients(layer, layer, x, state)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded_y, rounded_state = layer(x, state)
+        inside = gradients(layer, layer, x, state)
+    # A product rounded to eight bits is off by 2^-9 of its size; two hundred rounded steps would be off by far more.
+    for got, exact in zip((rounded_y, *rounded_state, *inside), (y, h, c, *wanted), strict=True):
+        assert got.dtype == torch.float32
+        assert (got - exact).abs().max() < 0.02 * exact.abs().max()
+    assert not rounded_y.equal(y)
+    # Where the net inputs are nothing that could be rounded, the steps have the bits that they have without.
+    with torch.no_grad():
+        for parameter_name, parameter in layer.named_parameters():
+            if parameter.ndim == 1:
+                assert parameter_name.startswith("b") or "bias" in parameter_name
+                parameter.zero_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        silent = layer(torch.zeros_like(x), state)[0]
+    assert silent.equal(layer(torch.zeros_like(x), state)[0])
+
+
+def test_the_way_back_of_a_gru_under_autocast_is_in_single_precision() -> None:
+    layer = layer_of("gru", torch.float32)
     x, state = drawn(layer, 3, 9)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = gradients(layer, layer, x, state)

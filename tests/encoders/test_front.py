@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,8 @@ from inference.scorer import Scorer
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 F, V = 7, 5
+DRAWN = runpy.run_path(str(Path(__file__).with_name("drawn.py")))
+randomised, batch = DRAWN["randomised"], partial(DRAWN["batch"], features=F)
 SHAPES = {
     "convolution": EncoderConfig(layers=2, hidden_size=5, convolution=3, subsampling=[1]),
     "convolution, pyramid, norm": EncoderConfig(
@@ -32,21 +36,6 @@ SHAPES = {
 NAMES = pytest.mark.parametrize("name", SHAPES)
 # Chunk and look-ahead in steps: no look-ahead, longer and shorter than the chunk, more than every item has.
 WINDOWS = pytest.mark.parametrize(("steps", "ahead"), [(1, 0), (1, 3), (2, 1), (50, 2)])
-
-
-def randomised(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(0.6 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-    return network.eval()
-
-
-def batch(lengths: list[int], dtype: torch.dtype = torch.float64, *, fill: float = 0.0, seed: int = 0):
-    rng = np.random.default_rng(seed)
-    items = [torch.from_numpy(rng.standard_normal((length, F))).to(dtype) for length in lengths]
-    padded = torch.nn.utils.rnn.pad_sequence(items, batch_first=True, padding_value=fill)
-    return padded, torch.tensor(lengths)
 
 
 def latency_of(config: EncoderConfig, steps: int, ahead: int) -> Latency:

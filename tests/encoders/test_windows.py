@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,27 +27,14 @@ SHAPES = [
     EncoderConfig(layers=2, hidden_size=6, subsampling=[2, 3], bidirectional=False),
 ]
 F = 4
+DRAWN = runpy.run_path(str(Path(__file__).with_name("drawn.py")))
+randomised, batch = DRAWN["randomised"], partial(DRAWN["batch"], features=F)
 
 
 def describe(value: object) -> str:
     if not isinstance(value, EncoderConfig):
         return str(value).removeprefix("torch.")
     return f"{'bi' if value.bidirectional else 'uni'}-{'x'.join(map(str, value.stacking))}"
-
-
-def randomised(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(0.6 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-    return network.eval()
-
-
-def batch(lengths: list[int], dtype: torch.dtype, seed: int = 0, *, fill: float = 0.0):
-    rng = np.random.default_rng(seed)
-    items = [torch.from_numpy(rng.standard_normal((length, F))).to(dtype) for length in lengths]
-    padded = torch.nn.utils.rnn.pad_sequence(items, batch_first=True, padding_value=fill)
-    return padded, torch.tensor(lengths)
 
 
 def run_lstm(layer: RecurrentLayer, x_TF: np.ndarray, h: np.ndarray, c: np.ndarray):
