@@ -7,12 +7,16 @@ back to fill in a length and leave 0, 0xFFFFFFFF or a number near 2 GiB: that me
 
 from __future__ import annotations
 
+import math
+import re
+
 from features.audio_source import AudioError, ByteView
 from features.mpeg import repair_mp3
 
 # A page of Ogg has at most 65,307 bytes; tags may follow the last one.
 _OGG_TAIL = 1 << 17
 _MAX_CHUNKS = 100_000
+_SPHERE_HEADER = 1 << 16
 
 
 def examine(view: ByteView, *, name: str) -> bool:
@@ -33,6 +37,8 @@ def examine(view: ByteView, *, name: str) -> bool:
     elif head[:4] in (b".snd", b"dns."):
         order = "big" if head[:4] == b".snd" else "little"
         _compare(int.from_bytes(head[4:8], order), int.from_bytes(head[8:12], order), view.size, name=name)
+    elif head[:8] == b"NIST_1A\n":
+        _sphere(view, name=name)
     elif head[:4] == b"OggS":
         _ogg(view, name=name)
     elif head[4:8] == b"ftyp":
@@ -107,6 +113,20 @@ def _aiff(view: ByteView, *, name: str) -> None:
             _compare(position + 8, length, view.size, name=name)
             return
         position += 8 + length + length % 2
+
+
+def _sphere(view: ByteView, *, name: str) -> None:
+    """NIST SPHERE: the length of the header stands in its second line, then lines `NAME -i VALUE`.
+
+    What is coded otherwise than sample by sample (`pcm,embedded-shorten`) promises no bytes, and libsndfile refuses it.
+    """
+    line = view.bytes_at(8, 8)
+    start = int(line) if line.strip().isdigit() else 0
+    head, _, _ = view.bytes_at(16, min(max(0, start - 16), _SPHERE_HEADER)).partition(b"end_head")
+    fields = dict(re.findall(rb"^(\w+) -\w+ (\S{1,30})[ \r]*$", head, re.MULTILINE))
+    numbers = [fields.get(key, b"1") for key in (b"sample_count", b"sample_n_bytes", b"channel_count")]
+    if b"sample_count" in fields and b"," not in fields.get(b"sample_coding", b"") and all(map(bytes.isdigit, numbers)):
+        _compare(start, math.prod(map(int, numbers)), view.size, name=name)
 
 
 def _ogg(view: ByteView, *, name: str) -> None:

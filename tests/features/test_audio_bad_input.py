@@ -225,6 +225,8 @@ def complete_files(folder: Path) -> list[Path]:
         save(folder / "a.rf64", format="RF64", subtype="PCM_16"),
         save(folder / "a.aiff", subtype="PCM_16"),
         save(folder / "a.au", subtype="PCM_16"),
+        save(folder / "a.sph", format="NIST", subtype="PCM_16"),
+        save(folder / "u.sph", stereo, format="NIST", subtype="ULAW"),
         save(folder / "a.flac"),
         save(folder / "a.ogg", stereo, format="OGG", subtype="VORBIS"),
         save(folder / "a.opus", format="OGG", subtype="OPUS"),
