@@ -10,7 +10,7 @@ on.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
@@ -19,11 +19,10 @@ from lhotse import MonoCut
 
 from features import given
 from features.given import GivenConfig
-from inference.files import write_text
 from inference.progress import with_bar
 from recipes.an4 import sound
-from recipes.corpora.spoken import Utterance, cuts
-from training.manifests import ManifestError, frames_cut, write
+from recipes.corpora.spoken import Utterance, write_parts
+from training.manifests import ManifestError, frames_cut
 
 RESULT = "WER"
 DATA_NOTE = "CMU AN4 (Census); free to use with its notice, Carnegie Mellon University"
@@ -92,16 +91,17 @@ def prepare(data: Path, out: Path, *, source: Source = "cepstra") -> None:
         settings = Path(__file__).with_name("sound.yaml")
         raise ManifestError(f"{data}: holds sound and no cepstra (feat); add --config {settings}")
     parts = divided(data, source=source)
-    for part, found in parts.items():
-        if source == "cepstra":
-            made = [_frames(one) for one in with_bar(found, f"an4 {part}")]
-        else:
-            made = cuts([sound.with_header(one, data / "wav", out / "wav") for one in found], f"an4 {part}")
-        write(out / "manifests" / f"{part}.jsonl.gz", made)
-    # What a language model may know: the words of the same utterances.
-    write_text(out / "train.txt", "".join(f"{one.text}\n" for one in parts["train"]))
+    if source == "cepstra":
+        write_parts(parts, out, "an4", make=_frames)
+    else:
+        folders = data / "wav", out / "wav"
+        readable = {part: [sound.with_header(one, *folders) for one in found] for part, found in parts.items()}
+        write_parts(readable, out, "an4")
 
 
-def _frames(one: Utterance) -> MonoCut:
-    seconds = len(given.read(one.path, FRAMES)) * FRAMES.shift_ms / 1000
-    return frames_cut(one.id, one.path, one.text, duration=seconds, speaker=one.speaker)
+def _frames(found: Sequence[Utterance], what: str) -> list[MonoCut]:
+    made = []
+    for one in with_bar(found, what):
+        seconds = len(given.read(one.path, FRAMES)) * FRAMES.shift_ms / 1000
+        made.append(frames_cut(one.id, one.path, one.text, duration=seconds, speaker=one.speaker))
+    return made

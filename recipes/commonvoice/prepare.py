@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inference.files import write_text
 from recipes.corpora import common_voice
-from recipes.corpora.spoken import cuts
-from training.manifests import write
+from recipes.corpora.spoken import write_parts
 
 RESULT = "WER"
 DATA_NOTE = "Common Voice (Ardila et al. 2020), CC0"
@@ -28,8 +26,4 @@ def prepare(data: Path, out: Path, *, seed: int = 0) -> None:
         ManifestError: a table is missing or damaged, or there are too few speakers to divide.
         features.audio.AudioError: a clip is missing or cannot be read.
     """
-    parts = common_voice.divided(data, seed=seed)
-    for part, found in parts.items():
-        write(out / "manifests" / f"{part}.jsonl.gz", cuts(found, f"commonvoice {part}"))
-    # What a language model may know: the words of the same utterances.
-    write_text(out / "train.txt", "".join(f"{one.text}\n" for one in parts["train"]))
+    write_parts(common_voice.divided(data, seed=seed), out, "commonvoice")

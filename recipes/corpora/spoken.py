@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from lhotse import MonoCut
 
 from features import audio
+from inference.files import write_text
 from inference.progress import with_bar
-from training.manifests import cut
+from training.manifests import cut, write
 
 
 class Spoken(NamedTuple):
@@ -39,6 +40,28 @@ def cuts(found: Sequence[Utterance], what: str) -> list[MonoCut]:
         features.audio.AudioError: a recording is missing or cannot be read.
     """
     return [cut(one.id, one.path, one.text, speaker=one.speaker) for one in with_bar(found, what)]
+
+
+def write_parts(
+    parts: Mapping[str, Sequence[Utterance]],
+    out: Path,
+    what: str,
+    *,
+    make: Callable[[Sequence[Utterance], str], list[MonoCut]] = cuts,
+) -> dict[str, list[MonoCut]]:
+    """Write a manifest of each part to `out/manifests`, and what a language model may know to `out/train.txt`.
+
+    That is the texts of `train`, a line each. The cuts of each part come back; `make` makes them, with a bar that says
+    `what` and the part.
+
+    Raises:
+        features.audio.AudioError: a recording is missing or cannot be read.
+    """
+    made = {part: make(found, f"{what} {part}") for part, found in parts.items()}
+    for part, found in made.items():
+        write(out / "manifests" / f"{part}.jsonl.gz", found)
+    write_text(out / "train.txt", "".join(f"{one.text}\n" for one in parts["train"]))
+    return made
 
 
 def named(folder: Path, name: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inference.files import write_text
 from recipes.corpora import speechocean762
-from recipes.corpora.spoken import cuts
+from recipes.corpora.spoken import write_parts
 from training.manifests import write
 
 RESULT = "WER"
@@ -33,12 +32,7 @@ def prepare(data: Path, out: Path, *, seed: int = 0) -> None:
     """
     parts = speechocean762.divided(data, seed=seed)
     years = speechocean762.ages(data, "test")
-    for part, found in parts.items():
-        made = cuts(found, f"speechocean762 {part}")
-        write(out / "manifests" / f"{part}.jsonl.gz", made)
-        if part == "test":
-            for group, members in speechocean762.by_age(found, years).items():
-                ids = {one.id for one in members}
-                write(out / "manifests" / "groups" / f"{group}.jsonl.gz", [one for one in made if one.id in ids])
-    # What a language model may know: the words of the same utterances.
-    write_text(out / "train.txt", "".join(f"{one.text}\n" for one in parts["train"]))
+    made = write_parts(parts, out, "speechocean762")
+    for group, members in speechocean762.by_age(parts["test"], years).items():
+        ids = {one.id for one in members}
+        write(out / "manifests" / "groups" / f"{group}.jsonl.gz", [one for one in made["test"] if one.id in ids])
