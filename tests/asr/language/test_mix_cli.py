@@ -79,9 +79,10 @@ def test_mistakes_are_named_in_one_line(capsys, texts: list[Path], tmp_path: Pat
         assert (code, stdout) == (2, "")
         assert len(err.strip().splitlines()) == 1
         assert named in err
-    for arguments in ((book, said, "--output", out), (book, said, "--weights", "a,b", "--output", out)):
-        code, stdout, err = call(capsys, "mix", *arguments)
+    for given, named in (((), "--weights"), (("--weights", "a,b"), "'a,b' is not numbers with commas")):
+        code, stdout, err = call(capsys, "mix", book, said, *given, "--output", out)
         assert (code, stdout) == (2, "")
-        assert "weights" in err
+        assert len(err.strip().splitlines()) == 1
+        assert named in err
     assert book.read_bytes() == before
     assert not out.exists()
