@@ -42,7 +42,7 @@ from inference.ngram import NgramModel
 
 Sentences = Iterable[Sequence[str]]
 ROUNDS, ENOUGH = 10_000, 1e-9  # of expectation and maximisation: at most, and the change of a weight that ends them
-LEAST_OPEN = 1e-12  # of a sum of probabilities that is 1 but for rounding, what is left over is nothing else
+LEAST_OPEN = 1e-12  # what probabilities leave over to 1 is their rounding, if it is less
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ KIND = 3  # tells draws of what kind of sentence a clip has from draws of who sa
 class Generated:
     """Sentences for clips: `generated(seed, number) -> sentence`, or none where the clip is to say one of a book.
 
-    What is drawn depends on the seed, the number of the clip and the transcripts alone. Sentences are as
-    `recipes.english.texts.speakable` wants them, and none touches one that is held out. Where none of `TRIES` may be
+    What is drawn depends on the seed, the number of the clip, the transcripts and what is held out alone. Sentences are
+    as `recipes.english.texts.speakable` wants them, and none touches one that is held out. Where none of `TRIES` may be
     said, there is none. `digest` tells all that they are drawn from and checked against from anything else.
 
     Args:
