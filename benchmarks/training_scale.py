@@ -10,8 +10,8 @@ go to `asr train`, where they win over what is set here.
 
 What a run costs whatever the data (imports, the development set, the model directory) is measured by a run that trains
 on the development set, and taken away before the fit: time beyond it grows with the data to the power that is printed,
-1 being linear. Memory is fitted as it is: 0 is constant. The cache of decoded recordings, which grows to what
-`--loop.cache_mb` says, is off.
+1 being linear; a straight line through all runs is the second view of it. Memory is fitted as it is: 0 is constant.
+The cache of decoded recordings, which grows to what `--loop.cache_mb` says, is off.
 
 Prints a Markdown table of medians: processor time of all processes of a run; wall time; the most memory that they held
 together, looked at every 0.1 s, shared pages counted once (Linux alone); the highest resident memory of the largest.
@@ -111,6 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(table(runs))
     fits = [fitted(runs[k : k + len(sets)]) for k in range(0, len(runs), len(sets))]
     print(f"\n{said(fits)}")
+    hourly, fixed, off = straight(runs)
+    print(
+        f"A straight line: {hourly:.0f} s an hour of sound and {fixed:.1f} s besides; runs are {off:.1%} off at most."
+    )
     if too_little(runs):
         print(
             "The smallest size costs less than half of the fixed cost beyond it: give more data, or a larger network."
@@ -215,6 +219,13 @@ def power(amounts: Sequence[float], costs: Sequence[float]) -> float:
     if min(costs) <= 0:
         return float("nan")
     return float(np.polyfit(np.log(amounts), np.log(costs), 1)[0])
+
+
+def straight(runs: Sequence[Run]) -> tuple[float, float, float]:
+    """Processor seconds an hour of sound and besides, by least squares, and how far off a run is, as a share of it."""
+    hours, seconds = (np.array([getattr(run, name) for run in runs]) for name in ("hours", "processor_seconds"))
+    hourly, fixed = np.polyfit(hours, seconds, 1)
+    return float(hourly), float(fixed), float(np.max(np.abs(hourly * hours + fixed - seconds) / seconds))
 
 
 def fitted(runs: Sequence[Run]) -> Fit:

@@ -33,6 +33,9 @@ def test_the_fixed_cost_is_no_part_of_the_fit() -> None:
 
     runs = [run(0, 0.5, 30, 7), run(1, 1.5, 40, 100), run(2, 2.5, 50, 100), run(4, 4.5, 70, 100)]
     assert scale["fitted"](runs) == pytest.approx((1.0, 0.0, 0.0))
+    assert scale["straight"](runs) == pytest.approx((10.0, 25.0, 0.0), abs=1e-9)
+    off = [*runs, run(4, 4.5, 90, 100), run(4, 4.5, 80, 100)]
+    assert scale["straight"](off)[2] > 0.05
     cheaper = [*runs[:1], *(one._replace(processor_seconds=20) for one in runs[1:])]
     assert np.isnan(scale["fitted"](cheaper).time)
     assert scale["too_little"](runs)
