@@ -85,6 +85,7 @@ def test_memory_of_children_counts() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_small_measurement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     cuts = []
@@ -102,5 +103,9 @@ def test_a_small_measurement(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     runs = json.loads(found.read_text())["runs"]
     assert [run["recordings"] for run in runs] == [4, 12, 36]
     assert all(run["processor_seconds"] > 1 and run["largest_mb"] > 100 for run in runs)
-    with pytest.raises(SystemExit, match=r"asr train ended with 2:(.|\n)*loop\.epohcs"):
-        scale["main"]([str(manifest), "--loop.epohcs", "3"])
+
+
+@pytest.mark.slow
+def test_a_setting_that_asr_train_refuses_ends_the_measurement(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"asr train ended with 2:(.|\n)*epohcs"):
+        scale["trained"](tmp_path / "a.jsonl.gz", tmp_path / "b.jsonl.gz", tmp_path / "out", ["--loop.epohcs=3"])
