@@ -110,6 +110,8 @@ def main() -> None:
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
         named = {"given": models.load(options.model)}
+        if named["given"].int8:
+            raise SystemExit(f"{options.model}: has weights of 8 bits already; give the model that it was made from")
         named[f"{options.layers} x {options.hidden}"] = drawn(Path(folder) / "drawn", options.layers, options.hidden)
         for name, model in named.items():
             samples_S, _ = audio.read(options.recording, rate=model.extractor.rate)

@@ -166,10 +166,7 @@ class StreamPool:
             return [scored for one in batch for scored in self._score([one])]
 
     def _together(self, windows: Sequence[Window]) -> list[Scored]:
-        lengths_B = np.array([len(window.frames_TF) for window in windows])
-        frames_BTF = np.zeros((len(windows), lengths_B.max(), self._scorer.features), np.float32)
-        for frames_TF, window in zip(frames_BTF, windows, strict=True):
-            frames_TF[: len(window.frames_TF)] = window.frames_TF
+        frames_BTF, lengths_B = self._scorer.padded([window.frames_TF for window in windows])
         axes = self._scorer.stream_axes
         parts = zip(*(window.state for window in windows), strict=True)
         state = tuple(np.concatenate(part, axis=axis) for part, axis in zip(parts, axes, strict=True))
