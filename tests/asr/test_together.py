@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 import asr
 from asr.task import Recording, Settings, Transcriber
 from asr.together import AT_ONCE, BATCH, InBatches, ahead, by_length
+from asr.transcribe import transcribe_files
 from features import audio
 from inference.scorer import Scorer
 from inference.workers import Failure, Here
@@ -79,6 +82,31 @@ def test_where_a_batch_needs_too_much_memory_each_is_scored_alone(recordings: li
 
     monkeypatch.setattr(Scorer, "together", together)
     assert {one.item: one.result for one in InBatches().run(begin, chosen, lambda *_: None)} == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes there")
+def test_what_comes_through_pipes_is_heard_one_after_the_other(tmp_path: Path, capsys) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    seen = []
+
+    def feed() -> None:
+        """Sound for the second pipe when the text of the first is there."""
+        first.write_bytes(DEMO.read_bytes())
+        end = time.monotonic() + 20
+        while not (written := list(tmp_path.glob("first.txt"))) and time.monotonic() < end:
+            time.sleep(0.01)
+        seen.extend(written)
+        second.write_bytes(DEMO.read_bytes())
+
+    for pipe in (first, second):
+        os.mkfifo(pipe)
+    feeding = threading.Thread(target=feed, daemon=True)
+    feeding.start()
+    code = transcribe_files([str(first), str(second)], Settings(model="digits", output=str(tmp_path)))
+    feeding.join()
+    assert code == 0
+    assert seen == [tmp_path / "first.txt"]
+    assert (tmp_path / "second.txt").read_text() == seen[0].read_text() != ""
 
 
 @pytest.mark.parametrize("items", [[], [3], list(range(9)), list(range(10)), list(range(40))], ids=len)
