@@ -221,13 +221,9 @@ class PooledStream:
         with self._pool._lock:
             self._check()
             if self.waiting >= self._pool.backlog or len(self._waiting) >= BLOCKS:
-                there, most = (
-                    f"{self.waiting:.1f} s in {len(self._waiting)} blocks",
-                    f"{self._pool.backlog:g} s in {BLOCKS}",
-                )
-                raise BacklogError(
-                    f"{there} wait to be scored, and {most} may; step the pool, read this stream, try again"
-                )
+                waiting = f"{self.waiting:.1f} s in {len(self._waiting)} blocks wait to be scored"
+                most = f"{self._pool.backlog:g} s in {BLOCKS} may"
+                raise BacklogError(f"{waiting}, and {most}; step the pool, read this stream, try again")
             steps = self._session.pushing(inputs)
             self._pushed = self._session.seconds
             self._waiting.append((steps, self._pushed))
