@@ -52,7 +52,8 @@ def commit() -> str:
     """The commit of the tree, and whether it has been changed since."""
     try:
         short = _git("rev-parse", "--short", "HEAD")
-        return short + (" with changes that are not committed" if _git("status", "--porcelain") else "")
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+        return short + (" with changes that are not committed" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
