@@ -12,6 +12,8 @@ import numpy as np
 
 from benchmarks.measure import Measurement
 
+COSTS = ("s", "MB")
+
 
 class Fit(NamedTuple):
     """A power law, by least squares in logarithms.
@@ -46,9 +48,9 @@ def power_law(sizes: Sequence[float], costs: Sequence[float]) -> Fit:
 
 
 def growth(measurements: Sequence[Measurement]) -> dict[tuple[str, str], Fit]:
-    """A fit for each case and who was measured in it at two sizes or more."""
+    """A fit for each case of time or memory and who was measured in it at two sizes or more."""
     curves: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for one in measurements:
-        if one.size is not None and one.median > 0:
+        if one.size is not None and one.unit in COSTS and one.median > 0:
             curves.setdefault((one.case, one.who), []).append((one.size, one.median))
     return {key: power_law(*zip(*points, strict=True)) for key, points in curves.items() if len(points) > 1}

@@ -41,12 +41,12 @@ def padded(arrays):
     return whole, torch.tensor([len(array) / longest for array in arrays])
 
 
-def open_training(path, threads, bins, labels, layers, hidden, clip):
+def open_training(who, path, precision, threads, bins, labels, layers, hidden, clip):
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     with open(path, encoding="utf-8") as file:
         told = json.load(file)
-    opened["batches"] = [
+    batches = [
         ([np.load(one["samples"]) for one in batch], [np.array(one["labels"]) for one in batch]) for batch in told
     ]
     modules = {
@@ -58,16 +58,17 @@ def open_training(path, threads, bins, labels, layers, hidden, clip):
     brain = Recogniser(
         modules=modules,
         opt_class=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3, weight_decay=1e-2),
-        run_opts={"max_grad_norm": clip, "device": "cpu"},
+        run_opts={"max_grad_norm": clip, "device": "cpu", "precision": precision},
     )
     brain.on_fit_start()
     brain.modules.train()
-    opened["brain"] = brain
+    opened[who] = brain, batches
 
 
-def one_pass():
-    for sounds, labels in opened["batches"]:
-        opened["brain"].fit_batch((*padded(sounds), *padded(labels)))
+def one_pass(who):
+    brain, batches = opened[who]
+    for sounds, labels in batches:
+        brain.fit_batch((*padded(sounds), *padded(labels)))
 
 
-serve({"open": open_training, "time": lambda: timed(one_pass)[0]}, packages=["speechbrain"])
+serve({"open": open_training, "time": lambda who: timed(lambda: one_pass(who))[0]}, packages=["speechbrain"])

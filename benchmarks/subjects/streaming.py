@@ -1,10 +1,11 @@
 """Live streams of the shipped model and of drawn weights of 4 x 320 units a direction that say the blank (a floor for
 what is decoded), features and decoding included.
 
-A stream alone is pushed in blocks of 20 ms; its delay is the computing of the block that completes a chunk, beside the
-algorithmic latency of chunk and look-ahead. Of many streams, each begun elsewhere in the recording and pushed in
-blocks of 100 ms, a round is a chunk of each, all scored by `inference.stream_pool` as one batch; streams a core are the
-sound of a round over the processor time of everything in it, and a step is the scoring and decoding of one batch.
+A stream alone is pushed in blocks of 20 ms; its delay is the algorithmic latency of chunk and look-ahead and the
+computing of the block that completes a chunk (of the blocks of a recording the median, and the most). Of many streams,
+each begun elsewhere in the recording and pushed in blocks of 100 ms, a round is a chunk of each, all scored by
+`inference.stream_pool` as one batch; streams a core are the sound of a round over the processor time of everything in
+it, and a step is the scoring and decoding of one batch.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def measure(setting: Setting, subject: Subject) -> None:
 
 def alone(setting: Setting, subject: Subject, name: str, kinds: dict[str, Model], samples_S: np.ndarray) -> None:
     """Share of a core that one stream takes, and how long it computes where a chunk is complete."""
-    delays: dict[str, list[float]] = {}
+    typical: dict[str, list[float]] = {}
+    slowest: dict[str, list[float]] = {}
 
     def heard(who: str, model: Model, chunk: float, lookahead: float) -> float:
         session = SpeechSession(model, chunk=chunk, lookahead=lookahead)
@@ -63,9 +65,12 @@ def alone(setting: Setting, subject: Subject, name: str, kinds: dict[str, Model]
             begun = time.process_time()
             session.push(samples_S[start : start + block])
             spent.append(time.process_time() - begun)
-        chunks = max(1, round(len(samples_S) / model.extractor.rate / chunk))
-        delays.setdefault(who, []).extend(sorted(spent)[-chunks:])
-        return 100 * sum(spent) / (len(samples_S) / model.extractor.rate)
+        seconds = len(samples_S) / model.extractor.rate
+        # Pushes that complete a chunk cost more than those that wait for one.
+        scoring = sorted(spent)[-max(1, int((seconds - lookahead) / chunk)) :]
+        typical.setdefault(who, []).append(float(np.median(scoring)))
+        slowest.setdefault(who, []).append(scoring[-1])
+        return 100 * sum(spent) / seconds
 
     gauges, notes = {}, {}
     for kind, model in kinds.items():
@@ -74,7 +79,9 @@ def alone(setting: Setting, subject: Subject, name: str, kinds: dict[str, Model]
             gauges[who] = lambda who=who, model=model, c=chunk, r=lookahead: heard(who, model, c, r)
             notes[who] = f"algorithmic latency {1000 * (chunk + lookahead):.0f} ms and the step of a frame"
     subject.add(f"{name}, one stream, share of a core", take_turns(gauges, setting.rounds), unit="%")
-    subject.add(f"{name}, one stream, computing where a chunk is complete", delays, notes=notes)
+    for what, delays in (("computing", typical), ("most computing", slowest)):
+        counted = {who: values[-setting.rounds :] for who, values in delays.items()}
+        subject.add(f"{name}, one stream, {what} where a chunk is complete", counted, notes=notes)
 
 
 class Crowd:

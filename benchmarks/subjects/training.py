@@ -4,7 +4,8 @@ A step beside `torch nn.LSTM` is forward, loss and backward of frames that are t
 CTC, are the floor. A step beside SpeechBrain is what a batch costs from samples to new weights: filterbanks of 80 bins,
 normalisation, forward, loss, backward, clipping, AdamW, with the same sizes and the same sounds in the same batches;
 SpeechBrain's is `Brain.fit_batch` with its own filterbank, LSTM (unpacked, as its recipes have it) and loss. Neither
-loads files, and ours is without Lightning's share, some milliseconds a step.
+loads files, and ours is without Lightning's share, some milliseconds a step. Both are measured once more under
+autocast to bfloat16, ours as `loop.precision bf16-mixed` does it.
 """
 
 from __future__ import annotations
@@ -88,32 +89,33 @@ def beside_speechbrain(setting: Setting, subject: Subject, shape: Shape, name: s
     """Batches from samples to new weights."""
     batches = drawn_batches(items=2 if setting.quick else 16, batches=1 if setting.quick else 4)
     seconds = sum(len(samples_S) for batch in batches for samples_S, _ in batch) / RATE
-    chosen = {OURS: processor_time(training(shape, batches))}
+    chosen = {
+        OURS: processor_time(training(shape, batches)),
+        f"{OURS}, bf16-mixed": processor_time(training(shape, batches, bf16=True)),
+    }
     with tempfile.TemporaryDirectory() as folder:
         try:
             peer = setting.peers.open("speechbrain")
             path = stored(batches, Path(folder))
-            peer.ask(
-                "open",
-                path=path,
-                threads=setting.threads,
-                bins=shape.bins,
-                labels=shape.labels,
-                layers=shape.encoder.layers,
-                hidden=shape.encoder.hidden_size,
-                clip=CLIP_NORM,
-            )
-            chosen[PEER] = peer.gauge("time")
+            sizes = {"layers": shape.encoder.layers, "hidden": shape.encoder.hidden_size}
+            sizes |= {"bins": shape.bins, "labels": shape.labels, "clip": CLIP_NORM, "threads": setting.threads}
+            for who, precision in ((PEER, "fp32"), (f"{PEER}, bf16", "bf16")):
+                peer.ask("open", who=who, path=path, precision=precision, **sizes)
+                chosen[who] = peer.gauge("time", who=who)
         except PeerError as error:
             subject.leave_out(PEER, error)
         taken = take_turns(chosen, min(setting.rounds, MOST_ROUNDS))
-    case = f"{name}, {len(batches)} batches of {len(batches[0])} recordings, {seconds:.0f} s, samples to weights"
+    case = f"{name}, samples to weights, {seconds:.0f} s in batches of {len(batches[0])} recordings"
     subject.add(case, taken)
     speeds = {who: [seconds / one for one in values] for who, values in taken.items()}
     subject.add(f"{name}, training, hours of sound an hour of one core", speeds, unit="")
     if PEER in taken:
         faster = ratio(taken[PEER], taken[OURS])
         subject.aims.append(Aim(f"training {name}: throughput in times SpeechBrain's", faster, 1.5, at_most=False))
+        faster = ratio(taken[f"{PEER}, bf16"], taken[f"{OURS}, bf16-mixed"])
+        subject.aims.append(
+            Aim(f"training {name}, bf16: throughput in times SpeechBrain's", faster, 1.5, at_most=False)
+        )
 
 
 def drawn_batches(*, items: int, batches: int) -> list[list[tuple[np.ndarray, np.ndarray]]]:
@@ -144,8 +146,10 @@ def stored(batches: list[list[tuple[np.ndarray, np.ndarray]]], folder: Path) -> 
     return str(path)
 
 
-def training(shape: Shape, batches: list[list[tuple[np.ndarray, np.ndarray]]]) -> Callable[[], None]:
-    """A pass over the batches with what our loop does to each."""
+def training(
+    shape: Shape, batches: list[list[tuple[np.ndarray, np.ndarray]]], *, bf16: bool = False
+) -> Callable[[], None]:
+    """A pass over the batches with what our loop does to each; with `bf16` as `loop.precision bf16-mixed` does it."""
     network = made(shape).train()
     zeros, ones = np.zeros(shape.bins, np.float32), np.ones(shape.bins, np.float32)
     extractor = FeatureExtractor(FeatureConfig(fbank=FbankConfig(rate=RATE, bins=shape.bins)), mean=zeros, std=ones)
@@ -160,14 +164,18 @@ def training(shape: Shape, batches: list[list[tuple[np.ndarray, np.ndarray]]]) -
                 [(str(k), Example(extractor(samples_S), labels_L)) for k, (samples_S, labels_L) in enumerate(sounds)]
             )
             assert isinstance(batch, Batch)
-            step(network, objective, optimizer, batch)
+            step(network, objective, optimizer, batch, bf16=bf16)
 
     return one_pass
 
 
-def step(network: Network, objective: CtcObjective, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+def step(
+    network: Network, objective: CtcObjective, optimizer: torch.optim.Optimizer, batch: Batch, *, bf16: bool
+) -> None:
     optimizer.zero_grad()
-    scores_BTV, lengths_B = network(batch.frames_BTF, batch.lengths_B)
-    objective.loss(scores_BTV, lengths_B, batch).loss.backward()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        scores_BTV, lengths_B = network(batch.frames_BTF, batch.lengths_B)
+        loss = objective.loss(scores_BTV, lengths_B, batch).loss
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
     optimizer.step()

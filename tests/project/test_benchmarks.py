@@ -41,7 +41,7 @@ def test_a_fixed_cost_shows_in_all_sizes_and_not_in_the_last_decade() -> None:
 
 def test_growth_is_of_each_case_and_who_and_needs_two_sizes() -> None:
     measured = [
-        Measurement(case, who, "s", (size**power,), size, "frames")
+        Measurement(case, who, "s", (float(size**power),), size, "frames")
         for case, who, power, sizes in (
             ("by length", "a", 1, (1, 10)),
             ("by length", "b", 2, (1, 10)),
