@@ -91,11 +91,12 @@ def run(options: argparse.Namespace, *, command: str) -> int:
         setting = Setting(rounds, options.quick, options.threads, peers, options.data)
         about = machine.about(command, threads=options.threads, rounds=rounds, quick=options.quick)
         for name in [name for name in SUBJECTS if name in (options.only or SUBJECTS)]:
-            module = import_module(f"benchmarks.subjects.{name}")
             begun = time.monotonic()
             print(f"{name} ...", end="", file=sys.stderr, flush=True)
-            subject = Subject(name, module.__doc__ or name)
+            subject = Subject(name, "")
             try:
+                module = import_module(f"benchmarks.subjects.{name}")
+                subject.text = module.__doc__
                 module.measure(setting, subject)
             except Exception as error:  # one subject that fails must not take the others' hours with it
                 subject.failed = f"{type(error).__name__}: {error}"

@@ -18,7 +18,7 @@ from benchmarks.peers import PROGRAMS, PeerError
 from features import audio
 
 RECORDING = ROOT / "asr" / "demo" / "digits.flac"
-# An hour is seen once more than it warms up.
+# An hour of sound takes long enough.
 MOST_ROUNDS = 3
 AXIS = "seconds of sound"
 
@@ -34,7 +34,7 @@ def measure(setting: Setting, subject: Subject) -> None:
             path = folder / "long.wav"
             audio.write(path, np.resize(samples_S, round(seconds * rate)), rate)
             commands = {"saywave": [*asr, "transcribe", path]}
-            if seconds < 60:  # it takes longer than there is sound
+            if seconds < 60:  # ten minutes would take it several
                 commands |= of_pocketsphinx(setting, subject, path)
             held: dict[str, list[float]] = {who: [] for who in commands}
 

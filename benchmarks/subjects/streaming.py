@@ -40,7 +40,7 @@ def measure(setting: Setting, subject: Subject) -> None:
     """A stream alone at each latency, then many at once."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        named = {name: models.load(shipped.find(name)) for name in shipped.names()}
+        named = {name: models.load(shipped.find(name), threads=setting.threads) for name in shipped.names()}
         if not setting.quick:
             named["4 x 320"] = model_of_letters(folder / "drawn", 4, 320)
         for name, model in named.items():

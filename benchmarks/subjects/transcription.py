@@ -30,7 +30,7 @@ RATE = 16000
 RECORDING, SAID = ROOT / "asr" / "demo" / "digits.flac", "three one four one five nine two six"
 UTTERANCES, FEW = 250, 4
 STRINGS = 40
-# Of these many utterances a round takes long enough, and pocketsphinx minutes.
+# With so many utterances pocketsphinx takes many minutes a round.
 MOST_ROUNDS = 3
 OURS, PEER, GRAMMAR = "saywave", "pocketsphinx", "pocketsphinx, grammar of digits"
 DIGITS = "#JSGF V1.0; grammar digits; public <digits> = (oh | {words})+;"
