@@ -118,13 +118,7 @@ def _ending(output: str | None) -> str:
 
 
 def _heard(classifier: Classifier, source: str, over: Over | None, progress: AudioProgress) -> Sequence[Classification]:
-    so_far = 0.0
-
-    def hear(seconds: float) -> None:
-        nonlocal so_far
-        so_far += seconds
-        progress.hear(source, so_far)
-
+    hear = progress.hearing(source)
     if over is None:
         return [classifier.classify(source, progress=hear)]
     return classifier.over_time(source, window=over.window, hop=over.hop, progress=hear)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -66,6 +66,17 @@ class AudioProgress:
         self._lengths[source] += more
         self.total += more
         self._show()
+
+    def hearing(self, source: str) -> Callable[[float], None]:
+        """What is told the seconds of each block of a recording that is heard from its beginning on."""
+        so_far = 0.0
+
+        def hear(seconds: float) -> None:
+            nonlocal so_far
+            so_far += seconds
+            self.hear(source, so_far)
+
+        return hear
 
     def end(self, source: str) -> None:
         """Nothing more comes of this recording, whether it was heard or could not be."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +26,7 @@ from asr.search import Search, SearchConfig
 from asr.shipped import find
 from asr.sources import InputError, expand, seconds
 from asr.stretches import Segments
-from asr.transcript import Transcript, Word
+from asr.transcript import Transcript, Word, mean_confidence
 from inference.outputs import output_names
 from inference.shell import ended, one_line
 from training import manifests
@@ -65,11 +65,6 @@ class Sureness:
         return "of less confidence" if mean_confidence(words) < self.confidence else None
 
 
-def mean_confidence(words: Sequence[Word]) -> float:
-    """The share of the words that can be expected to be right."""
-    return sum(word.confidence for word in words) / len(words)
-
-
 def parts(transcript: Transcript) -> Iterator[tuple[float, float, tuple[Word, ...]]]:
     """Start, end and words of what lies between the pauses at which a recording was divided, or of all of it."""
     borders = [0.0, *(transcript.endpoints or ()), transcript.duration]
@@ -93,7 +88,7 @@ def label_files(
     """Write a manifest of what a model is sure of in recordings, and say how much was left out and why.
 
     Args:
-        files: Sound files, folders of them, and patterns.
+        files: Sound files, folders of them, and patterns; files of frames for a model that is given these.
         model: Shipped model or model directory.
         out: The manifest, `.jsonl` or `.jsonl.gz`, whose paths are absolute.
         sure: What is kept.
@@ -120,16 +115,16 @@ def label_files(
     recognizer = Recognizer.open(find(model), threads=threads)
     looked = None if search is None else Search(recognizer.tokens, search)
     kept: list[MonoCut] = []
-    counted: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     heard = 0.0
     console = Console(stderr=True)
     lengths = {source: seconds(source) if console.is_terminal else 0.0 for source in sources}
     with AudioProgress(lengths, console) as progress:
         for source in sources:
             try:
-                hear = _hearing(progress, source)
+                hear = progress.hearing(source)
                 transcript = recognizer.transcribe(source, search=looked, segments=segments, progress=hear)
-                whole = manifests.cut(names[source], source, "")
+                whole = _whole(names[source], source, transcript, sound=recognizer.model.extractor.hears)
             except (ValueError, OSError) as error:
                 failed.append(one_line(error))
                 continue
@@ -137,13 +132,13 @@ def label_files(
                 progress.end(source)
             heard += transcript.duration
             for number, (start, end, words) in enumerate(parts(transcript), start=1):
-                why = sure.against(words, end - start)
-                counted[why or ""] += 1
-                if why is None:
-                    name = whole.id if segments is None else f"{whole.id}-{number:04d}"
-                    kept.append(_part(whole, name, start, end, words))
+                if why := sure.against(words, end - start):
+                    left_out[why] += 1
+                    continue
+                name = whole.id if segments is None else f"{whole.id}-{number:04d}"
+                kept.append(_part(whole, name, start, end, words))
     if len(failed) < asked:
-        _say(counted, sum(one.duration for one in kept), heard)
+        _say(kept, left_out, heard)
     code = ended("asr", failed, asked=asked)
     if kept:
         manifests.write(out, kept)
@@ -153,16 +148,9 @@ def label_files(
     return code
 
 
-def _hearing(progress: AudioProgress, source: str) -> Callable[[float], None]:
-    """What tells the bar how much of a recording has been heard, block by block."""
-    so_far = 0.0
-
-    def hear(seconds: float) -> None:
-        nonlocal so_far
-        so_far += seconds
-        progress.hear(source, so_far)
-
-    return hear
+def _whole(name: str, source: str, heard: Transcript, *, sound: bool) -> MonoCut:
+    """The cut of a whole recording, or of a whole file of frames."""
+    return manifests.cut(name, source, "") if sound else manifests.frames_cut(name, source, "", duration=heard.duration)
 
 
 def _part(whole: MonoCut, name: str, start: float, end: float, words: Sequence[Word]) -> MonoCut:
@@ -179,9 +167,8 @@ def _part(whole: MonoCut, name: str, start: float, end: float, words: Sequence[W
     return fastcopy(whole, id=name, start=start, duration=duration, supervisions=[supervision])
 
 
-def _say(counted: Counter[str], kept: float, heard: float) -> None:
-    every = sum(counted.values())
-    print(f"asr: kept {counted['']:,} of {every:,}, {kept / 3600:.2f} of {heard / 3600:.2f} h", file=sys.stderr)
-    for why, count in sorted(counted.items()):
-        if why:
-            print(f"  left out, {why}: {count:,}", file=sys.stderr)
+def _say(kept: Sequence[MonoCut], left_out: Counter[str], heard: float) -> None:
+    every, hours = len(kept) + left_out.total(), sum(one.duration for one in kept) / 3600
+    print(f"asr: kept {len(kept):,} of {every:,}, {hours:.2f} of {heard / 3600:.2f} h", file=sys.stderr)
+    for why, count in sorted(left_out.items()):
+        print(f"  left out, {why}: {count:,}", file=sys.stderr)

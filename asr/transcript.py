@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -34,6 +35,11 @@ class Word:
     def __post_init__(self) -> None:
         assert 0 <= self.start <= self.end, f"times of {self}"
         assert 0 <= self.confidence <= 1, f"confidence of {self}"
+
+
+def mean_confidence(words: Sequence[Word]) -> float:
+    """The share of these words that can be expected to be right."""
+    return sum(word.confidence for word in words) / len(words)
 
 
 class Missing(NamedTuple):
@@ -79,7 +85,7 @@ class Segment:
     @property
     def confidence(self) -> float:
         """The mean of its words'."""
-        return sum(word.confidence for word in self.words) / len(self.words)
+        return mean_confidence(self.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,7 @@ class Transcript:
 
         Words that were left out do not show in it.
         """
-        return sum(word.confidence for word in self.words) / len(self.words) if self.words else None
+        return mean_confidence(self.words) if self.words else None
 
     def segments(self, *, pause: float = 1.0) -> list[Segment]:
         """The transcript in pieces, none of them empty.

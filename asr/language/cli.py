@@ -130,8 +130,7 @@ def _make(parsed: argparse.Namespace) -> int:
     from asr.language.sentences import files
 
     output, bits = options.output_of(parsed)
-    if any(output.exists() and path.exists() and output.samefile(path) for path in files(parsed.texts)):
-        raise options.LanguageModelError(f"{output}: is one of the texts; give another file to --output")
+    options.check_not_read(output, files(parsed.texts))
     with options.progress(parsed.texts, options.tokens_of(parsed)) as (read, say):
         made = estimate(
             read(parsed.unit),
@@ -144,19 +143,14 @@ def _make(parsed: argparse.Namespace) -> int:
         )
         say("writing")
         write(output, made.words, made.levels, **bits)
-    lines = [f"{made.num_sentences:,} sentences, {made.num_words:,} {parsed.unit}s"]
-    if made.num_unknown:
-        lines[0] += f", of them {made.num_unknown / made.num_words:.2%} unknown"
+    unknown = options.share_unknown(made.num_unknown, made.num_words)
+    lines = [f"{made.num_sentences:,} sentences, {made.num_words:,} {parsed.unit}s{unknown}"]
     for order, (level, discounts) in enumerate(zip(made.levels, made.discounts, strict=True), start=1):
         shown = ", ".join(f"{discount:.3f}" for discount in discounts)
         lines.append(f"{len(level.word_G):,} {order}-grams; discounts {shown}")
         if order in made.fallback:
             lines[-1] += " (too little text to estimate them: fixed ones)"
-    if made.threshold:
-        lines.append(f"without what changes the perplexity by less than {made.threshold:.3g}")
-    lines.append(options.written(output))
-    print("\n".join(lines), file=sys.stderr)
-    print(output)
+    options.say_written(output, lines, threshold=made.threshold)
     return 0
 
 
@@ -175,8 +169,7 @@ def _convert(parsed: argparse.Namespace) -> int:
     else:
         words, levels = arpa.read(parsed.model)
     write(output, words, levels, **bits)
-    print(options.written(output), file=sys.stderr)
-    print(output)
+    options.say_written(output)
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from asr.language import options
 from inference.shell import count
@@ -17,7 +16,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     weights = parser.add_mutually_exclusive_group(required=True)
     weights.add_argument("--dev", metavar="TEXT", help="development text, which the weights make likeliest")
     weights.add_argument(
-        "--weights", type=_numbers, metavar="W,W,...", help="the weights themselves, one for each TEXT"
+        "--weights", type=_weights, metavar="W,W,...", help="the weights themselves, one for each TEXT"
     )
     options.add_ngrams(parser)
     parser.add_argument(
@@ -46,10 +45,9 @@ def run(parsed: argparse.Namespace) -> int:
     output, bits = options.output_of(parsed)
     texts = files(parsed.texts)
     dev = [] if parsed.dev is None else files([parsed.dev])
-    if any(output.exists() and path.exists() and output.samefile(path) for path in [*texts, *dev]):
-        raise options.LanguageModelError(f"{output}: is one of the texts; give another file to --output")
+    options.check_not_read(output, [*texts, *dev])
     for path in dev:
-        if any(path.exists() and text.exists() and path.samefile(text) for text in texts):
+        if options.is_among(path, texts):
             raise options.LanguageModelError(
                 f"{path}: is one of the texts, whose weight would be 1; give another --dev"
             )
@@ -70,20 +68,18 @@ def run(parsed: argparse.Namespace) -> int:
     lines = []
     for text, part in zip(parsed.texts, made.parts, strict=True):
         line = f"{text}: weight {part.weight:.4f}; {part.num_sentences:,} sentences, {part.num_words:,} {parsed.unit}s"
-        if part.num_unknown:
-            line += f", of them {part.num_unknown / part.num_words:.2%} unknown"
+        line += options.share_unknown(part.num_unknown, part.num_words)
         lines.append(line if part.perplexity is None else f"{line}; alone perplexity {part.perplexity:.2f}")
     if made.perplexity is not None:
         lines.append(f"mixed: perplexity {made.perplexity:.2f} of {parsed.dev}, without unknown {parsed.unit}s")
     lines.append(", ".join(f"{len(level.word_G):,} {n}-grams" for n, level in enumerate(made.levels, start=1)))
-    if made.threshold:
-        lines.append(f"without what changes the perplexity by less than {made.threshold:.3g}")
-    lines.append(options.written(output))
-    print("\n".join(lines), file=sys.stderr)
-    print(output)
+    options.say_written(output, lines, threshold=made.threshold)
     return 0
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def _weights(text: str) -> tuple[float, ...]:
     """The value of an option: numbers with commas between them."""
-    return tuple(map(float, text.split(",")))
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not numbers with commas between them, such as 3,1") from None

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from asr.language import entropy
 from asr.language.entropy import Fits
 from asr.language.kneser_ney import (
     BEGIN_ID,
+    SPECIAL,
     UNKNOWN_ID,
     EstimationError,
     Numbers,
@@ -40,8 +42,7 @@ from inference.ngram import NgramModel
 
 Sentences = Iterable[Sequence[str]]
 ROUNDS, ENOUGH = 10_000, 1e-9  # of expectation and maximisation: at most, and the change of a weight that ends them
-# What must be left over to words that do not follow a context anywhere, for a weight to be made of it.
-LEAST_OPEN = 1e-9
+LEAST_OPEN = 1e-12  # what probabilities leave over to 1 is their rounding, if it is less
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A model and its parts; `perplexity` is that of development text by the mean itself, before anything is pruned.
+    """A model and its parts; `perplexity` is what it gives development text, pruned as it is.
 
-    Perplexities are without words that no text has, as weights are found. `threshold` is that of the pruning.
+    Perplexities are without unknown words, as weights are found. `threshold` is that of the pruning.
     """
 
     words: tuple[str, ...]
@@ -112,6 +113,8 @@ def mix(
     progress("reading")
     words, tokens, sizes = _read(texts, vocabulary_size)
     dev_sentences = [] if dev is None else [list(sentence) for sentence in dev]
+    if dev is not None and set(words[len(SPECIAL) :]).isdisjoint(chain.from_iterable(dev_sentences)):
+        raise EstimationError("the development text has no word that the texts have; give one that is like them")
     made, log_probs = [], []
     for number, tokens_T in enumerate(tokens, start=1):
         counted = count(tokens_T, order, len(words), lambda what, number=number: progress(f"text {number}: {what}"))
@@ -122,22 +125,20 @@ def mix(
             log_probs.append(_log_probabilities(alone, dev_sentences))
     progress("mixing")
     alone_M: list[float | None] = [None] * len(texts)
-    perplexity = None
     if given_M is None:
         log_prob_MD = np.array(log_probs)
-        if not log_prob_MD.size:
-            raise EstimationError("the development text has no word that the texts have; give one that is like them")
         given_M = best_weights(log_prob_MD)
         alone_M = [float(np.exp(-row_D.mean())) for row_D in log_prob_MD]
-        perplexity = float(np.exp(-np.logaddexp.reduce(log_prob_MD + _log(given_M)[:, None], axis=0).mean()))
     last_words, orders = _mixed(made, given_M, len(words))
     left, kept, threshold = [one.left_C for one in orders[1:]], [one.kept_G for one in orders], 0.0
     if prune_entropy > 0 or fits is not None:
         progress("pruning")
         kept, threshold = pruned(orders, prune_entropy, None if fits is None else fits(words))
         left = entropy.left_over(orders, kept)
+    levels = levels_of(last_words, orders, left, kept)
     parts = [Part(*size, weight, alone) for size, weight, alone in zip(sizes, given_M.tolist(), alone_M, strict=True)]
-    return Mixture(words, levels_of(last_words, orders, left, kept), parts, perplexity, threshold)
+    perplexity = NgramModel(words, levels).perplexity(dev_sentences).excluding_unknown if dev_sentences else None
+    return Mixture(words, levels, parts, perplexity, threshold)
 
 
 def best_weights(log_prob_MD: np.ndarray) -> np.ndarray:
@@ -223,33 +224,28 @@ def _mixed(
         for place_C, place, one in zip(place_M, places, here, strict=True):
             suffix_G[place] = place_C[one.suffix_G]
         times_G, longer_MG = np.zeros(len(key_G)), np.empty((len(made), len(key_G)))
+        left_MC, open_MC = np.ones((2, len(made), len(below.prob_G)))
         for m, one in enumerate(here):
-            left_C = np.ones(len(below.prob_G))
-            left_C[place_M[m]] = one.left_C
-            longer_MG[m] = left_C[parent_G] * prob_MG[m, suffix_G]
+            lower_G = prob_MG[m, suffix_G]
+            left_MC[m, place_M[m]] = one.left_C
+            open_MC[m] -= np.bincount(parent_G, lower_G, minlength=len(below.prob_G))
+            longer_MG[m] = left_MC[m, parent_G] * lower_G
             longer_MG[m, places[m]] = one.prob_G
             times_G[places[m]] += share_M[m] * one.times_G
+        left_C = _left(weight_M, left_MC, open_MC)
         prob_G = weight_M @ longer_MG
-        left_C = _left(below.prob_G, parent_G, suffix_G, prob_G)
         orders.append(entropy.Order(parent_G, suffix_G, times_G, prob_G, left_C, np.ones(len(key_G), bool)))
         words.append(word_G)
         place_M, prob_MG = places, longer_MG
     return words, orders
 
 
-def _left(lower_C: np.ndarray, parent_G: np.ndarray, suffix_G: np.ndarray, prob_G: np.ndarray) -> np.ndarray:
-    """Back-off weights of the order below, such that the probabilities after each context sum to 1."""
-    contexts = len(lower_C)
-    rest_C = 1.0 - np.bincount(parent_G, prob_G, minlength=contexts)
-    open_C = 1.0 - np.bincount(parent_G, lower_C[suffix_G], minlength=contexts)
-    # Where every word follows, nobody is asked for the weight, and what the sums leave is their rounding.
-    possible_C = (np.bincount(parent_G, minlength=contexts) > 0) & (rest_C > LEAST_OPEN) & (open_C > LEAST_OPEN)
-    left_C = np.ones(contexts)
-    left_C[possible_C] = rest_C[possible_C] / open_C[possible_C]
-    return left_C
+def _left(weight_M: np.ndarray, left_MC: np.ndarray, open_MC: np.ndarray) -> np.ndarray:
+    """Back-off weights of the order below, such that the probabilities after each context sum to 1.
 
-
-def _log(weight_M: np.ndarray) -> np.ndarray:
-    """Logarithms, -inf of a weight of 0."""
-    with np.errstate(divide="ignore"):
-        return np.log(weight_M)
+    To words that follow a context in no text each text leaves `left_MC * open_MC`: its own back-off weight, and what
+    the order below gives those words. The mixture leaves the mean of that, and its order below gives them the mean of
+    `open_MC`; so its weight is a mean of theirs.
+    """
+    open_MC = weight_M[:, None] * np.maximum(open_MC, LEAST_OPEN)
+    return (left_MC * open_MC).sum(axis=0) / open_MC.sum(axis=0)

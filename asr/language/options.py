@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,9 +116,31 @@ def output_of(parsed: argparse.Namespace) -> tuple[Path, dict[str, int]]:
     return output, {} if parsed.bits is None else {"bits": parsed.bits}
 
 
-def written(output: Path) -> str:
-    """How large the file became."""
-    return f"{output.stat().st_size / 1e6:,.1f} MB"
+def check_not_read(output: Path, texts: Sequence[Path]) -> None:
+    """Refuse to write over what is read.
+
+    Raises:
+        LanguageModelError: the output is one of the texts.
+    """
+    if is_among(output, texts):
+        raise LanguageModelError(f"{output}: is one of the texts; give another file to --output")
+
+
+def is_among(file: Path, others: Sequence[Path]) -> bool:
+    """Whether a file is there and one of the others, by whatever name."""
+    return file.exists() and any(other.exists() and file.samefile(other) for other in others)
+
+
+def share_unknown(unknown: int, words: int) -> str:
+    """What is added to a number of words of which some became <unk>."""
+    return f", of them {unknown / words:.2%} unknown" if unknown else ""
+
+
+def say_written(output: Path, lines: Sequence[str] = (), *, threshold: float = 0.0) -> None:
+    """What was made, on standard error, with the threshold of the pruning and the size of the file; then its name."""
+    pruned = [f"without what changes the perplexity by less than {threshold:.3g}"] if threshold else []
+    print("\n".join([*lines, *pruned, f"{output.stat().st_size / 1e6:,.1f} MB"]), file=sys.stderr)
+    print(output)
 
 
 def tokens_of(parsed: argparse.Namespace) -> Tokens | None:
@@ -135,9 +158,10 @@ def tokens_of(parsed: argparse.Namespace) -> Tokens | None:
 def progress(
     texts: list[str], tokens: Tokens | None
 ) -> Iterator[tuple[Callable[..., Iterator[list[str]]], Callable[[str], None]]]:
-    """A bar on a terminal: yields what reads the texts as sentences of a unit, and what says what is being done.
+    """A bar on a terminal: yields `read(unit)` and `say(what)`.
 
-    What reads them takes some of them alone, too.
+    The one gives the texts, or with `read(unit, some)` these of them alone, as sentences of a unit; the other shows
+    what is being done.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

@@ -18,14 +18,15 @@ from recipes.english.texts import SPEECH_WORDS, HeldOut, SpokenForm, speakable
 
 ORDER = 3
 TRIES = 50  # sentences that are drawn for a clip until one may be said
+KIND = 3  # tells draws of what kind of sentence a clip has from draws of who says it
 
 
 class Generated:
-    """Says for each clip what it says, if it is to be one of these: `generated(seed, number) -> sentence`, or none.
+    """Sentences for clips: `generated(seed, number) -> sentence`, or none where the clip is to say one of a book.
 
-    What is drawn depends on the seed, the number of the clip and the transcripts alone. Sentences are as
-    `recipes.english.texts.speakable` wants them, and none touches one that is held out. Where `TRIES` of them do not
-    do, there is none.
+    What is drawn depends on the seed, the number of the clip, the transcripts and what is held out alone. Sentences are
+    as `recipes.english.texts.speakable` wants them, and none touches one that is held out. Where none of `TRIES` may be
+    said, there is none. `digest` tells all that they are drawn from and checked against from anything else.
 
     Args:
         transcripts: What the n-grams are counted in.
@@ -42,10 +43,12 @@ class Generated:
         words = [form for text in transcripts if (form := self._form(text))]
         made = estimate(words, order=ORDER)
         self._draw = Generator(NgramModel(made.words, made.levels), "word")
-        self.digest = hashlib.sha256("\n".join(map(" ".join, words)).encode()).hexdigest()
+        # With other sentences held out, clips that are there may say what is tested now.
+        told = "\n".join([held_out.digest, *map(" ".join, words)])
+        self.digest = hashlib.sha256(told.encode()).hexdigest()
 
     def __call__(self, seed: int, number: int) -> str | None:
-        if np.random.default_rng((seed, number, ORDER)).random() >= self.share:
+        if np.random.default_rng((seed, number, KIND)).random() >= self.share:
             return None
         for attempt in range(TRIES):
             drawn = self._draw(words=SPEECH_WORDS[1] + 1, seed=seed, number=number * TRIES + attempt)

@@ -8,6 +8,7 @@ model is made of, or among what a synthesiser reads aloud. `HeldOut` knows these
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
 import unicodedata
 import zlib
@@ -73,6 +74,11 @@ class HeldOut:
                 self._by_beginning.setdefault(words[:LEAST_WITHIN], []).append(words)
             for k in range(len(words) - LEAST_PART + 1):
                 self._parts.setdefault(words[k : k + LEAST_PART], []).append(f" {' '.join(words)} ")
+
+    @property
+    def digest(self) -> str:
+        """Tells them from others."""
+        return hashlib.sha256("\n".join(sorted(map(" ".join, self._whole))).encode()).hexdigest()
 
     def touches(self, words: Sequence[str]) -> bool:
         """Whether a sentence is one of them, holds one (of 4 words or more), or is part of one (6 words or more)."""

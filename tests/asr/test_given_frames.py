@@ -56,7 +56,7 @@ def test_frames_train_and_are_transcribed_as_the_sound_they_are_of(both, tones: 
         assert 0 <= theirs.duration - ours.duration < 0.03, "the last frame begins a window before the end"
 
 
-def test_commands_take_files_of_frames(both, frames: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_take_files_of_frames(both, frames: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, recognizer = both
     model = ["--model", str(recognizer.model.directory)]
     assert main(["evaluate", str(frames / "test.jsonl.gz"), *model]) == 0
@@ -65,6 +65,11 @@ def test_commands_take_files_of_frames(both, frames: Path, capsys: pytest.Captur
     for name in (item.path, item.path.replace("u0", "u[0]")):
         assert main(["transcribe", name, *model]) == 0
         assert capsys.readouterr().out.strip() == recognizer.transcribe(item.path).text
+    labels, sure = tmp_path / "labels.jsonl", ["--min-confidence", "0", "--shortest", "0s"]
+    assert main(["label", item.path, *model, "--out", str(labels), *sure]) == 0
+    [labelled] = read(labels)
+    assert (labelled.path, labelled.text) == (item.path, recognizer.transcribe(item.path).text)
+    assert recognizer.scores(labelled.path, duration=labelled.duration)[1] == recognizer.scores(item.path)[1]
 
 
 def test_what_cannot_be_done_with_frames_says_so(both, tones: Path, frames: Path, capsys) -> None:

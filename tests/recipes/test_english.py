@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asr.text import normalize
 from features import audio
 from recipes.english import noisy
+from recipes.english.generated import Generated
 from recipes.english.prepare import prepare
+from recipes.english.texts import HeldOut
 from training.manifests import Item, ManifestError, read
 
 corpora = runpy.run_path(str(Path(__file__).with_name("read_corpora.py")))
@@ -80,6 +83,27 @@ def test_synthetic_speech_trains_and_real_speech_is_repeated(data: Path, tmp_pat
     assert len({item.id for item in train}) == len(train)
 
 
+@needs_programs
+def test_made_up_sentences_are_of_training_and_none_is_tested(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(data, out, hours=20 / 3600, generated=1.0, seed=11)
+    tested = {
+        " ".join(normalize(item.text).split()) for name in ("dev", "test_commonvoice") for item in manifest(out, name)
+    }
+    transcripts = gzip.decompress((out / "transcripts.txt.gz").read_bytes()).decode().splitlines()
+    language = gzip.decompress((out / "language.txt.gz").read_bytes()).decode().splitlines()
+    assert language[: len(transcripts)] == transcripts
+    assert {*transcripts} < {item.text for item in manifest(out, "train")}
+    assert not tested & {*transcripts}
+    spoken = {item.text for item in manifest(out, "train") if item.speaker.startswith(("flite", "espeak", "festival"))}
+    assert spoken - {*language}, "something new"
+    assert {word for text in spoken for word in text.split()} <= {word for text in transcripts for word in text.split()}
+    assert not any(one in text for one in tested for text in spoken)
+    clips = len([item for item in manifest(out, "train") if item.text in spoken])
+    unchecked = [normalize(Generated(transcripts, HeldOut([]), share=1)(11, number) or "") for number in range(clips)]
+    assert any(one in text for one in tested for text in unchecked), "else nothing was to be avoided"
+
+
 def test_without_the_other_corpora_it_says_so_and_goes_on(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -138,3 +162,7 @@ def test_counts_on_the_whole_corpora(shared_data: Path, tmp_path: Path) -> None:
     assert len(parts["test"]) > 20
     with pytest.raises(ValueError, match=r"repeat_real is 0 and prepare\.hours 20\.0: give 1 or more"):
         prepare(shared_data, tmp_path, repeat_real=0)
+    with pytest.raises(
+        ValueError, match=r"prepare\.generated is 1\.5: give a share of the synthetic clips from 0 to 1"
+    ):
+        prepare(shared_data, tmp_path, generated=1.5)

@@ -50,6 +50,14 @@ def test_a_clip_depends_on_seed_and_number_alone_and_the_share_is_kept() -> None
     assert backwards != [part(6, number) for number in CLIPS]
 
 
+def test_other_transcripts_or_held_out_sentences_are_told_apart() -> None:
+    texts = (TRANSCRIPTS, TRANSCRIPTS[1:])
+    held_out = ([], [HELD.split()], [HELD.split(), OTHER.split()], [OTHER.split(), HELD.split()])
+    digests = [Generated(text, HeldOut(held), share=1).digest for text in texts for held in held_out]
+    assert digests[2] == digests[3]
+    assert len({*digests}) == 6
+
+
 def test_where_nothing_may_be_said_there_is_none() -> None:
     assert Generated(["b b b b", "b"], HeldOut([]), share=1)(0, 0) is None, "no word of one letter but a, i and o"
 

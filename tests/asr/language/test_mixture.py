@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.language.kneser_ney import EstimationError, estimate
-from asr.language.mixture import Mixture, best_weights, mix
+from asr.language.mixture import Mixture, _left, best_weights, mix
+from asr.language.models import write
 from inference import ngram_file
 from inference.ngram import NgramModel
 
@@ -84,12 +86,32 @@ def test_the_same_text_twice_is_the_model_of_it() -> None:
         np.testing.assert_array_equal(ours.parent_G, theirs.parent_G)
         np.testing.assert_array_equal(ours.word_G, theirs.word_G)
         np.testing.assert_allclose(ours.log_prob_G, theirs.log_prob_G, rtol=1e-9)
-    plain, same = NgramModel(made.words, made.levels), model_of(mixed)
-    for context in contexts(set("abcdef"), 2):
-        for word in "abcdef":
-            assert log_probability(same, context, word) == pytest.approx(
-                log_probability(plain, context, word), abs=1e-5
-            )
+        np.testing.assert_allclose(ours.backoff_G, theirs.backoff_G, rtol=1e-9, atol=1e-12)
+
+
+def test_other_readers_find_the_mean_in_the_file(tmp_path: Path) -> None:
+    decoder = pytest.importorskip("flashlight.lib.text.decoder")
+    from flashlight.lib.text.dictionary import Dictionary
+
+    texts, weights = [[list("abcd"), *text(seed, 30, "abcd")] for seed in (1, 2, 3)], (0.5, 0.3, 0.2)
+    models, ngrams = zip(*(alone(sentences, 3) for sentences in texts), strict=True)
+    mixed = mix(texts, weights=weights)
+    write(tmp_path / "mixed.arpa", mixed.words, mixed.levels)
+    words = ["a", "b", "c", "d"]
+    kenlm = decoder.KenLM(str(tmp_path / "mixed.arpa"), Dictionary(words))
+    for context in contexts(set(words), 2):
+        state = kenlm.start(context[:1] != ("<s>",))
+        for word in context[context[:1] == ("<s>",) :]:
+            state, _ = kenlm.score(state, words.index(word))
+        for word in words:
+            if (*context, word) in set().union(*ngrams):
+                mean = np.dot(weights, [math.exp(log_probability(model, context, word)) for model in models])
+                assert kenlm.score(state, words.index(word))[1] == pytest.approx(math.log10(mean), abs=1e-4)
+
+
+def test_words_that_nothing_leaves_room_for_disturb_no_sum() -> None:
+    left_MC, open_MC = np.array([[1e-3, 1e-6], [1e-3, 2e-6]]), np.array([[-1e-16, 1e-5], [1e-16, 1e-5]])
+    np.testing.assert_allclose(_left(np.array([0.5, 0.5]), left_MC, open_MC), [1e-3, 1.5e-6])
 
 
 def test_words_of_one_text_alone_are_known_and_the_rare_ones_go() -> None:
@@ -127,9 +149,11 @@ def test_weights_and_perplexities_are_those_of_the_development_text() -> None:
         assert part.perplexity == pytest.approx(model.perplexity(dev).excluding_unknown)
     whole = model_of(mixed).perplexity(dev)
     assert (whole.unknown, whole.sentences) == (1, 41)
+    assert mixed.perplexity == pytest.approx(whole.excluding_unknown)
     assert mixed.perplexity < min(part.perplexity for part in mixed.parts)
-    # The file has the mean wherever any text has the n-gram.
-    assert whole.excluding_unknown == pytest.approx(mixed.perplexity, rel=0.02)
+    pruned = mix(texts, dev=dev, prune_entropy=1e-3)
+    assert pruned.perplexity == pytest.approx(model_of(pruned).perplexity(dev).excluding_unknown)
+    assert pruned.perplexity != pytest.approx(mixed.perplexity, rel=1e-3)
     again = mix(texts, weights=[part.weight for part in mixed.parts])
     assert all(
         np.array_equal(a, b) for x, y in zip(mixed.levels, again.levels, strict=True) for a, b in zip(x, y, strict=True)
@@ -159,6 +183,7 @@ def test_what_is_left_out_makes_it_fit_and_all_sum_to_1() -> None:
         ([[["a"]], [[]]], {"weights": [1, 1]}, "not a single word in text 2"),
         ([[["a"]], [["</s>"]]], {"weights": [1, 1]}, "</s> is a word"),
         ([[["a"]], [["b"]]], {"dev": []}, "no word that the texts have"),
+        ([[["a"]], [["b"]]], {"dev": [["c"], ["<unk>"]]}, "no word that the texts have"),
         ([[["a"]], [["b"]]], {"weights": [1, 1], "order": 11}, "the order is 11"),
     ],
 )
