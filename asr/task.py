@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,17 +15,17 @@ import asr
 from asr.confidence.doubt import Doubt
 from asr.formats import WRITERS, Options, suffix, to_json_line
 from asr.recognizer import Recognizer
-from asr.scoring import Counted
+from asr.scoring import Counted, scores, scores_of_frames
 from asr.search import Search, SearchConfig
 from asr.stream import SpeechEvent, SpeechSession
 from asr.stretches import Segments
 from asr.subtitles import SubtitleRules
-from asr.together import Short, by_length, most_frames, read
+from asr.together import Begun, begin, by_length, most_frames
 from asr.transcript import Transcript
 from features import audio
 from inference.endpoint import EndpointRules
 from inference.files import write_text
-from inference.workers import Outcome, attempt
+from inference.workers import Failure, Outcome, attempt
 
 
 class Streaming(NamedTuple):
@@ -128,32 +128,48 @@ class Transcriber:
             )
         return self._written(recording, transcript, report)
 
-    def together(self, recordings: Sequence[Recording], tell: Callable[[Recording, float], None]) -> Iterator[Outcome]:
-        """Transcribe several, neither as streams nor in segments; short ones are scored as batches."""
-        short: dict[Recording, Short] = {}
-        for recording in recordings:
-            found = attempt(self._read, recording, partial(tell, recording))
-            if isinstance(found, Short):
-                short[recording] = found
+    def begin(self, recording: Recording) -> Begun | Failure:
+        """Read a recording, or the first half minute of a long one; other threads may do so."""
+        return attempt(lambda one, _: begin(self._recognizer.model, one.file), recording, lambda _: None)
+
+    def end(
+        self, begun: Sequence[tuple[Recording, Begun | Failure]], tell: Callable[[Recording, float], None]
+    ) -> Iterator[Outcome]:
+        """Transcribe what was begun, neither as streams nor in segments; short recordings are scored as batches."""
+        short: list[tuple[Recording, Begun]] = []
+        for recording, one in begun:
+            if isinstance(one, Failure):
+                yield Outcome(recording, one)
+            elif one.frames_TF is not None:
+                short.append((recording, one))
             else:
-                yield Outcome(recording, found)
-        names = list(short)
-        lengths = [len(one.frames_TF) for one in short.values()]
-        for batch in by_length(lengths, most=most_frames(self._recognizer)):
-            scores = self._recognizer.model.scorer.together([short[names[number]].frames_TF for number in batch])
-            for number, scores_TV in zip(batch, scores, strict=True):
-                recording = names[number]
-                work = partial(self._from_scores, scores_TV, short[recording].heard)
+                yield Outcome(recording, attempt(partial(self._long, one), recording, partial(tell, recording)))
+        lengths = [len(one.frames_TF) for _, one in short]
+        for numbers in by_length(lengths, most=most_frames(self._recognizer.model)):
+            batch = [short[number] for number in numbers]
+            for (recording, one), pieces in zip(batch, self._scores([one for _, one in batch]), strict=True):
+                work = partial(self._short, one, pieces)
                 yield Outcome(recording, attempt(work, recording, partial(tell, recording)))
 
-    def _read(self, recording: Recording, heard: Callable[[float], None]) -> Short | Heard:
-        found = read(self._recognizer, recording.file, search=self._search, progress=adding(heard))
-        return found if isinstance(found, Short) else self._written(recording, found)
+    def _scores(self, batch: Sequence[Begun]) -> list[Iterable[np.ndarray]]:
+        """Scores of short recordings, each in pieces; one by one, later, where there is no memory for all."""
+        model = self._recognizer.model
+        try:
+            return [[scores_TV] for scores_TV in model.scorer.together([one.frames_TF for one in batch])]
+        except MemoryError:
+            return [scores_of_frames(model, [one.frames_TF]) for one in batch]
 
-    def _from_scores(
-        self, scores_TV: np.ndarray, heard: Counted, recording: Recording, _: Callable[[float], None]
+    def _short(
+        self, begun: Begun, pieces: Iterable[np.ndarray], recording: Recording, heard: Callable[[float], None]
     ) -> Heard:
-        transcript = self._recognizer.transcribe_scores([scores_TV], heard, search=self._search)
+        transcript = self._recognizer.transcribe_scores(pieces, begun.heard, search=self._search)
+        heard(transcript.duration)
+        return self._written(recording, transcript)
+
+    def _long(self, begun: Begun, recording: Recording, heard: Callable[[float], None]) -> Heard:
+        model = self._recognizer.model
+        blocks = Counted(begun.heard, rate=model.extractor.rate, progress=adding(heard))
+        transcript = self._recognizer.transcribe_scores(scores(model, blocks), blocks, search=self._search)
         return self._written(recording, transcript)
 
     def _written(self, recording: Recording, transcript: Transcript, report: str = "") -> Heard:

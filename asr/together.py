@@ -1,61 +1,67 @@
-"""Many recordings in one process: short ones are read first and scored as batches, which takes less than one by one.
+"""Many recordings in one process: short ones are scored as batches, while a thread reads those that come next.
 
 Most of the time of an LSTM on one recording goes into bringing its weights to the processor, once a step; a batch
-shares that. It is no larger than what a long recording is scored in, so it needs no more memory either.
+shares that. It is no larger than what a long recording is scored in, so it needs no more memory either. What is read
+ahead of the scores is half a minute at most of each of `2 * AT_ONCE` recordings.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from itertools import chain, islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from asr.recognizer import Recognizer
-from asr.scoring import WHOLE, Counted, frames, scores_of_frames
-from asr.search import Search
-from asr.transcript import Transcript
+from asr.scoring import WHOLE, Counted, frames
 from features import audio
-from inference.workers import Outcome, Work
+from inference.model import Model
+from inference.workers import Outcome
 
-AT_ONCE = 32
-"""Recordings that are read before any of them is scored, so that those of a batch have much the same length."""
+A, B = TypeVar("A"), TypeVar("B")
+
+AT_ONCE = 16
+"""Recordings of whose short ones batches are made: enough that those of a batch have much the same length."""
 BATCH = 8
 """Recordings of a batch: four to eight are fastest, more fall out of the processor's cache."""
 
 
-class Short(NamedTuple):
-    """A recording that has been read: its frames (T,F), T >= 1, and what they were made of."""
+class Begun(NamedTuple):
+    """A recording whose beginning has been read.
 
-    frames_TF: np.ndarray
+    Attributes:
+        heard: Its blocks: all have been read of a short one, and none, as yet, of any other.
+        frames_TF: Frames of a short one, which is seen as a whole, T >= 1.
+    """
+
     heard: Counted
+    frames_TF: np.ndarray | None = None
 
 
-def read(
-    recognizer: Recognizer, source: audio.Source, *, search: Search, progress: Callable[[float], None]
-) -> Short | Transcript:
-    """The frames of a recording that is seen as a whole; of a longer one, or one without frames, its transcript.
+def begin(model: Model, source: audio.Source) -> Begun:
+    """Read a recording, or the first half minute of a longer one.
 
     Raises:
         features.audio.AudioError, features.given.FramesError: it cannot be read.
     """
-    model = recognizer.model
-    heard = Counted(model.extractor.blocks(source), rate=model.extractor.rate, progress=progress)
-    pieces, held, count = frames(model.extractor, heard), [], 0
-    for frames_TF in pieces:
-        held.append(frames_TF)
-        count += len(frames_TF)
-        if count > most_frames(recognizer):
-            break
-    if 0 < count <= most_frames(recognizer):
-        return Short(np.concatenate(held), heard)
-    return recognizer.transcribe_scores(scores_of_frames(model, chain(held, pieces)), heard, search=search)
+    rate = model.extractor.rate
+    heard = Counted(model.extractor.blocks(source), rate=rate)
+    blocks, held = iter(heard), []
+    for samples_S in blocks:
+        held.append(samples_S)
+        if heard.samples > WHOLE.chunk * rate:
+            return Begun(Counted(chain(held, blocks), rate=rate))
+    pieces = list(frames(model.extractor, held))
+    if 0 < sum(map(len, pieces)) <= most_frames(model):
+        return Begun(heard, np.concatenate(pieces))
+    return Begun(Counted(held, rate=rate))
 
 
-def most_frames(recognizer: Recognizer) -> int:
+def most_frames(model: Model) -> int:
     """Frames of a recording that is seen as a whole, and of a batch."""
-    return recognizer.model.scorer.frames(WHOLE.chunk, recognizer.model.extractor.shift_seconds)
+    return model.scorer.frames(WHOLE.chunk, model.extractor.shift_seconds)
 
 
 def by_length(lengths: Sequence[int], *, most: int) -> list[list[int]]:
@@ -71,18 +77,42 @@ def by_length(lengths: Sequence[int], *, most: int) -> list[list[int]]:
 
 
 class WorkTogether(Protocol):
-    """Work that can be done for several items at once."""
+    """Work that is begun for each item by itself, in another thread, and ended for several at once."""
 
-    def together(self, items: Sequence[Any], tell: Callable[[Any, float], None]) -> Iterator[Outcome]: ...
+    def begin(self, item: Any) -> Any: ...
+
+    def end(self, begun: Sequence[tuple[Any, Any]], tell: Callable[[Any, float], None]) -> Iterator[Outcome]: ...
 
 
-class Together:
-    """A pool in this process whose work is given several items at once."""
+class InBatches:
+    """A pool in this process whose work is given several items at once, while the next ones are begun."""
 
     def run(
-        self, begin: Callable[[], Work], items: Sequence[Any], tell: Callable[[Any, float], None]
+        self, begin: Callable[[], WorkTogether], items: Sequence[Any], tell: Callable[[Any, float], None]
     ) -> Iterator[Outcome]:
         """As `inference.workers.Pool` says; `begin` makes a `WorkTogether`."""
-        work, left = begin(), iter(items)
-        while some := list(islice(left, AT_ONCE)):
-            yield from work.together(some, tell)
+        work = begin()
+        with closing(ahead(work.begin, items, count=AT_ONCE)) as begun:
+            while some := list(islice(begun, AT_ONCE)):
+                yield from work.end(some, tell)
+
+
+def ahead(function: Callable[[A], B], items: Sequence[A], *, count: int) -> Iterator[tuple[A, B]]:
+    """Each item with what a function makes of it in a thread, which is `count` items ahead of those asked for.
+
+    Closed early, it waits for the item that the thread is at.
+    """
+    if len(items) <= count:  # there is nothing that the thread could do it beside
+        yield from ((item, function(item)) for item in items)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    thread, left = ThreadPoolExecutor(1), iter(items)
+    made = deque((item, thread.submit(function, item)) for item in islice(left, count))
+    try:
+        while made:
+            item, result = made.popleft()
+            made.extend((other, thread.submit(function, other)) for other in islice(left, 1))
+            yield item, result.result()
+    finally:
+        thread.shutdown(cancel_futures=True)

@@ -92,7 +92,7 @@ def label_files(
         model: Shipped model or model directory.
         out: The manifest, `.jsonl` or `.jsonl.gz`, whose paths are absolute.
         sure: What is kept.
-        search: How the words are looked for in the scores; greedily if not given.
+        search: How the words are looked for in the scores; as the model carries or, without one, greedily if not given.
         segments: How recordings are divided; they are not if not given.
         threads: Threads for scoring.
 

@@ -18,7 +18,7 @@ from asr.shipped import find
 from asr.shipped import names as shipped_names
 from asr.sources import InputError, expand, is_finished, seconds
 from asr.task import Heard, Recording, Settings, Transcriber, as_text
-from asr.together import Together
+from asr.together import InBatches
 from inference.files import sweep
 from inference.outputs import keep_originals, make_folder, output_names
 from inference.shell import ended
@@ -217,9 +217,16 @@ def _pool(sources: Sequence[str], workers: Workers, settings: Settings) -> Pool:
         return RayCluster(workers.ray, cores=settings.threads)
     if elsewhere:
         return Processes(workers.jobs, program="asr")
-    # What comes through a pipe may wait for the text of the file before it.
-    whole = settings.streaming is None and settings.segments is None and "-" not in sources
-    return Together() if whole and len(sources) > 1 else Here()
+    whole = settings.streaming is None and settings.segments is None
+    return InBatches() if whole and len(sources) > 1 and not any(map(_is_pipe, sources)) else Here()
+
+
+def _is_pipe(source: str) -> bool:
+    """Whether a source is one: what comes through it may wait for the text of the file before it."""
+    try:
+        return source == "-" or Path(source).is_fifo()
+    except OSError:  # which reading it will say
+        return False
 
 
 def _elsewhere(settings: Settings) -> Settings:

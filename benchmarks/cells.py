@@ -1,9 +1,9 @@
 """A training step of a bidirectional layer of each cell against torch.nn.LSTM's, in turns.
 
-    OMP_NUM_THREADS=2 python benchmarks/cells.py
-    OMP_NUM_THREADS=2 python benchmarks/cells.py --cells peephole --loops
-    python benchmarks/cells.py --memory
-    python benchmarks/cells.py --device cuda --batch 32 --frames 1000 --hidden 512
+    OMP_NUM_THREADS=2 python -m benchmarks.cells
+    OMP_NUM_THREADS=2 python -m benchmarks.cells --cells peephole --loops
+    python -m benchmarks.cells --memory
+    python -m benchmarks.cells --device cuda --batch 32 --frames 1000 --hidden 512
 
 Prints a Markdown table: forward and backward of one batch of full length, the median of the ratios of rounds in each
 of which everything ran once. `--loops` times the same recurrence as a loop over its step besides, plain and, of the
@@ -18,10 +18,12 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.measure import ratio, take_turns
 from encoders.blstm import Blstm, EncoderConfig
 from encoders.cells import CELLS
 from encoders.layers import RecurrentLayer, run_steps
@@ -46,11 +48,14 @@ def main() -> None:
     print(f"| batch, frames, hidden | cell | {unit} | times nn.LSTM |\n| --- | --- | ---: | ---: |")
     for shape in itertools.product(options.batch, options.frames, options.hidden):
         steps = make_steps(*shape, options.cells, options.device, loops=options.loops)
-        measured = measure(steps, options.rounds, (peak if options.memory else seconds)(options.device))
+        gauge = (peak if options.memory else seconds)(options.device)
+        measured = take_turns({name: partial(gauge, step) for name, step in steps.items()}, options.rounds)
         for name, values in measured.items():
-            ratio = statistics.median(mine / its for mine, its in zip(values, measured["nn.LSTM"], strict=True))
             shown = statistics.median(values) * (1e-6 if options.memory else 1e3)
-            print(f"| {', '.join(map(str, shape))} | {name} | {shown:.1f} | {ratio:.2f} |", flush=True)
+            print(
+                f"| {', '.join(map(str, shape))} | {name} | {shown:.1f} | {ratio(values, measured['nn.LSTM']):.2f} |",
+                flush=True,
+            )
 
 
 def make_steps(batch: int, frames: int, hidden: int, cells: list[str], device: str, *, loops: bool) -> dict[str, Step]:
@@ -114,16 +119,6 @@ class PeepholeLoop(nn.Module):
             c = c_next
             outputs.append(h)
         return torch.stack(outputs, 1)
-
-
-def measure(steps: dict[str, Step], rounds: int, gauge: Callable[[Step], float]) -> dict[str, list[float]]:
-    values: dict[str, list[float]] = {name: [] for name in steps}
-    for round in range(rounds + 1):
-        for name, step in steps.items():
-            value = gauge(step)
-            if round:  # the first warms up
-                values[name].append(value)
-    return values
 
 
 def seconds(device: str) -> Callable[[Step], float]:

@@ -1,7 +1,7 @@
 """An n-gram model as ARPA and as a compact file: size, time until it can be asked, and what eight bits cost.
 
-    python benchmarks/compact_lm.py books-en.txt.gz
-    python benchmarks/compact_lm.py books-en.txt.gz --order 4 --words 60000
+    python -m benchmarks.compact_lm books-en.txt.gz
+    python -m benchmarks.compact_lm books-en.txt.gz --order 4 --words 60000
 
 Estimates a model of a text, of which every fortieth sentence is kept out, and prints a Markdown table. Times are of the
 processor, the median of rounds in each of which every file was read once.
@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 from asr.language.kneser_ney import estimate
 from asr.language.sentences import read
+from benchmarks.measure import processor_time, take_turns
 from inference import arpa, ngram_file
 from inference.ngram import NgramModel
 
@@ -41,12 +41,8 @@ def main() -> None:
         arpa.write(paths["ARPA"], model.words, model.levels)
         ngram_file.write(paths["compact, 32 bits"], model.words, model.levels, bits=32)
         ngram_file.write(paths["compact, 8 bits"], model.words, model.levels)
-        seconds: dict[str, list[float]] = {name: [] for name in paths}
-        for _ in range(options.rounds):
-            for name, path in paths.items():
-                began = time.process_time()
-                NgramModel.read(path)
-                seconds[name].append(time.process_time() - began)
+        gauges = {name: processor_time(lambda path=path: NgramModel.read(path)) for name, path in paths.items()}
+        seconds = take_turns(gauges, options.rounds)
         print(f"{ngrams:,} n-grams; perplexity on {len(kept_out):,} sentences, unknown words among it\n")
         print("| file | MB | bytes an n-gram | read in | perplexity |\n| --- | ---: | ---: | ---: | ---: |")
         for name, path in paths.items():

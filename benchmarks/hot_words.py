@@ -1,6 +1,6 @@
 """What hot words do to their own words, to the words beside them, and to the time of the search.
 
-    python benchmarks/hot_words.py MODEL DATA --words FILE --others FILE [--boost NATS] [--lm LM[=W] ...]
+    python -m benchmarks.hot_words MODEL DATA --words FILE --others FILE [--boost NATS] [--lm LM[=W] ...]
 
 DATA is a manifest, table or folder. The file of --words has a word a line: what a user would expect to be said;
 --others fills the list up to 100 and to 1,000 with words that are not said. An error beside them is one of a word that

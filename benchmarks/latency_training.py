@@ -1,19 +1,21 @@
 """A training step of the latency-controlled encoder against the same encoder with full context, in turns.
 
-    OMP_NUM_THREADS=1 python benchmarks/latency_training.py
-    OMP_NUM_THREADS=1 python benchmarks/latency_training.py --cell gru_cudnn
+    OMP_NUM_THREADS=1 python -m benchmarks.latency_training
+    OMP_NUM_THREADS=1 python -m benchmarks.latency_training --cell gru_cudnn
 
-Prints a Markdown table: forward and backward of one batch, chunk and look-ahead in milliseconds.
+Prints a Markdown table: forward and backward of one batch, chunk and look-ahead in milliseconds, processor time.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import time
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
+from benchmarks.measure import processor_time, ratio, take_turns
 from encoders.blstm import Blstm, EncoderConfig
 from encoders.cells import CELLS
 from encoders.windows import Latency
@@ -45,21 +47,19 @@ def main() -> None:
         forms[name, "fast"] = lambda latency=latency: encoder(frames, lengths, latency)
         if options.plain:
             forms[name, "plain"] = lambda latency=latency: encoder.window_by_window(frames, lengths, latency)
-    times: dict[tuple[str, str], list[float]] = {name: [] for name in forms}
-    for round in range(options.rounds + 1):
-        for name, run in forms.items():
-            encoder.zero_grad()
-            started = time.perf_counter()
-            run()[0].square().mean().backward()
-            if round:  # the first warms up
-                times[name].append(time.perf_counter() - started)
+
+    def step(run: Callable[[], tuple[Tensor, Tensor]]) -> None:
+        encoder.zero_grad()
+        run()[0].square().mean().backward()
+
+    gauges = {name: processor_time(lambda run=run: step(run)) for name, run in forms.items()}
+    times = take_turns(gauges, options.rounds)
     whole = times["full context", ""]
     print(f"{config.cell}, {config.layers} x {config.hidden_size}, batch {options.batch}, {options.frames} frames, "
           f"{torch.get_num_threads()} threads, torch {torch.__version__}\n")  # fmt: skip
     print("| chunk + look-ahead, ms | form | median ms | times full context |\n| --- | --- | ---: | ---: |")
     for (name, form), taken in times.items():
-        ratio = statistics.median(mine / its for mine, its in zip(taken, whole, strict=True))
-        print(f"| {name} | {form} | {1000 * statistics.median(taken):.0f} | {ratio:.2f} |")
+        print(f"| {name} | {form} | {1000 * statistics.median(taken):.0f} | {ratio(taken, whole):.2f} |")
 
 
 if __name__ == "__main__":

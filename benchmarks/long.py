@@ -1,6 +1,6 @@
 """Hours of sound in one file: memory over time, computing, errors, and whether times drift.
 
-    OMP_NUM_THREADS=1 python benchmarks/long.py FSDD [--hours 10] [--segments decoder] [--part test]
+    OMP_NUM_THREADS=1 python -m benchmarks.long FSDD [--hours 10] [--segments decoder] [--part test]
 
 FSDD is the Free Spoken Digit Dataset. Strings of its clips, with pauses of 1 to 4 s between them, are written to a FLAC
 file in a temporary folder, and transcribed as `asr transcribe --segments` does. Where each digit begins is known: the

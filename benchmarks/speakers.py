@@ -1,6 +1,6 @@
 """What it takes to tell the speakers of the recipe `speaker` apart: simple classifiers on the same division.
 
-    python benchmarks/speakers.py DATA
+    python -m benchmarks.speakers DATA
 
 DATA is the corpus, FSDD or speechocean762. Compared are: the commonest label; the words alone, as they were read, by
 naive Bayes, which shows what the texts give away; mean and deviation of the cepstra of a recording, by linear

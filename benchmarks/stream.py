@@ -1,14 +1,12 @@
-"""A live stream, measured: delays on paced speech with known word ends, computing a chunk, and ten hours on end.
+"""A live stream, measured: delays on paced speech with known word ends, errors at pauses, and ten hours on end.
 
-    OMP_NUM_THREADS=1 python benchmarks/stream.py compute
-    OMP_NUM_THREADS=1 python benchmarks/stream.py delays MODEL FSDD
-    OMP_NUM_THREADS=1 python benchmarks/stream.py pauses MODEL FSDD
-    OMP_NUM_THREADS=1 python benchmarks/stream.py hours MODEL FILE [FILE ...]
+    OMP_NUM_THREADS=1 python -m benchmarks.stream delays MODEL FSDD
+    OMP_NUM_THREADS=1 python -m benchmarks.stream pauses MODEL FSDD
+    OMP_NUM_THREADS=1 python -m benchmarks.stream hours MODEL FILE [FILE ...]
 
-`compute` times a stream through a network of 4 x 320 units with random weights, 30 ms steps. `delays` paces strings of
-FSDD's test clips, whose ends are known from how they are joined. `pauses` counts the errors on such clips with
-pauses between them, with and without endpoints. `hours` pushes the files over and over, with pauses
-between them, as fast as it goes.
+`delays` paces strings of FSDD's test clips, whose ends are known from how they are joined. `pauses` counts the errors
+on such clips with pauses between them, with and without endpoints. `hours` pushes the files over and over, with pauses
+between them, as fast as it goes. What a chunk costs is measured by `python -m benchmarks --only streaming`.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ import itertools
 import os
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -29,47 +26,10 @@ from asr.listen import BLOCK_SECONDS, Stopwatch, listen, paced
 from asr.recognizer import Recognizer
 from asr.stream import SpeechSession
 from features import audio
-from features.extractor import FeatureConfig, FeatureExtractor
-from features.filterbank import FbankConfig
 from inference import model as models
 from inference.endpoint import NEVER, EndpointRules
 
 LATENCIES = [(0.8, 0.4), (0.4, 0.2), (0.2, 0.1), (0.1, 0.05)]
-
-
-def compute(layers: int, hidden: int, rounds: int) -> None:
-    """Share of one core that a stream takes, features and decoding included; the latencies take turns."""
-    from encoders.blstm import EncoderConfig
-    from encoders.export import export
-    from encoders.network import Network
-
-    extractor = FeatureExtractor(
-        FeatureConfig(fbank=FbankConfig()), mean=np.zeros(80, np.float32), std=np.ones(80, np.float32)
-    )
-    network = Network(80, 500, EncoderConfig(layers=layers, hidden_size=hidden, subsampling=[3])).eval()
-    exported = export(network)
-    labels = ["<blank>", *(str(number) for number in range(1, 500))]
-    rng = np.random.default_rng(0)
-    samples_S = (0.1 * rng.standard_normal(20 * 16000)).astype(np.float32)
-    with tempfile.TemporaryDirectory() as folder:
-        model = models.save(
-            Path(folder) / "model", graph=exported.graph, weights=exported.weights, extractor=extractor, labels=labels,
-            encoder={"layers": layers, "hidden_size": hidden, "subsampling": [3]}, tokens={"unit": "word"}, card="",
-        )  # fmt: skip
-        shares: dict[tuple[float, float], list[float]] = {latency: [] for latency in LATENCIES}
-        for round in range(rounds + 1):
-            for latency, taken in shares.items():
-                session = SpeechSession(model, chunk=latency[0], lookahead=latency[1])
-                block = int(BLOCK_SECONDS * 16000)
-                started = time.process_time()
-                for start in range(0, len(samples_S), block):
-                    session.push(samples_S[start : start + block])
-                if round:
-                    taken.append((time.process_time() - started) / (len(samples_S) / 16000))
-    print(f"{layers} x {hidden} units a direction, 30 ms steps, pushes of {1000 * BLOCK_SECONDS:.0f} ms\n")
-    print("| chunk + look-ahead, ms | share of one core |\n| --- | ---: |")
-    for (chunk, lookahead), taken in shares.items():
-        print(f"| {1000 * chunk:.0f} + {1000 * lookahead:.0f} | {100 * statistics.median(taken):.2f} % |")
 
 
 def delays(model: Path, data: Path, *, count: int) -> None:
@@ -225,10 +185,6 @@ def main() -> None:
     """Run one of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_subparsers(dest="what", required=True)
-    one = what.add_parser("compute")
-    one.add_argument("--layers", type=int, default=4)
-    one.add_argument("--hidden", type=int, default=320)
-    one.add_argument("--rounds", type=int, default=5)
     one = what.add_parser("delays")
     one.add_argument("model", type=Path)
     one.add_argument("data", type=Path)
@@ -242,9 +198,7 @@ def main() -> None:
     one.add_argument("files", nargs="+")
     one.add_argument("--hours", type=float, default=10.0)
     options = parser.parse_args()
-    if options.what == "compute":
-        compute(options.layers, options.hidden, options.rounds)
-    elif options.what == "delays":
+    if options.what == "delays":
         delays(options.model, options.data, count=options.strings)
     elif options.what == "pauses":
         pauses(options.model, options.data, count=options.strings)

@@ -1,7 +1,7 @@
 """A training step with truncated backpropagation through time against the whole one: memory and time, in turns.
 
-    OMP_NUM_THREADS=1 python benchmarks/truncation.py
-    OMP_NUM_THREADS=1 python benchmarks/truncation.py --chunk 60 --lookahead 30
+    OMP_NUM_THREADS=1 python -m benchmarks.truncation
+    OMP_NUM_THREADS=1 python -m benchmarks.truncation --chunk 60 --lookahead 30
 
 Prints a Markdown table: forward, CTC loss and backward of one batch; the most that is allocated beyond weights and
 frames, with CTC and with the plain mean of the scores in its place, and the median of the ratios of rounds in each of
@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
-from cells import peak
 from torch import Tensor
 
+from benchmarks.cells import peak
+from benchmarks.measure import processor_time, ratio, take_turns
 from encoders.blstm import EncoderConfig
 from encoders.heads import ctc_loss
 from encoders.network import Network
@@ -63,20 +63,19 @@ def main() -> None:
     for frames in options.frames:
         steps = {None: make_step(network, options.batch, frames, latency, None)}
         steps |= {cut: make_step(network, options.batch, frames, latency, cut) for cut in options.truncate}
-        taken = {cut: [] for cut in steps}
-        peaks = {cut: peak(step) / 1e6 for cut, step in steps.items()}
-        bare = {cut: peak(make_step(network, options.batch, frames, latency, cut, ctc=False)) / 1e6 for cut in steps}
-        for _ in range(options.rounds):
-            for cut, step in steps.items():
-                taken[cut].append(seconds(step))
+        held = peak("cpu")
+        peaks = {cut: held(step) / 1e6 for cut, step in steps.items()}
+        bare = {cut: held(make_step(network, options.batch, frames, latency, cut, ctc=False)) / 1e6 for cut in steps}
+        taken = take_turns({cut: processor_time(step) for cut, step in steps.items()}, options.rounds)
         for cut, found in taken.items():
-            ratio = statistics.median(mine / whole for mine, whole in zip(found, taken[None], strict=True))
             named = "the whole" if cut is None else str(cut)
-            row = f"{peaks[cut]:.0f} | {bare[cut]:.0f} | {statistics.median(found):.2f} | {ratio:.2f}"
+            row = (
+                f"{peaks[cut]:.0f} | {bare[cut]:.0f} | {statistics.median(found):.2f} | {ratio(found, taken[None]):.2f}"
+            )
             print(f"| {frames} | {named} | {row} |", flush=True)
-    every = statistics.median(seconds(lambda: gradient_norm(network)) for _ in range(50))
+    every = statistics.median(processor_time(lambda: gradient_norm(network))() for _ in range(50))
     parts = statistics.median(
-        seconds(lambda: [gradient_norm(part) for part in network.parts().values()]) for _ in range(50)
+        processor_time(lambda: [gradient_norm(part) for part in network.parts().values()])() for _ in range(50)
     )
     print(f"\nnorm of the gradient: {1e3 * every:.2f} ms a step; of each part: {1e3 * parts:.2f} ms")
 
@@ -100,13 +99,6 @@ def make_step(
         (ctc_loss(scores, steps, *labels).loss if ctc else scores.mean()).backward()
 
     return step
-
-
-def seconds(step: Step) -> float:
-    """Processor time of one run, which other work on the machine changes little."""
-    started = time.process_time()
-    step()
-    return time.process_time() - started
 
 
 if __name__ == "__main__":

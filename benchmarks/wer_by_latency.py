@@ -1,6 +1,6 @@
 """Word error rate against latency: models on one test set, at several chunks and look-aheads.
 
-    python benchmarks/wer_by_latency.py TEST.jsonl.gz NAME=MODEL [NAME=MODEL ...] [--plot FILE.png]
+    python -m benchmarks.wer_by_latency TEST.jsonl.gz NAME=MODEL [NAME=MODEL ...] [--plot FILE.png]
 
 Prints a Markdown table. Scores of these windows are those of a stream of the same chunk and look-ahead, without
 endpoints. The plot needs matplotlib.

@@ -1,6 +1,6 @@
 """How far the times of words are from where they are said, before and after calibration, and after many hours.
 
-    python benchmarks/word_times.py MODEL DATA [--hours 10]
+    python -m benchmarks.word_times MODEL DATA [--hours 10]
 
 DATA is a manifest or folder whose recordings have a ctm or TextGrid with the true times beside them, such as the
 strings that recipes/fsdd_connected joins. Words that are recognised rightly are measured; of the others there is no

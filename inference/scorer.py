@@ -113,14 +113,19 @@ class Scorer:
 
     def together(self, items: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Scores (T',V) of several items, each (T,F) with T >= 1, with full context, as one padded batch."""
-        lengths_B = np.array([len(frames_TF) for frames_TF in items])
-        frames_BTF = np.zeros((len(items), lengths_B.max(), self.features), dtype=np.float32)
-        for padded_TF, frames_TF in zip(frames_BTF, items, strict=True):
-            padded_TF[: len(frames_TF)] = frames_TF
+        frames_BTF, lengths_B = self.padded(items)
         chunk = self.round_up(frames_BTF.shape[1])
         scored = self(frames_BTF, lengths_B, chunk=chunk, state=self.start(len(items)))
         # Copies, since a view would hold the whole batch.
         return [scores_TV[:steps].copy() for scores_TV, steps in zip(scored.scores_BTV, scored.lengths_B, strict=True)]
+
+    def padded(self, items: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Frames (T,F) of several items as one batch (B,T,F), zeros behind the shorter ones, and their lengths (B)."""
+        lengths_B = np.array([len(frames_TF) for frames_TF in items])
+        frames_BTF = np.zeros((len(items), lengths_B.max(), self.features), dtype=np.float32)
+        for padded_TF, frames_TF in zip(frames_BTF, items, strict=True):
+            padded_TF[: len(frames_TF)] = frames_TF
+        return frames_BTF, lengths_B
 
     def windowed(self, frames: Iterable[np.ndarray], *, chunk: int, lookahead: int) -> np.ndarray:
         """Scores (T',V) of one item that comes in pieces, window by window."""

@@ -32,7 +32,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from inference.scorer import Scored, Scorer, State, Steps, Window
+from inference.scorer import Scored, Scorer, Steps, Window
 from inference.session import Event
 
 STREAMS = 256
@@ -88,19 +88,17 @@ class StreamPool:
                 raise PoolError(f"{name} is {value}; it must be 1 at least")
         if not backlog > 0:
             raise PoolError(f"backlog is {backlog:g} s; it must be above 0")
-        self.batch, self.backlog = batch, backlog
+        self.streams, self.batch, self.backlog = streams, batch, backlog
         self._scorer = scorer
-        self._states = _States(scorer, streams)
         self._lock = threading.Condition()
         self._stepping = threading.Lock()
-        self._streams: list[PooledStream] = []
+        self._open: list[PooledStream] = []
         # Windows that are full and whose they are, the oldest first.
         self._full: dict[PooledStream, Window] = {}
-        self._scored: set[PooledStream] = set()
 
     def __len__(self) -> int:
         """Streams that are open."""
-        return len(self._streams)
+        return len(self._open)
 
     def open(self, session: PooledSession) -> PooledStream:
         """A stream through a fresh session, which belongs to the pool from now on.
@@ -111,13 +109,12 @@ class StreamPool:
         with self._lock:
             if session.scorer is not self._scorer:
                 raise PoolError("the session is of another model; make it of the one that the pool was made of")
-            if any(stream._session is session for stream in self._streams):
-                raise PoolError("the session is in the pool already; each stream takes its own")
-            place = self._states.occupy()
-            if place is None:
-                raise PoolError(f"{self._states.streams} streams are open, and no more may be; try again later")
-            stream = PooledStream(self, session, place)
-            self._streams.append(stream)
+            if session.seconds or any(stream._session is session for stream in self._open):
+                raise PoolError("the session is in use already; each stream takes a fresh one")
+            if len(self._open) >= self.streams:
+                raise PoolError(f"{self.streams} streams are open, and no more may be; try again later")
+            stream = PooledStream(self, session)
+            self._open.append(stream)
             return stream
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -132,18 +129,17 @@ class StreamPool:
         behind all others, so a backlog of one stream keeps nobody waiting. Where nothing is full, nothing is done.
         """
         with self._stepping:
-            with self._lock:
-                batch = self._oldest()
+            batch: list[tuple[PooledStream, Window]] = []
             try:
-                answers = self._score(batch)
+                with self._lock:
+                    batch = self._oldest()
+                for (stream, _), scored in zip(batch, self._score(batch), strict=True):
+                    with self._lock:
+                        stream._receive(scored)
             except BaseException:  # such as Ctrl-C, after which one may go on
                 with self._lock:
                     self._put_back(batch)
                 raise
-            for (stream, _), scored in zip(batch, answers, strict=True):
-                with self._lock:
-                    self._scored.discard(stream)
-                    stream._receive(scored)
             return [stream for stream, _ in batch]
 
     def _oldest(self) -> list[tuple[PooledStream, Window]]:
@@ -151,61 +147,60 @@ class StreamPool:
         batch = list(islice((one for one in self._full.items() if one[1].chunk == chunk), self.batch))
         for stream, _ in batch:
             del self._full[stream]
-            self._scored.add(stream)
         return batch
 
     def _put_back(self, batch: Sequence[tuple[PooledStream, Window]]) -> None:
-        """What was to be scored, and was not, is the oldest again."""
-        self._scored.difference_update(stream for stream, _ in batch)
-        self._full = {stream: window for stream, window in batch if not stream.done} | self._full
-        for stream, _ in batch:
-            if stream.done:
-                self._states.free(stream._place)
+        """What was to be scored, and is still waited for, is the oldest again."""
+        self._full = {stream: window for stream, window in batch if stream._asked is window} | self._full
+        self._lock.notify_all()
 
-    def _score(self, batch: Sequence[tuple[PooledStream, Window]]) -> list[Scored | Exception]:
+    def _score(self, batch: Sequence[tuple[PooledStream, Window]]) -> Sequence[Scored | Exception]:
         """Scores of each window. If they cannot be computed together, each is tried alone: one may be at fault."""
         if not batch:
             return []
         try:
-            return self._together([stream._place for stream, _ in batch], [window for _, window in batch])
+            return self._together([window for _, window in batch])
         except Exception as error:  # the model is somebody else's code, and one stream must not end the others
             if len(batch) == 1:
                 return [error]
             return [scored for one in batch for scored in self._score([one])]
 
-    def _together(self, places: Sequence[int], windows: Sequence[Window]) -> list[Scored | Exception]:
-        lengths_B = np.array([len(window.frames_TF) for window in windows])
-        frames_BTF = np.zeros((len(windows), lengths_B.max(), self._scorer.features), np.float32)
-        for frames_TF, window in zip(frames_BTF, windows, strict=True):
-            frames_TF[: len(window.frames_TF)] = window.frames_TF
-        state = self._states.of(places, [window.state for window in windows])
+    def _together(self, windows: Sequence[Window]) -> list[Scored]:
+        frames_BTF, lengths_B = self._scorer.padded([window.frames_TF for window in windows])
+        axes = self._scorer.stream_axes
+        parts = zip(*(window.state for window in windows), strict=True)
+        state = tuple(np.concatenate(part, axis=axis) for part, axis in zip(parts, axes, strict=True))
         scored = self._scorer(frames_BTF, lengths_B, chunk=windows[0].chunk, state=state)
-        # Copies: a stream that waits must not hold the scores of all others.
-        scores = [scored.scores_BTV[b : b + 1, :steps].copy() for b, steps in enumerate(scored.lengths_B)]
-        kept = self._states.keep(places, scored.state)
-        return [Scored(scores_1TV, scored.lengths_B[b : b + 1], kept[b]) for b, scores_1TV in enumerate(scores)]
+        return [_row(scored, b, axes) for b in range(len(windows))]
 
     def _leave(self, stream: PooledStream) -> None:
-        """Forget a stream. The place of one that is being scored is free once it has been."""
         self._full.pop(stream, None)
-        if stream in self._streams:
-            self._streams.remove(stream)
-        if stream not in self._scored:
-            self._states.free(stream._place)
+        if stream in self._open:
+            self._open.remove(stream)
+
+
+def _row(scored: Scored, b: int, axes: Sequence[int]) -> Scored:
+    """What one window of a batch would get alone; copies, since a stream that waits must not hold those of others."""
+    lengths_1 = scored.lengths_B[b : b + 1].copy()
+    scores_1TV = scored.scores_BTV[b : b + 1, : lengths_1[0]].copy()
+    state = tuple(part.take([b], axis) for part, axis in zip(scored.state, axes, strict=True))
+    return Scored(scores_1TV, lengths_1, state)
 
 
 class PooledStream:
     """One stream of a pool, made by `StreamPool.open`. With `with` it is closed at the end."""
 
-    def __init__(self, pool: StreamPool, session: PooledSession, place: int):
-        self._pool, self._session, self._place = pool, session, place
+    def __init__(self, pool: StreamPool, session: PooledSession):
+        self._pool, self._session = pool, session
         # What is to be heard, and how many seconds of the stream have been heard after it.
         self._waiting: deque[tuple[Steps[Event], float]] = deque()
         self._heard = self._pushed = 0.0
         self._events: list[Event] = []
         self._error: Exception | None = None
+        self._raised: TracebackType | None = None
         self._finished = False
-        self._asked = False
+        # The window whose scores it waits for.
+        self._asked: Window | None = None
         self.done = False
         """Whether it has left the pool: nothing will come that cannot be read already."""
 
@@ -226,13 +221,9 @@ class PooledStream:
         with self._pool._lock:
             self._check()
             if self.waiting >= self._pool.backlog or len(self._waiting) >= BLOCKS:
-                there, most = (
-                    f"{self.waiting:.1f} s in {len(self._waiting)} blocks",
-                    f"{self._pool.backlog:g} s in {BLOCKS}",
-                )
-                raise BacklogError(
-                    f"{there} wait to be scored, and {most} may; step the pool, read this stream, try again"
-                )
+                waiting = f"{self.waiting:.1f} s in {len(self._waiting)} blocks wait to be scored"
+                most = f"{self._pool.backlog:g} s in {BLOCKS} may"
+                raise BacklogError(f"{waiting}, and {most}; step the pool, read this stream, try again")
             steps = self._session.pushing(inputs)
             self._pushed = self._session.seconds
             self._waiting.append((steps, self._pushed))
@@ -259,8 +250,8 @@ class PooledStream:
         """
         with self._pool._lock:
             events, self._events = self._events, []
-            if not events and self._error is not None:
-                raise self._error
+            if not events:
+                self._raise_error()
             self._go_on()
             return events
 
@@ -276,25 +267,29 @@ class PooledStream:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         self.close()
 
-    def _check(self) -> None:
+    def _raise_error(self) -> None:
+        """Raise what has ended the stream, as it was raised: each time it is, it would get longer otherwise."""
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(self._raised)
+
+    def _check(self) -> None:
+        self._raise_error()
         if self.done or self._finished:
             raise PoolError("the stream has been finished or closed; open another one")
 
     def _receive(self, scored: Scored | Exception) -> None:
         """The answer to the window that was asked for."""
-        self._asked = False
+        self._asked = None
         if self.done:
-            self._pool._states.free(self._place)
-        elif isinstance(scored, Exception):
+            return
+        if isinstance(scored, Exception):
             self._fail(scored)
         else:
             self._go_on(scored)
 
     def _go_on(self, scored: Scored | None = None) -> None:
         """Hear what waits, up to where a window is full or too many events wait themselves."""
-        while self._waiting and not self._asked and len(self._events) < UNREAD:
+        while self._waiting and self._asked is None and len(self._events) < UNREAD:
             steps, heard = self._waiting[0]
             try:
                 found = steps.send(scored)
@@ -305,6 +300,9 @@ class PooledStream:
                 continue
             except Exception as error:  # of whatever kind: it ends this stream and no other
                 return self._fail(error)
+            except BaseException:  # such as Ctrl-C, where it was: it cannot go on from there
+                self._fail(PoolError("the stream was interrupted while it was heard, and ends here; open another one"))
+                raise
             scored = None
             if isinstance(found, Window):
                 self._ask(found)
@@ -316,56 +314,15 @@ class PooledStream:
     def _ask(self, window: Window) -> None:
         if not np.isfinite(window.frames_TF).all():
             return self._fail(PoolError("frames are not finite; the stream ends here"))
-        self._asked = True
-        self._pool._full[self] = window
+        self._asked = self._pool._full[self] = window
         self._pool._lock.notify_all()
 
     def _fail(self, error: Exception) -> None:
-        self._error = error
+        self._error, self._raised = error, error.__traceback__
         self._end()
 
     def _end(self) -> None:
-        self.done = True
+        self.done, self._asked = True, None
         self._waiting.clear()
         self._heard = self._pushed
         self._pool._leave(self)
-
-
-class _States:
-    """The forward states of all streams, side by side in one array for each part of a state, each in its place."""
-
-    def __init__(self, scorer: Scorer, streams: int):
-        self.streams = streams
-        self._parts = tuple(
-            np.moveaxis(part, axis, 0) for part, axis in zip(scorer.start(streams), scorer.stream_axes, strict=True)
-        )
-        self._axes = scorer.stream_axes
-        self._own = [self._of(slice(place, place + 1)) for place in range(streams)]
-        self._empty = list(range(streams))[::-1]
-
-    def occupy(self) -> int | None:
-        """A place that nobody has, if there is one."""
-        return self._empty.pop() if self._empty else None
-
-    def free(self, place: int) -> None:
-        """Give a place back."""
-        self._empty.append(place)
-
-    def of(self, places: Sequence[int], states: Sequence[State]) -> State:
-        """The states of some streams as a batch. One that does not lie in its place is put there: zeros, at first."""
-        for place, state in zip(places, states, strict=True):
-            if state is not self._own[place]:
-                self._put([place], state)
-        return self._of(list(places))
-
-    def keep(self, places: Sequence[int], state: State) -> list[State]:
-        """Put the states of a batch in their places; each as it lies there."""
-        self._put(list(places), state)
-        return [self._own[place] for place in places]
-
-    def _of(self, places: list[int] | slice) -> State:
-        return tuple(np.moveaxis(part[places], 0, axis) for part, axis in zip(self._parts, self._axes, strict=True))
-
-    def _put(self, places: list[int], state: State) -> None:
-        for part, new, axis in zip(self._parts, state, self._axes, strict=True):
-            part[places] = np.moveaxis(new, axis, 0)

@@ -110,7 +110,7 @@ def test_what_was_shown_before_a_reset_is_shown_again(tones: Model) -> None:
 def test_what_was_shown_and_came_to_nothing_is_taken_back(tones: Model) -> None:
     """The look-ahead said a word; then an endpoint comes, and it was none."""
     guess = Update(0, (), (Emission(1, 12, 14, 0.5),), final=False, heard=8000)
-    events = SpeechSession(tones)._events(
-        [guess, guess, Update(0, (), (), final=True, heard=900), Update(900, (), (), final=False, heard=8000)]
-    )
+    none, later = Update(0, (), (), final=True, heard=900), Update(900, (), (), final=False, heard=8000)
+    session = SpeechSession(tones)
+    events = [event for update in (guess, guess, none, later) for event in session._events(update)]
     assert [(event.text, event.stable, event.final) for event in events] == [("la", "", False), ("", "", False)]

@@ -241,7 +241,7 @@ def kept_for_the_way_back(network: Network, frames: Tensor, lengths: Tensor, tru
 
 
 def test_no_tape_is_kept_until_the_scores_are_there() -> None:
-    """`benchmarks/truncation.py` measures the whole step; what must not be is a tape that grows with the recording."""
+    """What must not be is a tape that grows with the recording; `benchmarks.truncation` measures all of a step."""
     network = made(hidden_size=16)
     held = {}
     for frames in (48, 192):

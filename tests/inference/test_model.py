@@ -18,7 +18,7 @@ import yaml
 from encoders.blstm import EncoderConfig
 from encoders.network import Network
 from inference import model as models
-from inference.model import BLANK, CARD, CONFIG, GRAPH, LABELS, SUMS, WEIGHTS, Model, ModelError
+from inference.model import BLANK, CARD, CONFIG, GRAPH, LABELS, SUMS, WEIGHTS, Model, ModelError, stored_config
 
 ALL_LABELS, run_python, save = itemgetter("ALL_LABELS", "run_python", "save")(
     runpy.run_path(str(Path(__file__).with_name("small_model.py")))
@@ -267,6 +267,17 @@ def test_a_config_that_is_no_config(directory: Path, content: bytes) -> None:
     (directory / CONFIG).write_bytes(content)
     set_sums(directory)
     assert CONFIG in refused(directory)
+
+
+def test_a_config_is_parsed_once_and_belongs_to_whoever_asks(tmp_path: Path, monkeypatch) -> None:
+    parsed = []
+    monkeypatch.setattr(yaml, "safe_load", lambda text, load=yaml.safe_load: parsed.append(text) or load(text))
+    (tmp_path / CONFIG).write_text("own: [1]")
+    stored_config(tmp_path)["own"].append(2)
+    assert stored_config(tmp_path) == {"own": [1]}
+    assert parsed == ["own: [1]"]
+    (tmp_path / CONFIG).write_text("own: [3]")
+    assert stored_config(tmp_path) == {"own": [3]}
 
 
 def test_loading_and_scoring_unpickle_nothing(original: Path) -> None:

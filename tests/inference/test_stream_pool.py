@@ -215,55 +215,99 @@ def test_an_error_ends_its_stream_and_no_other(scorer) -> None:
         for call in (stream.read, stream.finish, lambda stream=stream: stream.accept(whole[0])):
             with pytest.raises((RuntimeError, PoolError), match=message):
                 call()
+        lengths = set()
+        for _ in range(3):
+            with pytest.raises((RuntimeError, PoolError)) as raised:
+                stream.read()
+            lengths.add(len(raised.traceback))
+        assert len(lengths) == 1, "an error that is raised again and again does not grow"
     assert len(pool) == 2
     for said, frames_TF in zip(rest(pool, good, refused), whole, strict=False):
         np.testing.assert_array_equal(said, alone(scorer, frames_TF))
 
 
-def test_an_interrupted_step_can_be_taken_again(scorer) -> None:
-    class Interrupted(Picky):
-        def __call__(self, *arguments, **more):
-            if not ended:
-                ended.append(left.close())
-                raise KeyboardInterrupt
-            return self._scorer(*arguments, **more)
+class Stopped(Picky):
+    """A scorer that is asked so many times, when it is to stop, before somebody types Ctrl-C."""
 
-    ended: list[None] = []
-    interrupted = Interrupted(scorer)
-    pool = StreamPool(interrupted, streams=2)
-    stream, left = pool.open(Scores(interrupted)), pool.open(Scores(interrupted))
+    asked: int | None = None
+
+    def __call__(self, *arguments, **more):
+        if self.asked == 0:
+            self.asked = None
+            raise KeyboardInterrupt
+        if self.asked is not None:
+            self.asked -= 1
+        return super().__call__(*arguments, **more)
+
+
+def test_an_interrupted_step_can_be_taken_again(scorer) -> None:
+    stopped = Stopped(scorer)
+    pool = StreamPool(stopped, streams=2)
+    stream, left = pool.open(Scores(stopped)), pool.open(Scores(stopped))
     for one in (stream, left):
         one.accept(draw(50))
+    stopped.asked = 0
     with pytest.raises(KeyboardInterrupt):
         pool.step()
-    assert pool.open(Scores(interrupted)), "a place is free"
+    left.close()
+    assert pool.wait(0.0)
+    assert pool.open(Scores(stopped)), "a place is free"
     np.testing.assert_array_equal(rest(pool, stream)[0], alone(scorer, draw(50)))
 
 
-def test_a_place_is_given_on_as_new_even_if_it_was_left_while_scored(scorer) -> None:
-    newcomers = []
+def test_a_step_that_is_interrupted_between_windows_hears_none_twice(scorer) -> None:
+    stopped = Stopped(scorer)
+    pool = StreamPool(stopped)
+    streams = [pool.open(Scores(stopped)) for _ in range(3)]
+    for seed, one in enumerate(streams):
+        one.accept(draw(50, seed))
+    pool.step()
+    pool.open(Scores(stopped)).accept(np.full((30, F), FATAL, np.float32))
+    stopped.asked = 3  # together, which fails; the first and the second alone
+    with pytest.raises(KeyboardInterrupt):
+        pool.step()
+    for seed, said in enumerate(rest(pool, *streams)):
+        np.testing.assert_array_equal(said, alone(scorer, draw(50, seed)))
 
+
+def test_a_stream_that_is_interrupted_while_it_is_heard_ends_and_no_other(scorer) -> None:
+    class Interrupted(Scores):
+        def _heard(self, frames_TF: np.ndarray) -> Steps[np.ndarray]:
+            yield from super()._heard(frames_TF[: CHUNK + LOOKAHEAD])
+            raise KeyboardInterrupt
+
+    pool = StreamPool(scorer)
+    streams = [pool.open(kind(scorer)) for kind in (Scores, Interrupted, Scores)]
+    for seed, stream in enumerate(streams):
+        stream.accept(draw(50, seed))
+    with pytest.raises(KeyboardInterrupt):
+        pool.step()
+    first, interrupted, last = streams
+    assert interrupted.done
+    assert len(interrupted.read()) == 1, "what came before"
+    with pytest.raises(PoolError, match="interrupted while it was heard"):
+        interrupted.read()
+    for seed, said in zip((0, 2), rest(pool, first, last), strict=True):
+        np.testing.assert_array_equal(said, alone(scorer, draw(50, seed)))
+
+
+def test_a_stream_may_leave_and_another_come_while_it_is_scored(scorer) -> None:
     class Leaving(Picky):
-        """Lets a stream leave, and another come, while a window of the one is scored."""
-
         def __call__(self, *arguments, **more):
-            if not newcomers:
+            if not others:
                 first.close()
-                with pytest.raises(PoolError, match="no more may be"):
-                    pool.open(Scores(leaving))
-                newcomers.append(None)
-            return self._scorer(*arguments, **more)
+                others.append(pool.open(Scores(leaving)))
+                others[0].accept(draw(50, seed=1))
+            return super().__call__(*arguments, **more)
 
+    others: list[PooledStream] = []
     leaving = Leaving(scorer)
     pool = StreamPool(leaving, streams=1)
     first = pool.open(Scores(leaving))
     first.accept(draw(30))
     assert pool.step() == [first]
-    assert first.done
     assert first.read() == []
-    second = pool.open(Scores(leaving))
-    second.accept(draw(50, seed=1))
-    np.testing.assert_array_equal(rest(pool, second)[0], alone(scorer, draw(50, seed=1)))
+    np.testing.assert_array_equal(rest(pool, *others)[0], alone(scorer, draw(50, seed=1)))
 
 
 def test_threads_accept_and_read_while_another_steps(scorer) -> None:
@@ -305,7 +349,12 @@ def test_misuse_is_told(scorers) -> None:
     pool = StreamPool(scorers["float32"])
     session = Scores(scorers["float32"])
     stream = pool.open(session)
-    with pytest.raises(PoolError, match="in the pool already"):
+    with pytest.raises(PoolError, match="in use already"):
+        pool.open(session)
+    session = Scores(scorers["float32"])
+    for _ in session.pushing(draw(1)):
+        raise AssertionError("no window is full")
+    with pytest.raises(PoolError, match="takes a fresh one"):
         pool.open(session)
     with pytest.raises(PoolError, match="of another model"):
         pool.open(Scores(scorers["gru"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -64,7 +65,17 @@ def test_the_rules_hold() -> None:
 
 def test_every_package_is_under_the_rules() -> None:
     found = {path.parent.name for path in REPOSITORY.glob("*/__init__.py")}
-    assert set(PACKAGES) == found
+    # Benchmarks import everything and are not installed.
+    assert {*PACKAGES, "benchmarks"} == found
+
+
+def test_no_package_knows_the_benchmarks() -> None:
+    paths = [path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py")]
+    known = re.compile(r"^\s*(?:from|import) benchmarks\b", re.MULTILINE)
+    assert [str(path) for path in paths if known.search(path.read_text(encoding="utf-8"))] == []
+    assert known.search((REPOSITORY / "benchmarks" / "command.py").read_text(encoding="utf-8")), (
+        "the pattern finds them"
+    )
 
 
 BROKEN = [

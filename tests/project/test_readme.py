@@ -32,10 +32,15 @@ PAGES = sorted(
 README = REPOSITORY / "README.md"
 RECORDING = REPOSITORY / "asr" / "demo" / "digits.flac"
 LANDMARKS = REPOSITORY / "gestures" / "demo" / "hand.pose"
+# They are not installed. What is installed comes first.
+sys.path.append(str(REPOSITORY))
+from benchmarks.command import parser as benchmarks_parser  # noqa: E402
+
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAMS = {"asr": asr_cli, "gestures": gestures_cli}
-INLINE = re.compile(r"`((?:asr|gestures|make|python -m recipes) [^`\n]+)`")
-INDENTED = re.compile(r"^ {4}((?:asr|gestures|make|python -m recipes) .+)$", re.MULTILINE)
+INLINE = re.compile(r"`((?:asr|gestures|make|python -m recipes|python -m benchmarks) [^`\n]+)`")
+INDENTED = re.compile(r"^ {4}((?:asr|gestures|make|python -m recipes|python -m benchmarks) .+)$", re.MULTILINE)
+MODULES = ("recipes", "benchmarks")
 ENDS = {"&&", "||", "|", ";", ">", "2>"}
 
 
@@ -60,7 +65,7 @@ def commands(text: str) -> list[tuple[str, ...]]:
     ours = [
         command
         for command in found
-        if {*command[:1]} & {*PROGRAMS, "make"} or command[:3] == ["python", "-m", "recipes"]
+        if {*command[:1]} & {*PROGRAMS, "make"} or (command[:2] == ["python", "-m"] and command[2] in MODULES)
     ]
     return list(dict.fromkeys(tuple(command) for command in ours))
 
@@ -87,6 +92,9 @@ def exit_code(program: str, arguments: list[str]) -> int | str | None:
     try:
         if program == "recipes":
             return recipes_cli.main(arguments)
+        if program == "benchmarks":
+            benchmarks_parser().parse_args(arguments)
+            return 0
         if trains(arguments):
             return PROGRAMS[program].main(arguments)
         parser_of(program).parse_args(arguments)
@@ -121,6 +129,8 @@ def _accepted(program: str, arguments: list[str]) -> bool:
         if len(arguments) == 1:
             arguments = [*arguments, "--help"]
         return exit_code(program, [*arguments, "--print_config"] if trains(arguments) else arguments) == 0
+    if arguments[1] == "benchmarks":
+        return exit_code("benchmarks", arguments[2:]) == 0
     recipe = arguments[2:]
     if not recipe or "--help" in recipe:
         return exit_code("recipes", recipe) == 0
@@ -151,6 +161,8 @@ def test_command_parses(command: tuple[str, ...]) -> None:
         "python -m recipes absent --data a --out b",
         "python -m recipes long_time_lag --tasks adding",
         "python -m recipes long_time_lag --out a --tasks subtracting",
+        "python -m benchmarks --only speed",
+        "python -m benchmarks --rounds 0",
     ],
 )
 def test_wrong_commands_would_be_noticed(line: str) -> None:

@@ -1,0 +1,74 @@
+"""From the shell's prompt to a text: commands as they are typed, each a process of its own.
+
+The light install is a fresh environment without PyTorch (with --quick: whatever environment this runs in), with files
+that have been read before. It is timed by the clock on the wall and in processor time.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.environments import LightInstall, light_install, run_command
+from benchmarks.machine import ROOT
+from benchmarks.measure import Aim, Gauge, Setting, Subject, take_turns
+from benchmarks.peers import PROGRAMS, PeerError
+from features import audio
+
+RECORDING = ROOT / "asr" / "demo" / "digits.flac"
+SECONDS = 3.0
+OURS = "`asr transcribe`, 3 s"
+
+
+def measure(setting: Setting, subject: Subject) -> None:
+    """Commands in turns, by both clocks."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if setting.quick:
+            asr = [sys.executable, "-m", "asr"]
+            python = Path(sys.executable)
+        else:
+            install = light_install(folder)
+            installed(subject, install)
+            asr, python = [str(install.asr)], install.python
+        three = folder / "three.wav"
+        samples_S, rate = audio.read(RECORDING, duration=SECONDS)
+        audio.write(three, samples_S, rate)
+        commands: dict[str, list] = {
+            OURS: [*asr, "transcribe", three],
+            "`asr --help`": [*asr, "--help"],
+            "`python -c pass`": [python, "-c", "pass"],
+        }
+        try:
+            program = PROGRAMS / "pocketsphinx_once.py"
+            commands["pocketsphinx, 3 s"] = [setting.peers.python("pocketsphinx"), program, three]
+        except PeerError as error:
+            subject.leave_out("pocketsphinx", error)
+        wall: dict[str, list[float]] = {name: [] for name in commands}
+        taken = take_turns({name: both(command, wall[name]) for name, command in commands.items()}, setting.rounds)
+        subject.add("start-up, wall time", {name: values[-setting.rounds :] for name, values in wall.items()})
+        subject.add("start-up, processor time", taken)
+        bound = statistics.median(wall[OURS][-setting.rounds :])
+        subject.aims.append(Aim("start-up: prompt to text of a file of 3 s, in seconds on the wall", bound, 0.6))
+
+
+def installed(subject: Subject, install: LightInstall) -> None:
+    """What the light install takes."""
+    subject.add("the light install, beyond an empty environment", {"saywave": [install.megabytes]}, unit="MB")
+    subject.add("the light install, wall time with pip's cache", {"saywave": [install.seconds]})
+    subject.aims.append(Aim("light install, in MB", install.megabytes, 250))
+
+
+def both(command: list, wall: list[float]) -> Gauge:
+    """A gauge of a command's processor time that notes its wall time besides."""
+
+    def gauge() -> float:
+        begun = time.monotonic()
+        done = run_command(command)
+        wall.append(time.monotonic() - begun)
+        return done.seconds
+
+    return gauge

@@ -1,0 +1,143 @@
+"""Live streams of the shipped model and of drawn weights of 4 x 320 units a direction that say the blank (a floor for
+what is decoded), features and decoding included.
+
+A stream alone is pushed in blocks of 20 ms; its delay is the algorithmic latency of chunk and look-ahead and the
+computing of the block that completes a chunk (of the blocks of a recording the median, and the most). Of many streams,
+each begun elsewhere in the recording and pushed in blocks of 100 ms, a round is a chunk of each, all scored by
+`inference.stream_pool` as one batch; streams a core are the sound of a round over the processor time of everything in
+it, and a step is the scoring and decoding of one batch.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from asr import shipped
+from asr.listen import BLOCK_SECONDS
+from asr.stream import CHUNK_SECONDS, LOOKAHEAD_SECONDS, SpeechSession
+from benchmarks.machine import ROOT
+from benchmarks.measure import Aim, Setting, Subject, take_turns
+from benchmarks.networks import in_int8, model_of_letters
+from features import audio
+from inference import model as models
+from inference.model import Model
+from inference.stream_pool import StreamPool
+
+LATENCIES = ((0.8, 0.4), (0.4, 0.2), (0.2, 0.1), (0.1, 0.05))
+RECORDING = ROOT / "asr" / "demo" / "digits.flac"
+POOL_BLOCK_SECONDS = 0.1
+# Streams a core that are to be reached in int8, by model; the drawn one stands for the larger of what ships.
+REACH = {"digits": 200, "english": 80, "4 x 320": 80}
+# The first rounds of a pool fill its windows.
+FILLING = 2
+
+
+def measure(setting: Setting, subject: Subject) -> None:
+    """A stream alone at each latency, then many at once."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        named = {name: models.load(shipped.find(name), threads=setting.threads) for name in shipped.names()}
+        if not setting.quick:
+            named["4 x 320"] = model_of_letters(folder / "drawn", 4, 320)
+        for name, model in named.items():
+            samples_S, _ = audio.read(RECORDING, rate=model.extractor.rate)
+            kinds = {"int8": model}
+            if model.int8 is None:
+                kinds = {"float32": model, "int8": in_int8(model, folder / f"{name} int8", samples_S)}
+            alone(setting, subject, name, kinds, samples_S)
+            together(setting, subject, name, kinds, samples_S)
+
+
+def alone(setting: Setting, subject: Subject, name: str, kinds: dict[str, Model], samples_S: np.ndarray) -> None:
+    """Share of a core that one stream takes, and how long it computes where a chunk is complete."""
+    typical: dict[str, list[float]] = {}
+    slowest: dict[str, list[float]] = {}
+
+    def heard(who: str, model: Model, chunk: float, lookahead: float) -> float:
+        session = SpeechSession(model, chunk=chunk, lookahead=lookahead)
+        block = round(BLOCK_SECONDS * model.extractor.rate)
+        spent = []
+        for start in range(0, len(samples_S), block):
+            begun = time.process_time()
+            session.push(samples_S[start : start + block])
+            spent.append(time.process_time() - begun)
+        seconds = len(samples_S) / model.extractor.rate
+        # Pushes that complete a chunk cost more than those that wait for one.
+        scoring = sorted(spent)[-max(1, int((seconds - lookahead) / chunk)) :]
+        typical.setdefault(who, []).append(float(np.median(scoring)))
+        slowest.setdefault(who, []).append(scoring[-1])
+        return 100 * sum(spent) / seconds
+
+    gauges, notes = {}, {}
+    for kind, model in kinds.items():
+        for chunk, lookahead in LATENCIES:
+            who = f"saywave {kind}, {1000 * chunk:.0f} + {1000 * lookahead:.0f} ms"
+            gauges[who] = lambda who=who, model=model, c=chunk, r=lookahead: heard(who, model, c, r)
+            notes[who] = f"algorithmic latency {1000 * (chunk + lookahead):.0f} ms and the step of a frame"
+    subject.add(f"{name}, one stream, share of a core", take_turns(gauges, setting.rounds), unit="%")
+    for what, delays in (("computing", typical), ("most computing", slowest)):
+        counted = {who: values[-setting.rounds :] for who, values in delays.items()}
+        subject.add(f"{name}, one stream, {what} where a chunk is complete", counted, notes=notes)
+
+
+class Crowd:
+    """As many streams as a batch takes, and what they have cost.
+
+    Attributes:
+        rounds, steps: Processor time of each round, and of each step of the pool.
+    """
+
+    def __init__(self, model: Model, samples_S: np.ndarray, batch: int, chunk: float, lookahead: float):
+        self._pool = StreamPool(model.scorer, streams=batch, batch=batch)
+        self._streams = [self._pool.open(SpeechSession(model, chunk=chunk, lookahead=lookahead)) for _ in range(batch)]
+        self._block = round(POOL_BLOCK_SECONDS * model.extractor.rate)
+        self._blocks = round(chunk / POOL_BLOCK_SECONDS)
+        self._sounds = [np.roll(samples_S, -len(samples_S) * k // batch) for k in range(batch)]
+        self._at = 0
+        self.steps: list[float] = []
+        self.rounds: list[float] = []
+
+    def round(self) -> None:
+        """A chunk of each stream."""
+        begun = time.process_time()
+        for _ in range(self._blocks):
+            places = np.arange(self._at, self._at + self._block)
+            for stream, sound_S in zip(self._streams, self._sounds, strict=True):
+                stream.accept(sound_S.take(places, mode="wrap"))
+            self._at += self._block
+        while True:
+            stepping = time.process_time()
+            if not self._pool.step():
+                break
+            self.steps.append(time.process_time() - stepping)
+        for stream in self._streams:
+            stream.read()
+        self.rounds.append(time.process_time() - begun)
+
+
+def together(setting: Setting, subject: Subject, name: str, kinds: dict[str, Model], samples_S: np.ndarray) -> None:
+    """Cost by streams at once, over three decades, and how many a core serves."""
+    most, slowest = 0.0, 0.0
+    for batch in (1, 10) if setting.quick else (1, 2, 4, 8, 16, 32, 64, 128, 256, 1000):
+        crowds = {k: Crowd(model, samples_S, batch, CHUNK_SECONDS, LOOKAHEAD_SECONDS) for k, model in kinds.items()}
+        for number in range(setting.rounds + FILLING):
+            for crowd in list(crowds.values())[:: -1 if number % 2 else 1]:
+                crowd.round()
+        where = {"size": batch, "axis": "streams at once"}
+        rounds = {f"saywave {kind}": crowd.rounds[FILLING:] for kind, crowd in crowds.items()}
+        steps = {f"saywave {kind}": crowd.steps for kind, crowd in crowds.items()}
+        counts = {who: [batch * CHUNK_SECONDS / one for one in taken] for who, taken in rounds.items()}
+        latest = {who: [float(np.percentile(taken, 99))] for who, taken in steps.items()}
+        subject.add(f"{name}, a chunk of each of many streams", rounds, **where)
+        subject.add(f"{name}, streams a core at real time", counts, unit="", **where)
+        subject.add(f"{name}, 99th percentile of a step", latest, **where)
+        served = float(np.median(counts["saywave int8"]))
+        if served >= batch:
+            most, slowest = max(most, served), max(slowest, latest["saywave int8"][0])
+    what = f"streaming, {name}, int8, 400 + 200 ms"
+    subject.aims.append(Aim(f"{what}: streams a core at real time", most, REACH.get(name, 80), at_most=False))
+    subject.aims.append(Aim(f"{what}: 99th percentile of a step, in seconds, while a core keeps up", slowest, 0.4))
