@@ -1,7 +1,7 @@
 """Training time and memory against the amount of data: one pass over 1, 2 and 4 times as much, in fresh processes.
 
-    OMP_NUM_THREADS=1 python benchmarks/training_scale.py DATA --rounds 3 --json scale.json
-    OMP_NUM_THREADS=1 python benchmarks/training_scale.py DATA --seconds 300 --encoder.hidden_size 128
+    OMP_NUM_THREADS=1 python -m benchmarks.training_scale DATA --rounds 3 --json scale.json
+    OMP_NUM_THREADS=1 python -m benchmarks.training_scale DATA --seconds 300 --encoder.hidden_size 128
 
 DATA is whatever `asr train` takes: a folder, a table, a manifest, kaldi:DIR. Its recordings are shuffled; a few are
 kept as development set, and the others become manifests of 1, 2 and 4 parts of equal length, each within the next.
@@ -34,10 +34,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.fits import power_law
+from benchmarks.machine import ROOT
 from training.items import Item
 from training.manifests import cut, read, write
 
-ROOT = Path(__file__).resolve().parent.parent
 LOOK_SECONDS = 0.1
 SETTINGS = {
     "loop.epochs": 1,
@@ -215,10 +216,8 @@ def kilobytes(file: Path, name: str) -> int:
 
 
 def power(amounts: Sequence[float], costs: Sequence[float]) -> float:
-    """The p of costs = a * amounts ** p, by least squares of the logarithms; not a number where a cost is none."""
-    if min(costs) <= 0:
-        return float("nan")
-    return float(np.polyfit(np.log(amounts), np.log(costs), 1)[0])
+    """The p of costs = a * amounts ** p; not a number where noise leaves none of a cost."""
+    return power_law(amounts, costs).exponent if min(costs) > 0 else float("nan")
 
 
 def straight(runs: Sequence[Run]) -> tuple[float, float, float]:
