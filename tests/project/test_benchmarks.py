@@ -18,6 +18,7 @@ sys.path.append(str(REPOSITORY))
 
 from benchmarks import report  # noqa: E402
 from benchmarks.command import SUBJECTS  # noqa: E402
+from benchmarks.environments import commands_in_turns, run_command  # noqa: E402
 from benchmarks.fits import growth, power_law  # noqa: E402
 from benchmarks.measure import Aim, Measurement, Subject, processor_time, ratio, take_turns  # noqa: E402
 from benchmarks.peers import PROGRAMS, Peer, PeerError, Peers  # noqa: E402
@@ -203,6 +204,24 @@ def test_a_peer_measures_itself_in_its_own_process(tmp_path: Path) -> None:
         peer.close()
 
 
+def test_a_command_holds_its_own_memory_and_not_that_of_who_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    ours = bytearray(300_000_000)
+    ours[::4096] = b"x" * len(ours[::4096])  # a page is held once it is written
+    seen = "import os, sys; sys.exit('PYTHONPATH' in os.environ)"
+    (took,) = commands_in_turns({"bare": [sys.executable, "-I", "-S", "-c", seen]}, 1)["bare"]
+    assert 3 < took.megabytes < 100
+    assert 0 < took.seconds < 60
+    assert took.wall > 0
+
+
+def test_a_command_that_fails_says_why() -> None:
+    with pytest.raises(RuntimeError, match=r"ends with 1: disk full$"):
+        run_command([sys.executable, "-I", "-S", "-c", "import sys; sys.exit('disk full')"])
+    with pytest.raises(RuntimeError, match=r"^absent ends with no start: .*absent"):
+        run_command(["absent"])
+
+
 def test_without_a_folder_peers_are_absent_by_name() -> None:
     with Peers(None) as peers, pytest.raises(PeerError, match="--peers DIR"):
         peers.open("pocketsphinx")
@@ -218,7 +237,7 @@ def test_a_peer_that_cannot_be_installed_says_why(tmp_path: Path, monkeypatch: p
 
 
 def test_products_are_those_of_every_weight_at_every_step() -> None:
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     from benchmarks.networks import floors, made, products, stacked
 
     network = made(stacked(2, 8, bins=5, labels=7))
@@ -226,7 +245,6 @@ def test_products_are_those_of_every_weight_at_every_step() -> None:
     multiplied = sum(one.rows * one.inner * one.columns * one.times for one in wanted)
     weights = sum(parameter.numel() for parameter in network.parameters() if parameter.dim() == 2)
     assert multiplied == 11 * 3 * weights
-    assert torch.get_num_threads() >= 1
     for call in floors(wanted).values():
         call()
 
