@@ -157,6 +157,32 @@ def test_the_report_says_all_of_it(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "others.png").exists()
 
 
+def test_small_sizes_are_not_judged() -> None:
+    about = {"quick": "small sizes"}
+    text = report.as_text(about, found(), {})
+    assert "| streams | 120 | at least 200 | not judged |" in text
+    assert "met |" not in text
+    assert [aim["met"] for aim in report.as_numbers(about, found())["subjects"][0]["aims"]] == [None, None]
+
+
+def test_the_encoder_is_judged_by_the_faster_of_torch_and_of_the_floors() -> None:
+    pytest.importorskip("torch")
+    from benchmarks.subjects.encoder import INT8, OURS, PLAIN, TORCH, aims
+
+    taken = {TORCH: [9.0], PLAIN: [4.0], OURS: [3.0], INT8: [2.0], "floor: slow": [6.0], "floor: fast": [2.0]}
+    assert [(aim.value, aim.met) for aim in aims(taken, "encoder")] == [(1.5, False), (0.5, False)]
+
+
+def test_streams_are_judged_by_those_that_there_were() -> None:
+    pytest.importorskip("torch")
+    from benchmarks.subjects.streaming import Reached, aims
+
+    keeps_up = [Reached(1, 150.0, 0.01), Reached(128, 300.0, 0.1), Reached(256, 240.0, 0.9)]
+    assert [(aim.value, aim.met) for aim in aims(keeps_up, "", 200)] == [(240, True), (0.1, True)]
+    assert [aim.met for aim in aims(keeps_up[:2], "", 200)] == [False, True], "nobody saw more than 128"
+    assert [aim.met for aim in aims([Reached(1, 0.5, 0.8)], "", 200)] == [False, False]
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
