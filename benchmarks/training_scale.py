@@ -1,7 +1,7 @@
 """Training time and memory against the amount of data: one pass over 1, 2 and 4 times as much, in fresh processes.
 
-    OMP_NUM_THREADS=1 python benchmarks/training_scale.py DATA --rounds 3 --json scale.json
-    OMP_NUM_THREADS=1 python benchmarks/training_scale.py DATA --seconds 300 --encoder.hidden_size 128
+    OMP_NUM_THREADS=1 python -m benchmarks.training_scale DATA --rounds 3 --json scale.json
+    OMP_NUM_THREADS=1 python -m benchmarks.training_scale DATA --seconds 300 --encoder.hidden_size 128
 
 DATA is whatever `asr train` takes: a folder, a table, a manifest, kaldi:DIR. Its recordings are shuffled; a few are
 kept as development set, and the others become manifests of 1, 2 and 4 parts of equal length, each within the next.
