@@ -26,6 +26,11 @@ class Took(NamedTuple):
     megabytes: float
 
 
+def of_their_own() -> dict[str, str]:
+    """The variables for a program of another environment: without PYTHONPATH, so that what is installed there runs."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
 def run_command(command: list) -> Took:
     """Run a command from the root of the file system and without PYTHONPATH, so that what is installed is what runs.
 
@@ -38,7 +43,7 @@ def run_command(command: list) -> Took:
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(LAUNCHER), *words],
         cwd=ROOT if "-m" in words else os.sep,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        env=of_their_own(),
         capture_output=True,
         text=True,
         errors="replace",

@@ -21,7 +21,7 @@ from benchmarks.command import SUBJECTS  # noqa: E402
 from benchmarks.environments import commands_in_turns, run_command  # noqa: E402
 from benchmarks.fits import growth, power_law  # noqa: E402
 from benchmarks.measure import Aim, Measurement, Subject, processor_time, ratio, take_turns  # noqa: E402
-from benchmarks.peers import PROGRAMS, Peer, PeerError, Peers  # noqa: E402
+from benchmarks.peers import PROGRAMS, READY, Peer, PeerError, Peers  # noqa: E402
 
 
 @given(st.floats(0.1, 3), st.floats(1e-6, 1e3), st.lists(st.floats(1e-2, 1e5), min_size=2, unique_by=round))
@@ -198,28 +198,33 @@ def test_values_are_shown_in_three_digits(value: float, unit: str, text: str) ->
 
 
 PEER = """
+import os
 import sys
 sys.path.insert(0, {folder!r})
 from serve import serve, timed
 print("a library talks")
 def fail():
     raise KeyError("who")
+def path():
+    return os.environ.get("PYTHONPATH")
 def compute(count):
     print("and talks")
     return timed(lambda: sum(range(count)))[0]
 def end():
     print("disk full", file=sys.stderr)
     sys.exit(3)
-serve({{"fail": fail, "compute": compute, "end": end}}, packages=["numpy"])
+serve({{"fail": fail, "path": path, "compute": compute, "end": end}}, packages=["numpy"])
 """
 
 
-def test_a_peer_measures_itself_in_its_own_process(tmp_path: Path) -> None:
+def test_a_peer_measures_itself_in_its_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     program = tmp_path / "other_peer.py"
     program.write_text(PEER.format(folder=str(PROGRAMS)), encoding="utf-8")
     peer = Peer(sys.executable, program)
     try:
         assert set(peer.ask("versions")) == {"numpy"}
+        assert peer.ask("path") is None, "packages of ours would stand before its own"
         assert 0 < peer.gauge("compute", count=300_000)() < 60
         with pytest.raises(PeerError, match=r"^other_peer: KeyError: 'who'$"):
             peer.ask("fail")
@@ -257,9 +262,10 @@ def test_without_a_folder_peers_are_absent_by_name() -> None:
 def test_a_peer_that_cannot_be_installed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.peers.REQUIREMENTS", {"pocketsphinx": (str(tmp_path / "absent.whl"),)})
     with Peers(tmp_path / "peers") as peers:
-        for _ in range(2):
+        for had in (peers.open, peers.python):
             with pytest.raises(PeerError, match=r"^pip cannot install pocketsphinx: ERROR: .*absent\.whl"):
-                peers.open("pocketsphinx")
+                had("pocketsphinx")
+        assert not (tmp_path / "peers" / "pocketsphinx" / READY).exists()
 
 
 def test_products_are_those_of_every_weight_at_every_step() -> None:
