@@ -95,6 +95,8 @@ class LoopConfig:
 
     Args:
         epochs: Passes over the training data at most.
+        clean_passes: Of these the first ones that see the data as it is, without augmentation: CTC finds out sooner
+            where labels are in what is easy (a curriculum; Bengio et al. 2009).
         batch_frames: Frames in a batch at most, padding included, before augmentation changes the speed; a longer item
             is a batch of its own. None is 12,000 or, of a small corpus, so few that a pass has about 30 batches. A
             batch is what a step of the optimizer sees: several devices divide it, so give them larger ones.
@@ -132,6 +134,7 @@ class LoopConfig:
     """
 
     epochs: int = 40
+    clean_passes: int = 0
     batch_frames: int | None = None
     accumulate: int = 1
     interval_batches: int | None = None
@@ -159,7 +162,16 @@ class LoopConfig:
         for name in ("accumulate", "nodes", "devices"):
             if getattr(self, name) != "auto" and getattr(self, name) < 1:
                 raise ValueError(f"loop.{name} is {getattr(self, name)}; it must be at least 1")
-        not_negative = ("patience", "clip_norm", "clip_value", "truncate_ms", "workers", "cache_mb", "threads")
+        not_negative = (
+            "clean_passes",
+            "patience",
+            "clip_norm",
+            "clip_value",
+            "truncate_ms",
+            "workers",
+            "cache_mb",
+            "threads",
+        )
         for name in (*not_negative, "checkpoint_minutes"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"loop.{name} is {getattr(self, name)}; it must be a number that is not negative")

@@ -67,19 +67,24 @@ Load = Callable[[Any, np.random.Generator | None], Example]
 
 
 class Items(Dataset):
-    """Items by (pass, index); the pass is none for development data, which is never augmented."""
+    """Items by (pass, index); the pass is none for development data, which is never augmented.
 
-    def __init__(self, items: Sequence[Trainable], load: Load, *, seed: int = 0):
+    In the first `clean_passes` training data is not augmented either.
+    """
+
+    def __init__(self, items: Sequence[Trainable], load: Load, *, seed: int = 0, clean_passes: int = 0):
         self._items = items
         self._load = load
         self._seed = seed
+        self._clean_passes = clean_passes
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __getitem__(self, key: tuple[int | None, int]) -> tuple[str, Example] | ValueError:
         number, index = key
-        rng = None if number is None else np.random.default_rng([self._seed, number, index])
+        clean = number is None or number < self._clean_passes
+        rng = None if clean else np.random.default_rng([self._seed, number, index])
         item = self._items[index]
         try:
             return item.id, self._load(item, rng)
@@ -226,10 +231,12 @@ def collate(named: list[tuple[str, Example] | ValueError]) -> Batch | ValueError
     )
 
 
-def loader(items: Sequence[Trainable], load: Load, buckets: Buckets, *, seed: int, workers: int) -> DataLoader:
+def loader(
+    items: Sequence[Trainable], load: Load, buckets: Buckets, *, seed: int, workers: int, clean_passes: int = 0
+) -> DataLoader:
     """A torch DataLoader over the batches of `buckets`."""
     return DataLoader(
-        Items(items, load, seed=seed),
+        Items(items, load, seed=seed, clean_passes=clean_passes),
         batch_sampler=buckets,
         collate_fn=collate,
         num_workers=workers,

@@ -337,7 +337,7 @@ def fit(
     try:
         trainer.fit(
             module,
-            loader(train, load, plan, seed=loop.seed, workers=loop.workers),
+            loader(train, load, plan, seed=loop.seed, workers=loop.workers, clean_passes=loop.clean_passes),
             loader(dev, load, buckets(dev, shuffle=False), seed=loop.seed, workers=min(loop.workers, 1)),
             ckpt_path=resume if resume.exists() else None,
         )

@@ -11,11 +11,12 @@ import pytest
 from features import audio
 from features.given import FramesError, write_sphinx
 from inference import model as models
+from recipes import an4
 from recipes.an4.prepare import prepare
 from recipes.cli import main
 from training.manifests import Item, ManifestError, read
 
-SETTINGS = Path(__file__).resolve().parents[2] / "recipes" / "an4" / "sound.yaml"
+SETTINGS = Path(an4.__file__).with_name("sound.yaml")
 
 
 def parts(out: Path) -> dict[str, list[Item]]:

@@ -160,6 +160,9 @@ def test_draws_come_from_the_seed_the_pass_and_the_item() -> None:
     assert not np.array_equal(drawn[0, 9] - 9, drawn[0, 4] - 4)
     assert not np.array_equal(Items(ITEMS, load, seed=4)[0, 4][1].frames_TF, drawn[0, 4])
     assert (drawn[None, 4] == 4).all()
+    later = Items(ITEMS, load, seed=3, clean_passes=1)
+    assert (later[0, 4][1].frames_TF == 4).all()
+    np.testing.assert_array_equal(later[1, 4][1].frames_TF, drawn[1, 4])
 
 
 @settings(max_examples=25)
