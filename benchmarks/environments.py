@@ -2,44 +2,69 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.machine import ROOT
+from benchmarks.measure import take_turns
+
+LAUNCHER = Path(__file__).resolve().parent / "launcher.py"
 
 
-class Done(NamedTuple):
-    """Processor time of a command in seconds, and the most memory that it held, in MB."""
+class Took(NamedTuple):
+    """Processor time and wall time of a command in seconds, and the most memory that it held, in MB."""
 
     seconds: float
+    wall: float
     megabytes: float
 
 
-def run_command(command: list) -> Done:
-    """Run a command from the root of the file system (so that what is installed is what runs), or of this clone.
+def of_their_own() -> dict[str, str]:
+    """The variables for a program of another environment: without PYTHONPATH, so that what is installed there runs."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+def run_command(command: list) -> Took:
+    """Run a command from the root of the file system and without PYTHONPATH, so that what is installed is what runs.
+
+    One with `-m` runs in this clone.
 
     Raises:
         RuntimeError: it ends with an error; the message has its last line.
     """
-    module = "-m" in [str(part) for part in command]
-    child = subprocess.Popen(
-        [str(part) for part in command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        cwd=ROOT if module else os.sep,
+    words = [str(part) for part in command]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(LAUNCHER), *words],
+        cwd=ROOT if "-m" in words else os.sep,
+        env=of_their_own(),
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
-    assert child.stderr is not None
-    said = child.stderr.read().decode(errors="replace").strip().splitlines()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    child.stderr.close()
-    if child.returncode:
-        raise RuntimeError(f"{command[0]} ends with {child.returncode}: {said[-1] if said else 'it says nothing'}")
-    return Done(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3))
+    told = json.loads(done.stdout) if done.returncode == 0 else {"code": "no start"}
+    if told["code"]:
+        said = done.stderr.strip().splitlines()
+        raise RuntimeError(f"{words[0]} ends with {told['code']}: {said[-1] if said else 'it says nothing'}")
+    return Took(**told["took"])
+
+
+def commands_in_turns(commands: Mapping[str, list], rounds: int) -> dict[str, list[Took]]:
+    """What each command took in each round."""
+    found: dict[str, list[Took]] = {who: [] for who in commands}
+
+    def gauge(who: str) -> float:
+        found[who].append(run_command(commands[who]))
+        return found[who][-1].seconds
+
+    take_turns({who: partial(gauge, who) for who in commands}, rounds)
+    return {who: took[-rounds:] for who, took in found.items()}  # what warmed up goes before
 
 
 class LightInstall(NamedTuple):

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from benchmarks.environments import of_their_own
 from benchmarks.measure import Gauge
 
 PROGRAMS = Path(__file__).resolve().parent / "peer_programs"
@@ -54,6 +55,7 @@ class Peer:
             stdout=self._said,
             stderr=self._said,
             pass_fds=[written],
+            env=of_their_own(),
         )
         os.close(written)
         self._answers = open(answers, encoding="utf-8")  # noqa: SIM115
@@ -122,27 +124,35 @@ class Peers:
         Raises:
             PeerError: it cannot be had.
         """
-        if name in self._failed:
-            raise PeerError(self._failed[name])
         if name not in self._running:
+            peer = Peer(self.python(name), PROGRAMS / f"{name}_peer.py")
             try:
-                peer = Peer(self.python(name), PROGRAMS / f"{name}_peer.py")
                 self.versions |= peer.ask("versions")
             except PeerError as error:
+                peer.close()
                 self._failed[name] = str(error)
                 raise
             self._running[name] = peer
         return self._running[name]
 
     def python(self, name: str) -> Path:
-        """The interpreter of a peer's environment.
+        """The interpreter of a peer's environment, which is made once; what failed is not tried again.
 
         Raises:
             PeerError: no environments are kept, or pip cannot make this one.
         """
         if self._folder is None:
             raise PeerError("needs an environment of its own: --peers DIR")
-        place = self._folder.resolve() / name
+        if name in self._failed:
+            raise PeerError(self._failed[name])
+        try:
+            return self._made(self._folder.resolve() / name, name)
+        except PeerError as error:
+            self._failed[name] = str(error)
+            raise
+
+    @staticmethod
+    def _made(place: Path, name: str) -> Path:
         python = place / "bin" / "python"
         wanted = "\n".join(REQUIREMENTS[name])
         ready = place / READY

@@ -30,7 +30,7 @@ def as_numbers(about: Mapping[str, str], subjects: Sequence[Subject]) -> dict:
         fits = [
             {"case": case, "who": who, **fit._asdict()} for (case, who), fit in growth(subject.measurements).items()
         ]
-        aims = [{**asdict(aim), "met": aim.met} for aim in subject.aims]
+        aims = [{**asdict(aim), "met": None if "quick" in about else aim.met} for aim in subject.aims]
         found.append({**asdict(subject), "aims": aims, "fits": fits})
     return {"about": dict(about), "subjects": found}
 
@@ -41,7 +41,7 @@ def as_text(about: Mapping[str, str], subjects: Sequence[Subject], drawn: Mappin
     lines += [f"| {what} | {f'`{said}`' if what == 'command' else said} |" for what, said in about.items()]
     aims = [aim for subject in subjects for aim in subject.aims]
     if aims:
-        lines += ["", "## Aims", "", *_aims(aims)]
+        lines += ["", "## Aims", "", *_aims(aims, judged="quick" not in about)]
     for subject in subjects:
         lines += ["", f"## {subject.name.capitalize()}", "", subject.text.strip()]
         if subject.failed:
@@ -56,11 +56,13 @@ def as_text(about: Mapping[str, str], subjects: Sequence[Subject], drawn: Mappin
     return "\n".join(lines) + "\n"
 
 
-def _aims(aims: Sequence[Aim]) -> list[str]:
+def _aims(aims: Sequence[Aim], *, judged: bool) -> list[str]:
+    """A row for each; small sizes are not those that the bounds are for, and are not judged."""
     rows = ["| what | measured | aim | |", "| --- | ---: | ---: | --- |"]
     for aim in aims:
         bound = f"{'at most' if aim.at_most else 'at least'} {aim.bound:.3g}"
-        rows.append(f"| {aim.what} | {aim.value:.3g} | {bound} | {'met' if aim.met else '**missed**'} |")
+        verdict = ("met" if aim.met else "**missed**") if judged else "not judged"
+        rows.append(f"| {aim.what} | {aim.value:.3g} | {bound} | {verdict} |")
     return rows
 
 

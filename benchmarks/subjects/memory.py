@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.environments import light_install, run_command
+from benchmarks.environments import commands_in_turns, light_install
 from benchmarks.machine import ROOT
-from benchmarks.measure import Aim, Setting, Subject, take_turns
+from benchmarks.measure import Aim, Setting, Subject
 from benchmarks.peers import PROGRAMS, PeerError
 from features import audio
 
@@ -36,17 +36,11 @@ def measure(setting: Setting, subject: Subject) -> None:
             commands = {"saywave": [*asr, "transcribe", path]}
             if seconds < 60:  # ten minutes would take it several
                 commands |= of_pocketsphinx(setting, subject, path)
-            held: dict[str, list[float]] = {who: [] for who in commands}
-
-            def gauge(who: str, command: list, held: dict[str, list[float]] = held) -> float:
-                done = run_command(command)
-                held[who].append(done.megabytes)
-                return done.seconds
-
-            gauges = {who: lambda who=who, command=command: gauge(who, command) for who, command in commands.items()}
-            taken = take_turns(gauges, rounds)
+            taken = commands_in_turns(commands, rounds)
+            held = {who: [one.megabytes for one in values] for who, values in taken.items()}
+            computed = {who: [one.seconds for one in values] for who, values in taken.items()}
             subject.add("most memory, by length", held, unit="MB", size=seconds, axis=AXIS)
-            subject.add("a file to text with everything, by length", taken, size=seconds, axis=AXIS)
+            subject.add("a file to text with everything, by length", computed, size=seconds, axis=AXIS)
             if seconds == 3600:
                 subject.aims.append(Aim("memory: an hour of sound, in MB", max(held["saywave"]), 300))
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from benchmarks.environments import LightInstall, light_install, run_command
+from benchmarks.environments import LightInstall, commands_in_turns, light_install
 from benchmarks.machine import ROOT
-from benchmarks.measure import Aim, Gauge, Setting, Subject, take_turns
+from benchmarks.measure import Aim, Setting, Subject
 from benchmarks.peers import PROGRAMS, PeerError
 from features import audio
 
@@ -47,12 +46,12 @@ def measure(setting: Setting, subject: Subject) -> None:
             commands["pocketsphinx, 3 s"] = [setting.peers.python("pocketsphinx"), program, three]
         except PeerError as error:
             subject.leave_out("pocketsphinx", error)
-        wall: dict[str, list[float]] = {name: [] for name in commands}
-        taken = take_turns({name: both(command, wall[name]) for name, command in commands.items()}, setting.rounds)
-        subject.add("start-up, wall time", {name: values[-setting.rounds :] for name, values in wall.items()})
-        subject.add("start-up, processor time", taken)
-        bound = statistics.median(wall[OURS][-setting.rounds :])
-        subject.aims.append(Aim("start-up: prompt to text of a file of 3 s, in seconds on the wall", bound, 0.6))
+        taken = commands_in_turns(commands, setting.rounds)
+        wall = {who: [one.wall for one in values] for who, values in taken.items()}
+        subject.add("start-up, wall time", wall)
+        subject.add("start-up, processor time", {who: [one.seconds for one in took] for who, took in taken.items()})
+        median = statistics.median(wall[OURS])
+        subject.aims.append(Aim("start-up: prompt to text of a file of 3 s, in seconds on the wall", median, 0.6))
 
 
 def installed(subject: Subject, install: LightInstall) -> None:
@@ -60,15 +59,3 @@ def installed(subject: Subject, install: LightInstall) -> None:
     subject.add("the light install, beyond an empty environment", {"saywave": [install.megabytes]}, unit="MB")
     subject.add("the light install, wall time with pip's cache", {"saywave": [install.seconds]})
     subject.aims.append(Aim("light install, in MB", install.megabytes, 250))
-
-
-def both(command: list, wall: list[float]) -> Gauge:
-    """A gauge of a command's processor time that notes its wall time besides."""
-
-    def gauge() -> float:
-        begun = time.monotonic()
-        done = run_command(command)
-        wall.append(time.monotonic() - begun)
-        return done.seconds
-
-    return gauge

@@ -18,9 +18,10 @@ sys.path.append(str(REPOSITORY))
 
 from benchmarks import report  # noqa: E402
 from benchmarks.command import SUBJECTS  # noqa: E402
+from benchmarks.environments import commands_in_turns, run_command  # noqa: E402
 from benchmarks.fits import growth, power_law  # noqa: E402
 from benchmarks.measure import Aim, Measurement, Subject, processor_time, ratio, take_turns  # noqa: E402
-from benchmarks.peers import PROGRAMS, Peer, PeerError, Peers  # noqa: E402
+from benchmarks.peers import PROGRAMS, READY, Peer, PeerError, Peers  # noqa: E402
 
 
 @given(st.floats(0.1, 3), st.floats(1e-6, 1e3), st.lists(st.floats(1e-2, 1e5), min_size=2, unique_by=round))
@@ -156,6 +157,32 @@ def test_the_report_says_all_of_it(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "others.png").exists()
 
 
+def test_small_sizes_are_not_judged() -> None:
+    about = {"quick": "small sizes"}
+    text = report.as_text(about, found(), {})
+    assert "| streams | 120 | at least 200 | not judged |" in text
+    assert "met |" not in text
+    assert [aim["met"] for aim in report.as_numbers(about, found())["subjects"][0]["aims"]] == [None, None]
+
+
+def test_the_encoder_is_judged_by_the_faster_of_torch_and_of_the_floors() -> None:
+    pytest.importorskip("torch")
+    from benchmarks.subjects.encoder import INT8, OURS, PLAIN, TORCH, aims
+
+    taken = {TORCH: [9.0], PLAIN: [4.0], OURS: [3.0], INT8: [2.0], "floor: slow": [6.0], "floor: fast": [2.0]}
+    assert [(aim.value, aim.met) for aim in aims(taken, "encoder")] == [(1.5, False), (0.5, False)]
+
+
+def test_streams_are_judged_by_those_that_there_were() -> None:
+    pytest.importorskip("torch")
+    from benchmarks.subjects.streaming import Reached, aims
+
+    keeps_up = [Reached(1, 150.0, 0.01), Reached(128, 300.0, 0.1), Reached(256, 240.0, 0.9)]
+    assert [(aim.value, aim.met) for aim in aims(keeps_up, "", 200)] == [(240, True), (0.1, True)]
+    assert [aim.met for aim in aims(keeps_up[:2], "", 200)] == [False, True], "nobody saw more than 128"
+    assert [aim.met for aim in aims([Reached(1, 0.5, 0.8)], "", 200)] == [False, False]
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
@@ -171,28 +198,33 @@ def test_values_are_shown_in_three_digits(value: float, unit: str, text: str) ->
 
 
 PEER = """
+import os
 import sys
 sys.path.insert(0, {folder!r})
 from serve import serve, timed
 print("a library talks")
 def fail():
     raise KeyError("who")
+def path():
+    return os.environ.get("PYTHONPATH")
 def compute(count):
     print("and talks")
     return timed(lambda: sum(range(count)))[0]
 def end():
     print("disk full", file=sys.stderr)
     sys.exit(3)
-serve({{"fail": fail, "compute": compute, "end": end}}, packages=["numpy"])
+serve({{"fail": fail, "path": path, "compute": compute, "end": end}}, packages=["numpy"])
 """
 
 
-def test_a_peer_measures_itself_in_its_own_process(tmp_path: Path) -> None:
+def test_a_peer_measures_itself_in_its_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     program = tmp_path / "other_peer.py"
     program.write_text(PEER.format(folder=str(PROGRAMS)), encoding="utf-8")
     peer = Peer(sys.executable, program)
     try:
         assert set(peer.ask("versions")) == {"numpy"}
+        assert peer.ask("path") is None, "packages of ours would stand before its own"
         assert 0 < peer.gauge("compute", count=300_000)() < 60
         with pytest.raises(PeerError, match=r"^other_peer: KeyError: 'who'$"):
             peer.ask("fail")
@@ -201,6 +233,24 @@ def test_a_peer_measures_itself_in_its_own_process(tmp_path: Path) -> None:
             peer.ask("end")
     finally:
         peer.close()
+
+
+def test_a_command_holds_its_own_memory_and_not_that_of_who_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    ours = bytearray(300_000_000)
+    ours[::4096] = b"x" * len(ours[::4096])  # a page is held once it is written
+    seen = "import os, sys; sys.exit('PYTHONPATH' in os.environ)"
+    (took,) = commands_in_turns({"bare": [sys.executable, "-I", "-S", "-c", seen]}, 1)["bare"]
+    assert 3 < took.megabytes < 100
+    assert 0 < took.seconds < 60
+    assert took.wall > 0
+
+
+def test_a_command_that_fails_says_why() -> None:
+    with pytest.raises(RuntimeError, match=r"ends with 1: disk full$"):
+        run_command([sys.executable, "-I", "-S", "-c", "import sys; sys.exit('disk full')"])
+    with pytest.raises(RuntimeError, match=r"^absent ends with no start: .*absent"):
+        run_command(["absent"])
 
 
 def test_without_a_folder_peers_are_absent_by_name() -> None:
@@ -212,13 +262,14 @@ def test_without_a_folder_peers_are_absent_by_name() -> None:
 def test_a_peer_that_cannot_be_installed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.peers.REQUIREMENTS", {"pocketsphinx": (str(tmp_path / "absent.whl"),)})
     with Peers(tmp_path / "peers") as peers:
-        for _ in range(2):
+        for had in (peers.open, peers.python):
             with pytest.raises(PeerError, match=r"^pip cannot install pocketsphinx: ERROR: .*absent\.whl"):
-                peers.open("pocketsphinx")
+                had("pocketsphinx")
+        assert not (tmp_path / "peers" / "pocketsphinx" / READY).exists()
 
 
 def test_products_are_those_of_every_weight_at_every_step() -> None:
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     from benchmarks.networks import floors, made, products, stacked
 
     network = made(stacked(2, 8, bins=5, labels=7))
@@ -226,7 +277,6 @@ def test_products_are_those_of_every_weight_at_every_step() -> None:
     multiplied = sum(one.rows * one.inner * one.columns * one.times for one in wanted)
     weights = sum(parameter.numel() for parameter in network.parameters() if parameter.dim() == 2)
     assert multiplied == 11 * 3 * weights
-    assert torch.get_num_threads() >= 1
     for call in floors(wanted).values():
         call()
 

@@ -233,3 +233,30 @@ def test_readme_python_of_a_pool_runs(tmp_path: Path) -> None:
 
 def test_readme_python_of_gestures_runs(tmp_path: Path) -> None:
     assert [line.split()[0] for line in run_block(3, tmp_path)] == ["open", "close", "point", "clockwise"]
+
+
+# What answers one question, `python -m benchmarks.NAME`, makes its parser where it runs: options are looked for in it.
+STUDY = re.compile(r"python (?:-m benchmarks\.(\w+)|(benchmarks/\S+\.py))([^`\n]*)")
+PLACEHOLDER = "NAME"
+
+
+def study_runs(name: str, path: str, arguments: str) -> bool:
+    """Whether there is such a benchmark, run as a module, with options that it knows or, dotted, hands on."""
+    program = REPOSITORY / "benchmarks" / f"{name}.py"
+    if path or not program.is_file():
+        return False
+    source = program.read_text(encoding="utf-8")
+    options = re.findall(r"(?<!\S)--\w[\w.-]*", arguments)
+    known = ["--help", *re.findall(r'"(--[\w-]+)"', source)]
+    return '"__main__"' in source and all("." in option or option in known for option in options)
+
+
+def test_benchmarks_of_their_own_are_there_with_their_options() -> None:
+    pages = [*PAGES, *(REPOSITORY / "benchmarks").glob("*.py")]
+    found = [(page.name, *one) for page in pages for one in STUDY.findall(page.read_text(encoding="utf-8"))]
+    named = [one for one in found if one[1] != PLACEHOLDER]
+    assert len(named) > 20, "the pattern finds them"
+    assert [one for one in named if not study_runs(*one[1:])] == []
+    assert not study_runs("absent", "", "")
+    assert not study_runs("", "benchmarks/cells.py", "")
+    assert not study_runs("cells", "", " --layers 3")
