@@ -30,7 +30,7 @@ from training.callbacks import Bar, Patience, TextLog
 from training.checkpoints import BEST, LAST, CheckpointError, Checkpoints, WholeFiles, read
 from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Batch, Buckets, Load, Trainable, fitting_batch, loader
-from training.devices import named_by_all, over_all, trainer_on_devices
+from training.devices import keep_few_kernels, named_by_all, over_all, trainer_on_devices
 from training.gradients import GradientNorms
 from training.latency import Latencies, LatencyConfig, piece_frames
 from training.metrics import ErrorCounts
@@ -285,9 +285,12 @@ def fit(
         callbacks.append(Patience("dev_choice", patience=loop.patience, mode="min", check_on_train_epoch_end=True))
     if interactive:
         callbacks.append(Bar(leave=True))
+    precision = _precision(loop.precision)
+    if precision == "bf16-mixed":
+        keep_few_kernels()
     trainer = trainer_on_devices(
         loop,
-        precision=_precision(loop.precision),
+        precision=precision,
         deterministic=loop.deterministic,
         accumulate_grad_batches=loop.accumulate,
         max_epochs=-1,
