@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.letters import LABELS
 from encoders.blstm import EncoderConfig
 from encoders.export import WEIGHTS_FILE, export
 from encoders.int8 import PRODUCTS, WEIGHTS, Int8
@@ -18,12 +19,10 @@ from encoders.ranges import input_ranges
 from features.extractor import FeatureConfig, FeatureExtractor
 from features.filterbank import FbankConfig
 from inference import model as models
-from inference.model import BLANK, Model
+from inference.model import Model
 from inference.model_changes import store_int8
 from inference.scorer import Scorer
 from training.run import network_of
-
-LABELS = (BLANK, "<space>", *"abcdefghijklmnopqrstuvwxyz")
 
 
 class Shape(NamedTuple):

@@ -21,14 +21,13 @@ import numpy as np
 from asr.language.kneser_ney import estimate
 from asr.search import Search, SearchConfig
 from asr.tokens import Tokens
+from benchmarks.letters import LABELS
 from benchmarks.machine import ROOT
 from benchmarks.measure import Gauge, Setting, Subject, processor_time, take_turns
 from benchmarks.peers import Peer, PeerError
 from inference import arpa
 from inference.beam import BeamDecoder
-from inference.model import BLANK
 
-LABELS = (BLANK, "<space>", *"abcdefghijklmnopqrstuvwxyz")
 BEAM = 50
 STEP_SECONDS = 0.03
 AT_LEAST = 0.02

@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from benchmarks.letters import LABELS
 from benchmarks.measure import Aim, Gauge, Setting, Subject, processor_time, ratio, take_turns
-from benchmarks.networks import LABELS, Plain, Shape, made, stacked
+from benchmarks.networks import Plain, Shape, made, stacked
 from benchmarks.peers import PeerError
 from benchmarks.sounds import RATE, speechlike
 from encoders.heads import ctc_loss

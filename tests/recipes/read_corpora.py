@@ -19,20 +19,28 @@ def write_sound(path: Path, seconds: float = 0.1) -> None:
 def write_learners(folder: Path, sentences: Sequence[str]) -> Path:
     """speechocean762: twenty training speakers from 6 to 25 years and three others to test, who read all sentences."""
     for part, years in AGES.items():
-        tables: dict[str, list[str]] = {"text": [], "wav.scp": [], "utt2spk": [], "spk2age": []}
+        read, by_age = [], []
         for number, age in enumerate(years):
             speaker = f"{number:04d}" if part == "train" else f"9{number:03d}"
-            tables["spk2age"].append(f"{speaker}\t{age}")
-            for place, words in enumerate(sentences):
-                id = f"{speaker}{place:05d}"
-                write_sound(folder / "WAVE" / f"SPEAKER{speaker}" / f"{id}.WAV")
-                tables["text"].append(f"{id}\t{words.upper()}")
-                tables["wav.scp"].append(f"{id}\tWAVE/SPEAKER{speaker}/{id}.WAV")
-                tables["utt2spk"].append(f"{id} {speaker}")
-        (folder / part).mkdir()
-        for name, rows in tables.items():
-            (folder / part / name).write_text("\n".join(rows) + "\n")
+            by_age.append(f"{speaker}\t{age}")
+            read += [(speaker, f"{speaker}{place:05d}", words.upper()) for place, words in enumerate(sentences)]
+        write_part(folder / part, read)
+        (folder / part / "spk2age").write_text("\n".join(by_age) + "\n")
     return folder
+
+
+def write_part(part: Path, read: Sequence[tuple[str, str, str]], *, seconds: float = 0.1) -> None:
+    """A part of speechocean762, but for the ages: recordings as (speaker, id, words)."""
+    tables: dict[str, list[str]] = {"text": [], "wav.scp": [], "utt2spk": []}
+    for speaker, id, words in read:
+        path = f"WAVE/SPEAKER{speaker}/{id}.WAV"
+        write_sound(part.parent / path, seconds)
+        tables["text"].append(f"{id}\t{words}")
+        tables["wav.scp"].append(f"{id}\t{path}")
+        tables["utt2spk"].append(f"{id} {speaker}")
+    part.mkdir()
+    for name, rows in tables.items():
+        (part / name).write_text("\n".join(rows) + "\n")
 
 
 def write_volunteers(folder: Path, clips: Sequence[tuple[str, str]], *, table: str = "validated") -> Path:

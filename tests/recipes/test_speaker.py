@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import runpy
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 from inference import model as models
 from recipes.cli import main
 from recipes.corpora.speechocean762 import read_table, utterances
 from recipes.speaker.prepare import HELD_OUT, divided, prepare
 from training.manifests import Item, ManifestError, read
+
+write_part = runpy.run_path(str(Path(__file__).with_name("read_corpora.py")))["write_part"]
 
 
 def parts(out: Path) -> dict[str, list[Item]]:
@@ -25,19 +26,13 @@ def small_speechocean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four speakers in two parts, nine sentences of a quarter of a second each; one sentence is read by two of them."""
     corpus = tmp_path_factory.mktemp("speechocean762")
     for part, speakers in (("train", ("0001", "0002")), ("test", ("0003", "0004"))):
-        tables: dict[str, list[str]] = {"wav.scp": [], "text": [], "utt2spk": []}
-        for speaker in speakers:
-            (corpus / "WAVE" / speaker).mkdir(parents=True)
-            for k in range(9):
-                id = f"{speaker}{k}"
-                soundfile.write(corpus / "WAVE" / speaker / f"{id}.wav", 0.1 * np.ones(4000), 16000)
-                shared = k == 4 and speaker in ("0001", "0003")
-                tables["text"].append(f"{id}\t{'READ BY BOTH' if shared else f'SENTENCE {id}'}")
-                tables["wav.scp"].append(f"{id}\tWAVE/{speaker}/{id}.wav")
-                tables["utt2spk"].append(f"{id} {speaker}")
-        (corpus / part).mkdir()
-        for name, rows in tables.items():
-            (corpus / part / name).write_text("\n".join(rows) + "\n")
+        read_by_both = ("0001", 4), ("0003", 4)
+        read = [
+            (speaker, f"{speaker}{k}", "READ BY BOTH" if (speaker, k) in read_by_both else f"SENTENCE {speaker}{k}")
+            for speaker in speakers
+            for k in range(9)
+        ]
+        write_part(corpus / part, read, seconds=0.25)
     return corpus
 
 
