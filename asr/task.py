@@ -132,6 +132,10 @@ class Transcriber:
         """Read a recording, or the first half minute of a long one; other threads may do so."""
         return attempt(lambda one, _: begin(self._recognizer.model, one.file), recording, lambda _: None)
 
+    def waits(self, begun: Begun | Failure) -> bool:
+        """Whether it was read as a whole, and is cheaper to score in a batch."""
+        return isinstance(begun, Begun) and begun.frames_TF is not None
+
     def end(
         self, begun: Sequence[tuple[Recording, Begun | Failure]], tell: Callable[[Recording, float], None]
     ) -> Iterator[Outcome]:

@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain, islice
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from asr.scoring import WHOLE, Counted, frames
 from features import audio
 from inference.model import Model
-from inference.workers import Outcome
+from inference.workers import Outcome, WorkTogether
 
 A, B = TypeVar("A"), TypeVar("B")
 
@@ -74,14 +74,6 @@ def by_length(lengths: Sequence[int], *, most: int) -> list[list[int]]:
             batches.append([])
         batches[-1].append(number)
     return batches
-
-
-class WorkTogether(Protocol):
-    """Work that is begun for each item by itself, in another thread, and ended for several at once."""
-
-    def begin(self, item: Any) -> Any: ...
-
-    def end(self, begun: Sequence[tuple[Any, Any]], tell: Callable[[Any, float], None]) -> Iterator[Outcome]: ...
 
 
 class InBatches:

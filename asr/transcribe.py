@@ -18,7 +18,7 @@ from asr.shipped import find
 from asr.shipped import names as shipped_names
 from asr.sources import InputError, expand, is_finished, seconds
 from asr.task import Heard, Recording, Settings, Transcriber, as_text
-from asr.together import InBatches
+from asr.together import AT_ONCE, InBatches
 from inference.files import sweep
 from inference.outputs import keep_originals, make_folder, output_names
 from inference.shell import ended
@@ -215,10 +215,11 @@ def _pool(sources: Sequence[str], workers: Workers, settings: Settings) -> Pool:
         from asr.ray_workers import RayCluster
 
         return RayCluster(workers.ray, cores=settings.threads)
-    if elsewhere:
-        return Processes(workers.jobs, program="asr")
     whole = settings.streaming is None and settings.segments is None
-    return InBatches() if whole and len(sources) > 1 and not any(map(_is_pipe, sources)) else Here()
+    together = whole and len(sources) > 1 and not any(map(_is_pipe, sources))
+    if elsewhere:
+        return Processes(workers.jobs, program="asr", at_once=AT_ONCE if together else 1)
+    return InBatches() if together else Here()
 
 
 def _is_pipe(source: str) -> bool:

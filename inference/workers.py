@@ -1,8 +1,13 @@
 """Many items, one piece of work for each: here or in several processes, behind one interface, `Pool`.
 
 A pool gives outcomes as they come. What cannot be done is an outcome too, and stops nothing else. A worker that is
-killed loses nothing: its item is done again, by another one. It doubles nothing if doing an item twice leaves what
+killed loses nothing: its items are done again, by others. It doubles nothing if doing an item twice leaves what
 doing it once does, as writing beside and renaming does.
+
+Processes ask for one item after the other, so none waits behind a long one while others have nothing to do. Where the
+work is cheaper for several at once (`WorkTogether`), a process goes on asking until it has begun as many as it may, or
+none is left, and ends those together. What a process held when it died is done again one by one: it is not known which
+item it died of, and no other is to be lost with it.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -65,7 +70,8 @@ class Pool(Protocol):
         Closed early, it ends what is going on.
 
         Args:
-            begin: Makes the work, once in each worker; it and the items can be pickled.
+            begin: Makes the work, a `Work` unless the pool says otherwise, once in each worker; it and the items can be
+                pickled.
             items: What it is done for; each different from the others, and named by its `str`.
             tell: Called with an item and how much of it is done, in the unit of the work (seconds of sound, say); less
                 again if it is begun anew.
@@ -86,6 +92,21 @@ def attempt(work: Work, item: Any, tell: Callable[[float], None]) -> Any:
         return Failure(one_line(error), error.errno if isinstance(error, OSError) else None)
 
 
+class WorkTogether(Protocol):
+    """Work that is begun for each item by itself, in another thread maybe, and ended for several at once.
+
+    Items are hashable.
+    """
+
+    def begin(self, item: Any) -> Any: ...
+
+    def waits(self, begun: Any) -> bool:
+        """Whether ending it with others is cheaper."""
+        ...
+
+    def end(self, begun: Sequence[tuple[Any, Any]], tell: Callable[[Any, float], None]) -> Iterator[Outcome]: ...
+
+
 class Here:
     """One item after the other, in this process."""
 
@@ -100,13 +121,12 @@ class Here:
 # --- processes --------------------------------------------------------------------------------------------------------
 
 
-BEGINNING = -1  # for the number of an item
-
-
 @dataclass
 class _Worker:
     process: multiprocessing.process.BaseProcess
-    number: int | None = None  # of the item that it has
+    begun: bool = False
+    asks: bool = False
+    numbers: list[int] = field(default_factory=list)  # of the items that it has
 
 
 class Processes:
@@ -115,11 +135,13 @@ class Processes:
     Args:
         jobs: How many at most.
         program: What a line on standard error begins with, which says that a process was lost.
+        at_once: Items that a process ends together at most; more than 1 take a `WorkTogether`.
     """
 
-    def __init__(self, jobs: int, *, program: str):
+    def __init__(self, jobs: int, *, program: str, at_once: int = 1):
         self._jobs = jobs
         self._program = program
+        self._at_once = at_once
         self._context = multiprocessing.get_context("spawn")  # a fork would copy the locks of running threads
 
     def run(
@@ -135,41 +157,53 @@ class Processes:
                 while len(workers) < min(self._most, left):
                     self._start(workers, begin)
                 for channel in wait(list(workers)):
-                    worker, outcome = workers[channel], None
+                    outcomes = []
                     try:
                         kind, content = channel.recv()
                     except (EOFError, OSError):
-                        outcome = self._died(workers, channel, items, waiting, tries)
+                        outcomes = self._died(workers, channel, items, waiting, tries)
                     else:
                         if kind == "told":
-                            tell(items[worker.number], content)
-                            continue
-                        if kind != "free":
+                            number, amount = content
+                            tell(items[number], amount)
+                        elif kind == "free":
+                            workers[channel].begun = workers[channel].asks = True
+                        else:
                             check_answer(kind, content)
-                            outcome = Outcome(items[worker.number], content)
-                        worker.number = None
-                    if outcome is not None:
-                        left -= 1
-                        yield outcome
-                for channel, worker in list(workers.items()):
-                    if worker.number is None and waiting:
-                        self._hand(channel, worker, waiting.popleft(), items, tries)
+                            number, result = content
+                            workers[channel].numbers.remove(number)
+                            outcomes = [Outcome(items[number], result)]
+                    left -= len(outcomes)
+                    yield from outcomes
+                for channel, worker in workers.items():
+                    if worker.asks:
+                        self._hand(channel, worker, waiting, items, tries)
         finally:
             _end(workers)
 
     def _start(self, workers: dict[Connection, _Worker], begin: Callable[[], Work]) -> None:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, begin), daemon=True)
+        process = self._context.Process(target=_serve, args=(theirs, begin, self._at_once), daemon=True)
         with _quiet_start():
             process.start()
         theirs.close()
-        workers[ours] = _Worker(process, number=BEGINNING)
+        workers[ours] = _Worker(process)
 
-    def _hand(self, channel: Connection, worker: _Worker, number: int, items: Sequence[Any], tries: Counter) -> None:
-        worker.number = number
-        tries[number] += 1
+    def _hand(
+        self, channel: Connection, worker: _Worker, waiting: deque[int], items: Sequence[Any], tries: Counter
+    ) -> None:
+        """Give a worker that asks the next item, or nothing, at which it ends what it has; or let it wait."""
+        given = None
+        if waiting and not (worker.numbers and (tries[waiting[0]] or tries[worker.numbers[0]] > 1)):
+            number = waiting.popleft()
+            given = number, items[number]
+            worker.numbers.append(number)
+            tries[number] += 1
+        elif not worker.numbers:
+            return
+        worker.asks = False
         with suppress(OSError):  # it has died, which shows when it is listened to
-            channel.send(items[number])
+            channel.send(given)
 
     def _died(
         self,
@@ -178,25 +212,22 @@ class Processes:
         items: Sequence[Any],
         waiting: deque[int],
         tries: Counter,
-    ) -> Outcome | None:
-        """Note that a worker has ended by itself; the outcome for its item, if that is not begun again."""
+    ) -> list[Outcome]:
+        """Note that a worker has ended by itself; the outcomes for those of its items that are not begun again."""
         worker = workers.pop(channel)
         channel.close()
         worker.process.join(PATIENCE)
         why = _ending(worker.process.exitcode)
-        if worker.number == BEGINNING:
+        if not worker.begun:
             self._most -= 1
             if not self._most:
                 raise WorkerError(f"the worker processes cannot begin: the last one {why}; take fewer --jobs")
             print(f"{self._program}: a worker process {why} before it began; going on with fewer", file=sys.stderr)
-            return None
-        if worker.number is None:
-            return None
-        if tries[worker.number] < TRIES:
-            waiting.appendleft(worker.number)
-            return None
-        item = items[worker.number]
-        return Outcome(item, Failure(f"{item}: {TRIES} processes died while they did it; the last one {why}"))
+            return []
+        waiting.extendleft(reversed([number for number in worker.numbers if tries[number] < TRIES]))
+        failed = [items[number] for number in worker.numbers if tries[number] >= TRIES]
+        said = f"{TRIES} processes died while they did it; the last one {why}"
+        return [Outcome(item, Failure(f"{item}: {said}")) for item in failed]
 
 
 def _ending(code: int | None) -> str:
@@ -248,8 +279,8 @@ def _quiet_start() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, masked)
 
 
-def _serve(channel: Connection, begin: Callable[[], Work]) -> None:
-    """What a worker process does: an item for a result, until nobody asks any more."""
+def _serve(channel: Connection, begin: Callable[[], Any], at_once: int) -> None:
+    """What a worker process does: results for items, until nobody asks any more."""
     if not hasattr(signal, "pthread_sigmask"):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -257,27 +288,70 @@ def _serve(channel: Connection, begin: Callable[[], Work]) -> None:
         if isinstance(work, Failure):
             channel.send(("unfit", work.line))
             return
-        channel.send(("free", None))
+        tell = _Reporter(channel)
+        results = _OneByOne(work, tell) if at_once == 1 else _Together(work, tell, at_once)
         while True:
-            item = channel.recv()
-            channel.send(done(work, item, _Reporter(channel)))
+            channel.send(("free", None))
+            given = channel.recv()
+            try:
+                for number, result in results(given):
+                    channel.send(("done", (number, result)))
+            except Exception:
+                channel.send(("bug", traceback.format_exc()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the one that asked is gone
 
 
+class _OneByOne:
+    """The result of each item as it is given, with its number."""
+
+    def __init__(self, work: Work, tell: Callable[[int, float], None]):
+        self._work, self._tell = work, tell
+
+    def __call__(self, given: tuple[int, Any]) -> Iterator[tuple[int, Any]]:
+        number, item = given
+        yield number, attempt(self._work, item, partial(self._tell, number))
+
+
+class _Together:
+    """Begins each item as it is given; the results of several, with their numbers, when they are enough or all."""
+
+    def __init__(self, work: WorkTogether, tell: Callable[[int, float], None], at_once: int):
+        self._work, self._tell, self._at_once = work, tell, at_once
+        # Those that wait, by their numbers: each with what was begun of it.
+        self._begun: dict[int, tuple[Any, Any]] = {}
+
+    def __call__(self, given: tuple[int, Any] | None) -> Iterator[tuple[int, Any]]:
+        if given is not None:
+            number, item = given
+            one = item, self._work.begin(item)
+            if not self._work.waits(one[1]):
+                yield from self._ended({number: one})
+                return
+            self._begun[number] = one
+        if given is None or len(self._begun) == self._at_once:
+            begun, self._begun = self._begun, {}
+            yield from self._ended(begun)
+
+    def _ended(self, begun: dict[int, tuple[Any, Any]]) -> Iterator[tuple[int, Any]]:
+        numbers = {item: number for number, (item, _) in begun.items()}
+        for item, result in self._work.end(list(begun.values()), lambda one, amount: self._tell(numbers[one], amount)):
+            yield numbers[item], result
+
+
 class _Reporter:
-    """Tells how far an item is, not too often."""
+    """Tells how far an item is, by its number, and not too often."""
 
     def __init__(self, channel: Connection):
         self._channel = channel
         self._last = -REPORT_EVERY
 
-    def __call__(self, amount: float) -> None:
+    def __call__(self, number: int, amount: float) -> None:
         now = time.monotonic()
         if now - self._last >= REPORT_EVERY:
             self._last = now
             try:
-                self._channel.send(("told", amount))
+                self._channel.send(("told", (number, amount)))
             except OSError:
                 os._exit(1)  # the one that asked is gone: nobody would want the result either
 

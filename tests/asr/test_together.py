@@ -19,7 +19,7 @@ from asr.together import AT_ONCE, BATCH, InBatches, ahead, by_length
 from asr.transcribe import transcribe_files
 from features import audio
 from inference.scorer import Scorer
-from inference.workers import Failure, Here
+from inference.workers import Failure, Here, Processes
 
 DEMO = Path(asr.__file__).parent / "demo" / "digits.flac"
 
@@ -50,12 +50,12 @@ def test_together_equals_one_by_one_to_the_last_digit(recordings: list[Recording
     chosen = recordings if search is None else recordings[:8]
     settings = Settings(model="digits", formats=("json",), search=SearchConfig(**search) if search else None)
     results = []
-    for pool in (Here(), InBatches()):
+    for pool in (Here(), InBatches(), Processes(2, program="asr", at_once=5)):
         told: dict[Recording, float] = {}
         outcomes = list(pool.run(partial(Transcriber, settings), chosen, told.__setitem__))
         assert len(outcomes) == len(chosen)
         results.append(({outcome.item: outcome.result for outcome in outcomes}, told))
-    assert results[1][0] == results[0][0]
+    assert results[2][0] == results[1][0] == results[0][0]
     assert results[1][1] == pytest.approx(results[0][1])
     failures = [item.source for item, result in results[1][0].items() if isinstance(result, Failure)]
     assert sorted(failures) == ["3.wav", "4.wav"]

@@ -15,7 +15,7 @@ import pytest
 
 import asr
 from asr.task import Heard, Recording, Settings, Transcriber
-from asr.together import InBatches
+from asr.together import AT_ONCE, InBatches
 from features import audio
 from inference.workers import Here, Processes, WorkerError
 
@@ -39,7 +39,9 @@ def recordings(*files: Path) -> list[Recording]:
 
 
 @pytest.mark.parametrize(
-    "pool", [Here(), InBatches(), Processes(2, program="asr")], ids=["here", "together", "processes"]
+    "pool",
+    [Here(), InBatches(), Processes(2, program="asr"), Processes(2, program="asr", at_once=AT_ONCE)],
+    ids=["here", "together", "processes", "processes together"],
 )
 def test_each_recording_has_one_outcome_and_its_seconds_are_told(pool, long: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.wav").write_text("no sound")

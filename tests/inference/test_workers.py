@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-from inference.workers import Failure, Here, Processes, WorkerError
+from inference.workers import Failure, Here, Outcome, Processes, WorkerError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of this kind are not there")
 
@@ -149,6 +149,59 @@ def test_a_worker_that_dies_before_it_begins_is_not_missed(tmp_path: Path, capsy
     outcomes = list(processes(2).run(begin, ["a", "b", "c"], ignore))
     assert sorted(outcome.item for outcome in outcomes) == ["a", "b", "c"]
     assert capsys.readouterr().err == "test: a worker process ended with code 4 before it began; going on with fewer\n"
+
+
+class InGroups:
+    """Ends several at once, and says how many it did: `long` does not wait for others, `deadly` ends its process."""
+
+    def __init__(self, deadly_when: str = "ended"):
+        self._deadly_when = deadly_when
+
+    def begin(self, item: str) -> str:
+        self._perish("begun", [item])
+        return item.upper()
+
+    def waits(self, begun: str) -> bool:
+        return begun != "LONG"
+
+    def end(self, begun: Sequence[tuple[str, str]], tell: Callable[[str, float], None]) -> Iterator[Outcome]:
+        self._perish("ended", [item for item, _ in begun])
+        for item, made in reversed(begun):
+            if item == "mistake":
+                raise ZeroDivisionError
+            tell(item, 1.0)
+            yield Outcome(item, Failure(item) if item == "bad" else f"{made} {len(begun)}")
+
+    def _perish(self, when: str, items: Sequence[str]) -> None:
+        if when == self._deadly_when and "deadly" in items:
+            os._exit(5)
+
+
+def test_a_process_ends_several_items_at_once_and_none_waits_behind_a_long_one() -> None:
+    told: dict[str, float] = {}
+    outcomes = Processes(1, program="test", at_once=3).run(
+        InGroups, [*"ab", "long", *"cd", "bad", "e"], told.__setitem__
+    )
+    expected = [("long", "LONG 1"), ("c", "C 3"), ("b", "B 3"), ("a", "A 3"), ("e", "E 3"), ("bad", Failure("bad"))]
+    assert list(outcomes) == [*expected, ("d", "D 3")]
+    assert told["long"] == 1.0
+
+
+@pytest.mark.parametrize("when", ["begun", "ended"])
+def test_an_item_that_kills_a_process_takes_no_other_with_it(when: str) -> None:
+    items = [*"ab", "deadly", *"cde"]
+    outcomes = list(Processes(2, program="test", at_once=8).run(partial(InGroups, when), items, ignore))
+    results = {outcome.item: outcome.result for outcome in outcomes}
+    assert len(outcomes) == len(results) == len(items)
+    failure = results.pop("deadly")
+    assert failure == Failure("deadly: 2 processes died while they did it; the last one ended with code 5")
+    assert {item: result.split()[0] for item, result in results.items()} == {item: item.upper() for item in "abcde"}
+
+
+def test_a_mistake_of_the_program_among_several_items() -> None:
+    with pytest.raises(RuntimeError, match=r"in a worker:\nTraceback(.|\n)*ZeroDivisionError"):
+        list(Processes(1, program="test", at_once=8).run(InGroups, ["a", "mistake"], ignore))
+    assert not multiprocessing.active_children()
 
 
 def _unfit(why: str) -> None:
