@@ -11,6 +11,7 @@ import numpy as np
 
 from asr import evaluate, evaluate_classes
 from asr.classifier import Classifier
+from asr.confidence.reliability import Reliability
 from asr.recognizer import Recognizer
 from asr.shipped import find
 from features.extractor import FeatureExtractor
@@ -20,6 +21,12 @@ from inference.progress import with_bar
 from inference.shell import listed
 from training.int8 import ExportError, check_export, export_int8, spread
 from training.manifests import Item, read
+
+# Not fitted anew: these recordings need not have the borders, nor be as many, as those that it was fitted on.
+CALIBRATED = (
+    "It was written with the calibration of the model in float32, with which ECE, the expected calibration error of "
+    "confidences, is measured; `asr calibrate` fits it anew."
+)
 
 
 def export_model(name: str, data: str, *, out: str, kind: str) -> int:
@@ -48,7 +55,8 @@ def export_model(name: str, data: str, *, out: str, kind: str) -> int:
             report, failed[:] = evaluate_classes.evaluate(Classifier(one), data)
             return report.figures()
         report, failed[:] = evaluate.evaluate(Recognizer(one), data)
-        return {"WER": report.words.rate, "CER": report.characters.rate}
+        figures = {"WER": report.words.rate, "CER": report.characters.rate}
+        return figures | ({"ECE": Reliability(report.judged).ece()} if report.judged else {})
 
     if not labelled:
         _ = Recognizer(model).own_search  # what is damaged of it is found before the work, and is no recording's fault
@@ -58,7 +66,8 @@ def export_model(name: str, data: str, *, out: str, kind: str) -> int:
         raise ExportError(f"{data}: no recording could be read; the first: {unreadable[0]}")
     known = f"{Path(data).name} ({len(items)} recordings, {sum(item.duration for item in items) / 3600:.2f} h)"
     frames = list(_frames(model, spread(items)))
-    written = export_int8(model, Path(out), kind=kind, frames=frames, measure=measure, data=known)
+    remark = CALIBRATED if model.calibration else ""
+    written = export_int8(model, Path(out), kind=kind, frames=frames, measure=measure, data=known, remark=remark)
     print(written.report)
     print(f"model: {written.model.directory}", file=sys.stderr)
     return listed("asr", failed, "recordings could not be read and are not counted")

@@ -68,6 +68,7 @@ def export_int8(
     frames: Sequence[np.ndarray],
     measure: Callable[[Model], Mapping[str, float]],
     data: str,
+    remark: str = "",
 ) -> Written:
     """Write the model directory `out`: `model` in int8 weights, with its loss in the model card.
 
@@ -76,8 +77,10 @@ def export_int8(
         out: Where it goes.
         kind: `encoders.int8.PRODUCTS` or `WEIGHTS`.
         frames: Frames (T,F) of development data, which ranges are measured on, and how far scores move.
-        measure: Counts the errors of a model on development data: figures by name, as shares.
+        measure: Counts the errors of a model on development data: figures by name, as shares. One that only one of
+            both models has is left out.
         data: What these data are called.
+        remark: What else is to be said below the figures.
 
     Raises:
         ExportError: there is nothing to measure.
@@ -92,7 +95,7 @@ def export_int8(
     with tempfile.TemporaryDirectory(prefix="saywave-") as folder:
         made = _stored(model, Path(folder) / "model", exported, int8, note="being measured")
         lines = [f"{SAID[kind]}, measured on {data}:", "", _figures(measure(model), measure(made))]
-        lines += ["", _moved(model, made, frames), _sizes(model, made)]
+        lines += ["", *([remark, ""] if remark else []), _moved(model, made, frames), _sizes(model, made)]
     report = "\n".join(lines)
     note = f"{report[0].upper()}{report[1:]}\n\nFigures above are of the model in float32."
     return Written(_stored(model, out, exported, int8, note), report)
@@ -117,6 +120,7 @@ def _figures(before: Mapping[str, float], after: Mapping[str, float]) -> str:
     rows = [
         [name, f"{100 * value:.2f} %", f"{100 * after[name]:.2f} %", f"{100 * (after[name] - value):+.2f}"]
         for name, value in before.items()
+        if name in after
     ]
     return table(["", "float32", "int8", "points"], rows)
 

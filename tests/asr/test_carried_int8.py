@@ -18,6 +18,7 @@ from asr.language import models as language_models
 from asr.language.kneser_ney import estimate
 from asr.scoring import Window
 from asr.search import SearchConfig
+from asr.train_export import CALIBRATED
 from features import audio
 from inference import model as models
 from inference.endpoint import NEVER
@@ -68,6 +69,7 @@ def test_int8_carries_what_the_model_carries_and_is_measured_with_it(exported: P
     assert after.model.search == before.model.search
     assert (exported / "language.ngram").read_bytes() == (whole / "language.ngram").read_bytes()
     assert {"language.ngram", "lexicon.txt"} <= {line.split()[1] for line in (exported / "SHA256SUMS").open()}
+    assert CALIBRATED not in after.model.card, "it has no calibration"
     assert "## Search\n\nChosen on nothing.\n\n## Weights of 8 bits\n" in after.model.card
     searched, greedy = (
         [f"{100 * evaluate(one, data, search=search)[0].words.rate:.2f} %" for one in (before, after)]

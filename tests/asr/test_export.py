@@ -13,7 +13,11 @@ from safetensors.numpy import load_file
 
 import asr
 from asr.cli import main
+from asr.confidence.calibration import Calibration
+from asr.confidence.reliability import Reliability
+from asr.evaluate import evaluate
 from asr.shipped import find
+from asr.train_export import CALIBRATED
 from encoders.int8 import dequantized
 from inference import model as models
 from inference.model import ModelError
@@ -50,9 +54,18 @@ def test_what_is_written(exported: Path) -> None:
     assert card.startswith(before.card.rstrip())
     said = re.search(r"## Weights of 8 bits\n\n(.+) \((4 recordings), .* h\):\n\n(.*?)\n\nAnother", card, re.DOTALL)
     assert said[3].splitlines()[0] == "|  | float32 | int8 | points |"
-    assert [row.split(" | ")[0] for row in said[3].splitlines()[2:]] == ["| WER", "| CER"]
+    assert [row.split(" | ")[0] for row in said[3].splitlines()[2:5]] == ["| WER", "| CER", "| ECE"]
     sums = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=exported, capture_output=True)
     assert not sums.returncode
+
+
+def test_confidences_are_checked_and_said_to_be_those_of_the_model_in_float32(exported: Path, speech: Path) -> None:
+    reports = [evaluate(asr.load(str(name)), speech)[0] for name in ("digits", exported)]
+    in_float, in_int8 = (f"{100 * Reliability(report.judged).ece():.2f} %" for report in reports)
+    card = models.load(exported).card
+    assert f"| ECE | {in_float} | {in_int8} |" in card
+    assert CALIBRATED in card
+    assert asr.load(str(exported)).words.calibration == asr.load("digits").words.calibration != Calibration()
 
 
 def test_it_hears_what_the_model_hears(exported: Path) -> None:
