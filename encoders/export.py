@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import json
 import struct
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +36,7 @@ from encoders.front import PAST, SUBSAMPLING, ConvolutionalFrontEnd
 from encoders.graph import Graph
 from encoders.heads import CtcHead
 from encoders.int8 import PRODUCTS, Int8, quantized
-from encoders.int8_nodes import DOMAIN, Int8Nodes, check_products, int8_product, pinned_inputs
+from encoders.int8_nodes import DOMAIN, PINS, Int8Nodes, check_products, int8_product, pinned_inputs
 from encoders.network import Network
 from encoders.recurrent_nodes import LayerNodes, forward_nodes
 
@@ -76,15 +77,22 @@ def export(network: Network, int8: Int8 | None = None) -> Exported:
         lengths = graph.ceil_divide(lengths, SUBSAMPLING)
         x, chunk = graph.masked(x, lengths), graph("Div", chunk, graph.integers(SUBSAMPLING))
     states_h, states_c = [], []
+    # Outputs keep their pins, which are the ends of their range, where the next layer reads nothing else.
+    keep_pins = products and not network.encoder.norms
     for index, factor in enumerate(config.stacking):
+        pinned = keep_pins and index > 0
+        parts = factor * (1 + config.bidirectional) if pinned else 1
         if factor > 1:
-            x = graph.stacked(x, factor, network.encoder.forwards[index].input_size)
+            width = network.encoder.forwards[index].input_size + (parts * PINS if pinned else 0)
+            x = graph.stacked(x, factor, width)
             lengths = graph.ceil_divide(lengths, factor)
             chunk = graph("Div", chunk, graph.integers(factor))
         x_TBF = graph("Transpose", x, perm=[1, 0, 2])
+        kind = LayerNodes
         if products:
+            kind = partial(Int8Nodes, parts=parts, keep_pins=keep_pins and index + 1 < config.layers)
+        if products and not pinned:
             x_TBF = pinned_inputs(graph, x_TBF, int8.ranges[f"layer{index}"])
-        kind = Int8Nodes if products else LayerNodes
         ahead = kind(graph, network.encoder.forwards[index], f"layer{index}.forward")
         y, (h, *c) = forward_nodes(ahead, index, x_TBF, lengths, chunk)
         states_h.append(h)

@@ -5,8 +5,9 @@ largest value of all its inputs, and in each step of all its states: over time a
 item would make the others coarse, and an item in a batch would differ from itself alone. So the range is pinned: inputs
 get two columns more, which hold the ends of a fixed range and have weights of zero, and what lies beyond it is cut off.
 States, between -1 and 1, get two units more that say 1 and -1 at any time: their output gate is open, their cell keeps
-20 or -20, and nobody listens to them. The scales are the same whatever is computed, sums of integers are exact, and
-each item and each step has what it has alone.
+20 or -20, and nobody listens to them, but for the layer above: where nothing lies between, the pins of its inputs are
+those units. The scales are the same whatever is computed, sums of integers are exact, and each item and each step has
+what it has alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from onnx import TensorProto, helper
 
 from encoders.graph import Graph
 from encoders.int8 import SCALE, Range
+from encoders.layers import RecurrentLayer
 from encoders.network import Network
 from encoders.recurrent_nodes import ALWAYS_OPEN, LayerNodes
 
@@ -23,6 +25,7 @@ DOMAIN = "com.microsoft"
 # What pins a range: columns of inputs, units of states.
 PINS = 2
 PINNED_CELL = 20.0  # its tanh is 1 in float32
+PINNED_STATES = [np.float32([[[pin, -pin]]]) for pin in (1.0, PINNED_CELL)]  # h and c
 PINNED_GATES = {"i": -ALWAYS_OPEN, "o": ALWAYS_OPEN, "f": ALWAYS_OPEN, "g": 0.0}
 
 
@@ -48,7 +51,16 @@ def pinned_inputs(graph: Graph, x_TBF: str, range_: Range) -> str:
 
 
 class Int8Nodes(LayerNodes):
-    """One LSTM in a graph, of inputs that are pinned; otherwise as `LayerNodes`."""
+    """One LSTM in a graph, of inputs that are pinned; otherwise as `LayerNodes`.
+
+    Args:
+        parts: Parts of equal size that inputs come in, each with its pins behind it.
+        keep_pins: Whether outputs have theirs behind them, (T,B,H+2), for a layer that reads nothing else.
+    """
+
+    def __init__(self, graph: Graph, layer: RecurrentLayer, name: str, *, parts: int, keep_pins: bool):
+        self._parts, self._keep_pins = parts, keep_pins
+        super().__init__(graph, layer, name)
 
     def _read(self) -> dict[str, str]:
         graph, name, gates = self.graph, self._name, len(self.layer.cell.gates)
@@ -57,8 +69,8 @@ class Int8Nodes(LayerNodes):
         pins[:gates] = [[PINNED_GATES[gate]] * PINS for gate in self.layer.cell.gates]
         bias = graph("Reshape", f"{name}.B", graph.integers([2 * gates, self.layer.hidden_size]))
         weights = {
-            "W": self._matrix("W", gates, self.layer.input_size),
-            "R": self._matrix("R", gates, self.layer.hidden_size),
+            "W": self._matrix("W", gates, self.layer.input_size, self._parts),
+            "R": self._matrix("R", gates, self.layer.hidden_size, 1),
             "B": graph("Reshape", graph("Concat", bias, graph.array(pins), axis=1), graph.integers([1, 2 * rows])),
             "W scale": self._rows(f"W{SCALE}", gates),
             "R scale": self._rows(f"R{SCALE}", gates),
@@ -66,12 +78,12 @@ class Int8Nodes(LayerNodes):
         }
         return weights | ({"P": self._rows("P", gates - 1)} if self.layer.cell.peepholes else {})
 
-    def _matrix(self, key: str, gates: int, inputs: int) -> str:
-        """Weights (1,G,I) as (1,I+2,G'), with zeros for the pins."""
+    def _matrix(self, key: str, gates: int, inputs: int, parts: int) -> str:
+        """Weights (1,G,I) as (1,I',G'), with zeros for the pins of each gate and of each part of the inputs."""
         graph, hidden = self.graph, self.layer.hidden_size
-        by_gate = graph("Reshape", f"{self._name}.{key}", graph.integers([gates, hidden, inputs]))
-        wide = graph("Pad", by_gate, graph.integers([0, 0, 0, 0, PINS, PINS]))
-        rows = graph("Reshape", wide, graph.integers([1, gates * (hidden + PINS), inputs + PINS]))
+        by_part = graph("Reshape", f"{self._name}.{key}", graph.integers([gates, hidden, parts, inputs // parts]))
+        wide = graph("Pad", by_part, graph.integers([0, 0, 0, 0, 0, PINS, 0, PINS]))
+        rows = graph("Reshape", wide, graph.integers([1, gates * (hidden + PINS), inputs + parts * PINS]))
         return graph("Transpose", rows, perm=[0, 2, 1])
 
     def _rows(self, key: str, gates: int) -> str:
@@ -84,19 +96,17 @@ class Int8Nodes(LayerNodes):
     def __call__(
         self, x_TBF: str, lengths_B: str, states: list[str] | None = None, *, reverse: bool = False
     ) -> list[str]:
-        """As `LayerNodes`, of what `pinned_inputs` gives."""
+        """As `LayerNodes`, of inputs with their pins."""
         graph, weights, hidden = self.graph, self._weights, self.layer.hidden_size
-        zeros = np.zeros((1, 1, hidden), np.float32)
-        before = states or [self._for_each(lengths_B, zeros)] * 2
-        starts = [
-            graph("Concat", state, self._for_each(lengths_B, np.float32([[[pin, -pin]]])), axis=2)
-            for state, pin in zip(before, (1.0, PINNED_CELL), strict=True)
-        ]
+        if states is None:
+            zeros = np.zeros((1, 1, hidden), np.float32)
+            count = graph("Shape", lengths_B)
+            states = [self._for_each(count, np.concatenate([zeros, pin], axis=2)) for pin in PINNED_STATES]
         name = f"int8lstm_{len(graph.nodes)}"
         outputs = [f"{name}_y", f"{name}_h", f"{name}_c"]
         scales = [weights["W scale"], weights["zeros"], weights["R scale"], weights["zeros"]]
         lengths = graph("Cast", lengths_B, to=TensorProto.INT32)
-        operands = [x_TBF, weights["W"], weights["R"], weights["B"], lengths, *starts, weights.get("P", ""), *scales]
+        operands = [x_TBF, weights["W"], weights["R"], weights["B"], lengths, *states, weights.get("P", ""), *scales]
         graph.nodes.append(
             helper.make_node(
                 "DynamicQuantizeLSTM",
@@ -108,12 +118,22 @@ class Int8Nodes(LayerNodes):
             )
         )
         y = graph("Squeeze", outputs[0], graph.integers([1]))
-        return [graph.slice(value, 0, hidden, axis=2) for value in (y, *outputs[1:])]
+        return [y if self._keep_pins else graph.slice(y, 0, hidden, axis=2), *outputs[1:]]
 
-    def _for_each(self, lengths_B: str, value_11P: np.ndarray) -> str:
-        """The same part of a state for each item, (1,B,P)."""
+    def inner(self, states: list[str]) -> list[str]:
+        """h and c (1,B,H) with their pins behind them."""
+        count = self.graph("Shape", states[0], start=1, end=2)
+        pins = [self._for_each(count, pin) for pin in PINNED_STATES]
+        return [self.graph("Concat", *pair, axis=2) for pair in zip(states, pins, strict=True)]
+
+    def outer(self, states: list[str]) -> list[str]:
+        """h and c (1,B,H) without their pins."""
+        return [self.graph.slice(state, 0, self.layer.hidden_size, axis=2) for state in states]
+
+    def _for_each(self, count: str, value_11P: np.ndarray) -> str:
+        """The same part of a state for each of so many items, (1,B,P)."""
         graph, size = self.graph, self.graph.integers([value_11P.shape[2]])
-        shape = graph("Concat", graph.integers([1]), graph("Shape", lengths_B), size, axis=0)
+        shape = graph("Concat", graph.integers([1]), count, size, axis=0)
         return graph("Expand", graph.array(value_11P), shape)
 
 

@@ -27,7 +27,7 @@ def forward_nodes(nodes: LayerNodes, index: int, x_TBF: str, lengths_B: str, chu
     """
     graph = nodes.graph
     names = ("state_h", "state_c")[: len(nodes.layer.state_sizes)]
-    start = [graph.slice(name, index, index + 1, axis=0) for name in names]
+    start = nodes.inner([graph.slice(name, index, index + 1, axis=0) for name in names])
     border = graph("Unsqueeze", chunk, graph.integers([0]))
     chunk_lengths = graph("Min", lengths_B, chunk)
     rest_lengths = graph("Sub", lengths_B, chunk_lengths)
@@ -37,7 +37,7 @@ def forward_nodes(nodes: LayerNodes, index: int, x_TBF: str, lengths_B: str, chu
     rest_x = graph("Pad", rest_x, graph.integers([0, 0, 0, 1, 0, 0]))
     y_chunk, *state = nodes(head_x, chunk_lengths, start)
     y_rest = graph.slice(nodes(rest_x, rest_lengths, state)[0], 0, -1, axis=0)
-    return graph("Concat", y_chunk, y_rest, axis=0), state
+    return graph("Concat", y_chunk, y_rest, axis=0), nodes.outer(state)
 
 
 class LayerNodes:
@@ -57,15 +57,23 @@ class LayerNodes:
         """Its weights, as they are multiplied, by their names."""
         return {key: self.graph.weight(f"{self._name}.{key}") for key in self.layer.to_onnx()}
 
+    def inner(self, states: list[str]) -> list[str]:
+        """A state, (1,B,P) and maybe (1,B,H), as calls take and give it."""
+        return states
+
+    def outer(self, states: list[str]) -> list[str]:
+        """The state, (1,B,P) and maybe (1,B,H), that a call gave."""
+        return states
+
     def __call__(
         self, x_TBF: str, lengths_B: str, states: list[str] | None = None, *, reverse: bool = False
     ) -> list[str]:
-        """Outputs (T,B,P), zeros beyond an item's length, and the last state, (1,B,P) and maybe (1,B,H).
+        """Outputs (T,B,P), zeros beyond an item's length, and the last state, as :meth:`inner` has it.
 
         Args:
             x_TBF: Frames.
             lengths_B: Valid frames of each item, int64.
-            states: State before the first frame read; none is zeros.
+            states: State before the first frame read, as :meth:`inner` has it; none is zeros.
             reverse: Read from each item's end to its start.
         """
         if {"projection", "gain_W"} & self._weights.keys():

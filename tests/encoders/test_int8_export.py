@@ -181,6 +181,13 @@ def test_products_equal_a_step_in_numpy(graphs, networks, tmp_path: Path) -> Non
     assert apart.max() < 0.05
 
 
+@pytest.mark.parametrize(("name", "pinned"), [("one layer", 1), ("pyramid", 1), ("unidirectional", 1), ("norm", 2)])
+def test_pins_go_from_layer_to_layer_where_nothing_lies_between(networks, name: str, pinned: int) -> None:
+    int8 = Int8(PRODUCTS, input_ranges(networks[name], draw([20])))
+    operators = [node.op_type for node in onnx.load_from_string(export(networks[name], int8).graph).graph.node]
+    assert operators.count("Clip") == pinned
+
+
 def test_ranges_are_those_of_the_inputs(networks) -> None:
     frames = draw([50, 31], seed=3)
     low, high = (HEADROOM * float(end(np.concatenate(frames))) for end in (np.min, np.max))
