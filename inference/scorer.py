@@ -3,6 +3,8 @@
 There is one graph. Full context is a window that holds everything (N_c >= T, N_r = 0); a long file or a live
 stream is cut into windows of N_c frames, each seen together with N_r frames of look-ahead
 (latency control, Zhang et al. 2016). The forward state carried on is the one after N_c frames.
+
+States go through NumPy. Pinned where ONNX Runtime has them they save some 0.05 ms of a step: `benchmarks.pinned_state`.
 """
 
 from __future__ import annotations
