@@ -17,7 +17,7 @@ from asr.flashlight import SearchError
 from asr.language import models as language_models
 from asr.language.models import AnyLanguageModel
 from asr.lexicon import Lexicon, LexiconTokens
-from asr.tokens import SPACE, TokenError, Tokens
+from asr.tokens import SPACE, Tokens
 from inference.fusion import LanguageModel
 from inference.in_a_row import InARow
 from inference.lstm_lm import LstmModel
@@ -96,7 +96,7 @@ class Known:
     @cached_property
     def spellings(self) -> SpellingTree:
         """Its words in letters."""
-        spellings = [_spelling(self.tokens, word) for word in self.lm.words]
+        spellings = _spellings(self.tokens, self.lm.words)
         if not any(spellings):
             raise SearchError(f"{self.path}: none of its words can be written with the model's letters")
         return SpellingTree(spellings, labels=len(self.tokens.labels))
@@ -121,12 +121,10 @@ class Known:
         return {self.tokens.normalize(word): number for number, word in reversed(tuple(enumerate(self.lm.words)))}
 
 
-def _spelling(tokens: Tokens, word: str) -> Sequence[int] | None:
-    """Labels of a word of the language model; none for what is not written, such as <s>, or has other letters."""
-    if word.startswith("<") and word.endswith(">"):
-        return None
-    try:
-        labels = tokens.encode(word)
-    except TokenError:
-        return None
-    return None if tokens.space in labels else labels
+def _spellings(tokens: Tokens, words: Sequence[str]) -> list[list[int] | None]:
+    """Labels of the words of a language model; none for what is not written, such as <s>, or has other letters."""
+    spelled: list[list[int] | None] = [None] * len(words)
+    written = [number for number, word in enumerate(words) if not (word.startswith("<") and word.endswith(">"))]
+    for number, labels in zip(written, tokens.encode_each([words[number] for number in written]), strict=True):
+        spelled[number] = labels
+    return spelled

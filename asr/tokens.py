@@ -137,6 +137,30 @@ class Tokens:
             shown = ", ".join(repr(piece) for piece in list(unknown)[:10])
             raise TokenError(f"no label for {shown} in {text!r}") from None
 
+    def encode_each(self, words: Sequence[str]) -> list[list[int] | None]:
+        """Labels of each word as `encode` finds them; none for one that has no label or several words in it.
+
+        Words in the form of the labels, as language models have them, are looked at all at once.
+        """
+        if self.unit == "char" and not self._lengths:
+            joined = " ".join(words)
+            if self.normalize(joined) == joined:
+                return [self._letters(word) for word in words]
+        return [self._encoded(word) for word in words]
+
+    def _letters(self, word: str) -> list[int] | None:
+        try:
+            return [*map(self._numbers.__getitem__, word)]
+        except KeyError:
+            return None
+
+    def _encoded(self, word: str) -> list[int] | None:
+        try:
+            labels = self.encode(word)
+        except TokenError:
+            return None
+        return None if self.space in labels else labels
+
     def decode(self, labels: Iterable[int]) -> str:
         """Text of a sequence of labels."""
         pieces = [self.labels[label] for label in labels]

@@ -15,6 +15,7 @@ import numpy as np
 
 NONE = -1
 ROOM = 1.2  # places for each arc, at first
+GOLDEN = (5**0.5 - 1) / 2  # its multiples lie evenly, wherever one begins (Weyl 1916), and need no numpy.random
 FEW = 8  # if fewer than one in so many rows find their places, there is too little room
 
 
@@ -79,13 +80,15 @@ def _shifts(
     widest = 1 + int(labels_E.max())
     used = np.zeros(max(room, widest), bool)
     claim = np.zeros(len(used), np.int64)
-    draw = np.random.default_rng(0)
+    begun = 0
     while nodes_E.size:
         first_R = np.flatnonzero(np.append(True, nodes_E[1:] != nodes_E[:-1]))
         length_R = np.diff(first_R, append=nodes_E.size)
         least_R = np.minimum.reduceat(labels_E, first_R)
         span_R = np.maximum.reduceat(labels_E, first_R) - least_R
-        drawn_R = (draw.random(len(first_R)) * (len(used) - span_R)).astype(np.int64) - least_R
+        share_R = (begun + np.arange(len(first_R))) * GOLDEN % 1
+        drawn_R = (share_R * (len(used) - span_R)).astype(np.int64) - least_R
+        begun += len(first_R)
         row_E = np.repeat(np.arange(len(first_R)), length_R)
         slots_E = drawn_R[row_E] + labels_E
         # Where several claim a place, the first row has it: of what is assigned to one place, the last stays.

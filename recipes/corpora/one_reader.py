@@ -6,8 +6,11 @@ LJ Speech (Keith Ito 2017): `metadata.csv` with lines `ID|as written|as spoken`,
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+from asr.text import normalize
 from features import audio
 from inference.files import read_text
 from recipes.corpora.spoken import Utterance
@@ -55,3 +58,18 @@ def kathleen(corpus: Path) -> list[Utterance]:
         name = f"kathleen-{Path(line['path']).stem}"
         found.append(Utterance(name, corpus / "audio" / line["path"], line["sentence"], "kathleen"))
     return found
+
+
+def first_takes(found: Sequence[Utterance], most: int) -> list[Utterance]:
+    """Without the readings of a sentence by the same reader that come after the first so many.
+
+    Sentences are the same where their words are, in the form of `asr.text.normalize`.
+    """
+    read: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for one in found:
+        sentence = (one.speaker, normalize(one.text))
+        read[sentence] += 1
+        if read[sentence] <= most:
+            kept.append(one)
+    return kept

@@ -1,8 +1,9 @@
 """english: read English by anybody, learners and children too; the shipped model `english` comes from here.
 
-It trains on the training parts of speechocean762 and Common Voice, on LJ Speech and on Kathleen's Arctic prompts as far
-as they are there, and on sentences of books that synthesisers speak. It tests on speechocean762's official test part
-and on speakers of Common Voice who are in nothing else.
+It trains on the training parts of speechocean762 and Common Voice, on LJ Speech, on Kathleen's Arctic prompts and on
+strings of FSDD's digits as far as they are there, and on sentences of books that synthesisers speak. It tests on
+speechocean762's official test part, on speakers of Common Voice who are in nothing else, and on strings of FSDD's
+official test clips.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from lhotse.utils import fastcopy
 from asr.text import normalize
 from recipes.corpora import common_voice, one_reader, speechocean762
 from recipes.corpora.spoken import Utterance, cuts
-from recipes.english import noisy
+from recipes.english import digits, noisy
 from recipes.english.generated import Generated
 from recipes.english.synthesize import synthesize
 from recipes.english.texts import (
@@ -36,7 +37,8 @@ RESULT = "WER"
 DATA_NOTE = (
     "speechocean762's training part (Zhang et al. 2021), free for commercial and non-commercial purposes; validated "
     "clips of Common Voice English, CC0; LJ Speech (Ito 2017), public domain; the CMU Arctic prompts read by Kathleen, "
-    "CC0; each as far as it was there; synthetic speech of flite, espeak-ng and festival, made by this project"
+    "CC0; strings joined from the Free Spoken Digit Dataset (Jackson et al.), CC BY-SA 4.0; each as far as it was "
+    "there; synthetic speech of flite, espeak-ng and festival, made by this project"
 )
 PARTS = ("train", "dev", "test")
 # Read by one person each, who trains: folders, of which the first that is there is taken, and what reads them.
@@ -53,29 +55,32 @@ def prepare(
     *,
     hours: float = 20.0,
     generated: float = 0.0,
+    takes: int = 0,
     repeat_real: int = 1,
     noise: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Write the manifests `train`, `dev`, `test` and `test_commonvoice` to `out/manifests`, and `out/language.txt.gz`.
+    """Write the manifests `train`, `dev` and of three tests to `out/manifests`, and `out/language.txt.gz`.
 
-    In `out/manifests/groups` are children and adults of the test apart, the two corpora of `dev` apart, and, with
+    The tests are `test` of speechocean762 and, where their corpora are there, `test_commonvoice` and `test_digits`. In
+    `out/manifests/groups` are children and adults of the test apart, the two corpora of `dev` apart, and, with
     `noise`, the test in noise. `language.txt.gz` is what a language model may be made of: books and the transcripts of
     training, and no sentence that is tested or chosen on; `transcripts.txt.gz` has the transcripts of it alone, which
-    `asr lm mix` gives the weight that they deserve.
+    `asr lm mix` gives the weight that they deserve. Strings of digits are drawn, not written: they are in neither.
 
     Args:
         data: Folder that holds `speechocean762` and, as far as they are there, `commonvoice-en`, `kathleen`,
-            `ljspeech-part` or `LJSpeech-1.1`, and `books-en.txt.gz`, each as its publisher lays it out.
+            `ljspeech-part` or `LJSpeech-1.1`, `fsdd`, and `books-en.txt.gz`, each as its publisher lays it out.
         out: Where sound and manifests go; synthetic speech that is there already is kept.
         hours: Hours of synthetic speech; 0 does without.
         generated: Share of its clips whose sentences are drawn from n-grams of the transcripts of training, not from
             books.
+        takes: Readings of one sentence by Kathleen or in LJ Speech that train at most, the first ones; 0 takes all.
         repeat_real: How often each recording of a person stands in the training manifest; augmentation makes it another
-            one each time.
+            one each time. Strings of digits stand there once.
         noise: Folder of noises. A fifth of its recordings are put into the test; the others are copied to
             `out/noise`, for `--augment.noise`.
-        seed: What speakers, noises and all that is synthetic are drawn from.
+        seed: What speakers, noises, strings of digits and all that is synthetic are drawn from.
 
     Raises:
         ManifestError: speechocean762 is missing, or something of a corpus that is there.
@@ -88,12 +93,16 @@ def prepare(
         )
     if not 0 <= generated <= 1:
         raise ValueError(f"prepare.generated is {generated}: give a share of the synthetic clips from 0 to 1")
+    if takes < 0:
+        raise ValueError(f"prepare.takes is {takes}: give how many readings of a sentence train, or 0 for all")
     learners = speechocean762.divided(_folder(data, "speechocean762"), seed=seed)
     volunteers = _optional(data, "commonvoice-en", lambda corpus: common_voice.divided(corpus, seed=seed))
     volunteers = volunteers or {part: [] for part in PARTS}
     held_out = _held_out([*learners["dev"], *learners["test"], *volunteers["dev"], *volunteers["test"]])
     readers = [one for names, read in ONE_READER for one in _optional(data, _first(data, names), read) or []]
+    readers = one_reader.first_takes(readers, takes) if takes else readers
     trained = _trained(learners["train"], [*volunteers["train"], *readers], held_out)
+    strings = _digits(data, out, held_out, seed=seed)
     books = [data / BOOKS] if _optional(data, BOOKS, lambda book: book) else []
     language = out / "language.txt.gz"
     language.parent.mkdir(parents=True, exist_ok=True)
@@ -109,10 +118,12 @@ def prepare(
     made_up = Generated(list(paragraphs(transcripts)), held_out, share=generated) if generated else None
     spoken = _synthetic(books, out, held_out, hours=hours, seed=seed, generated=made_up)
     manifests = out / "manifests"
-    write(manifests / "train.jsonl.gz", [*_repeated(cuts(trained, "english train"), repeat_real), *spoken])
+    real = _repeated(cuts(trained, "english train"), repeat_real)
+    write(manifests / "train.jsonl.gz", [*real, *strings.train, *spoken])
     tests = {"speechocean762": learners["test"], "commonvoice": volunteers["test"]}
     in_noise = _noisy(tests, noise, out, seed=seed)
     _write_held_out(manifests, learners, volunteers, in_noise, speechocean762.ages(data / "speechocean762", "test"))
+    _write_or_remove(manifests / "test_digits.jsonl.gz", strings.test)
 
 
 def _write_held_out(
@@ -163,6 +174,15 @@ def _trained(official: Sequence[Utterance], others: Sequence[Utterance], held_ou
         if count:
             _say(f"{count:,} training recordings are left out, whose sentences {why}")
     return trained
+
+
+def _digits(data: Path, out: Path, held_out: HeldOut, *, seed: int) -> digits.Strings:
+    strings = _optional(data, "fsdd", lambda corpus: digits.strings(corpus, out / "digits", held_out, seed=seed))
+    if strings is None:
+        return digits.Strings([], [], 0)
+    if strings.touched:
+        _say(f"{strings.touched:,} strings of digits are left out, whose words are also tested or chosen on")
+    return strings
 
 
 def _synthetic(

@@ -47,29 +47,36 @@ def prepare(data: Path, out: Path, *, held_out: str | None = None, trim_ms: floa
         write(out / "manifests" / f"{part}.jsonl.gz", joined(chosen, part, out, trim_ms=trim_ms, seed=seed))
 
 
-def joined(chosen: Sequence[Clip], part: str, out: Path, *, trim_ms: float = 0.0, seed: int) -> list[MonoCut]:
+def joined(
+    chosen: Sequence[Clip], part: str, out: Path, *, trim_ms: float = 0.0, every: int = 1, seed: int
+) -> list[MonoCut]:
     """Cuts of strings of these clips, whose sound is in `out/audio/part`; it is made where it is not there already.
 
-    Clips of the part `train` are trimmed at random; the others stay as they were recorded.
+    Clips of the part `train` are trimmed at random; the others stay as they were recorded. With `every`, one of so many
+    strings is joined, the first and so on, each as it is among all.
 
     A table beside the sound says which clips each string joins; sound of other clips than it says is made anew.
     """
-    strings = draw_strings(chosen, rounds=ROUNDS[part], rng=np.random.default_rng([seed, list(ROUNDS).index(part)]))
-    names = [f"{part}-{string[0].speaker}-{number:05d}" for number, string in enumerate(strings)]
-    clips_of = {name: " ".join(clip.path.stem for clip in string) for name, string in zip(names, strings, strict=True)}
+    drawn = draw_strings(chosen, rounds=ROUNDS[part], rng=np.random.default_rng([seed, list(ROUNDS).index(part)]))
+    strings = {
+        f"{part}-{string[0].speaker}-{number:05d}": (number, string)
+        for number, string in enumerate(drawn)
+        if number % every == 0
+    }
+    clips_of = {name: " ".join(clip.path.stem for clip in string) for name, (_, string) in strings.items()}
     trim_seconds = trim_ms / 1000 if part == "train" else 0.0
     folder = out / "audio" / part
     folder.mkdir(parents=True, exist_ok=True)
     _drop_others(folder, [f"{name}\t{seed}\t{clips}\t{trim_seconds:g}" for name, clips in clips_of.items()])
     cuts = []
-    for number, string in enumerate(with_bar(strings, f"join {part}")):
-        path = folder / f"{names[number]}.wav"
+    for name, (number, string) in with_bar(list(strings.items()), f"join {part}"):
+        path = folder / f"{name}.wav"
         if not (path.exists() and path.with_suffix(".ctm").exists()):
             rng = np.random.default_rng([seed, number, len(part)])
             parts = pieces(string, rng=rng, trim_seconds=trim_seconds)
             audio.write(path, np.concatenate(parts), RATE)
-            write_text(path.with_suffix(".ctm"), borders(names[number], string, parts))
-        cuts.append(cut(names[number], path, " ".join(WORDS[clip.digit] for clip in string), speaker=string[0].speaker))
+            write_text(path.with_suffix(".ctm"), borders(name, string, parts))
+        cuts.append(cut(name, path, " ".join(WORDS[clip.digit] for clip in string), speaker=string[0].speaker))
     return cuts
 
 

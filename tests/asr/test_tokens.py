@@ -141,3 +141,21 @@ def test_words_are_the_text_in_order_and_their_numbers_are_sound(drawn: list[tup
     times = [time for word in words for time in (word.start, word.end)]
     assert times == sorted(times)
     assert all(0 <= word.confidence <= 1 for word in words)
+
+
+@SCRIPTS
+@UNITS
+@given(data=st.data())
+def test_many_words_are_encoded_as_one_by_one(script: str, unit: str, data: st.DataObject) -> None:
+    tokens = Tokens.from_texts(TEXTS[script], TokenConfig(unit=unit))
+    known = [word for text in TEXTS[script] for word in normalize(text).split()]
+    words = data.draw(st.lists(st.sampled_from(known) | st.text("aé-'. \u05d1😀", max_size=4), max_size=5))
+
+    def alone(word: str) -> list[int] | None:
+        try:
+            labels = tokens.encode(word)
+        except TokenError:
+            return None
+        return None if tokens.space in labels else labels
+
+    assert tokens.encode_each(words) == [alone(word) for word in words]

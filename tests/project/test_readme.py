@@ -191,10 +191,38 @@ def test_readme_names_its_two_commands_every_extra_and_every_recipe() -> None:
     assert set(re.findall(r"\(recipes/(\w+)/README\.md\)", text)) == set(recipes_cli.names())
 
 
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+DEFINITION = re.compile(r"^\[([^\]]+)\]: (\S+)$", re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """What `#` may be followed by in links to a page, by the rule of GitHub: words of its headings."""
+    headings = HEADING.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def lost_links(path: Path, text: str) -> list[str]:
+    """Links to files and headings that are not there, and names of links that the page does not define."""
+    prose = re.sub(r"`[^`\n]*`", "", FENCE.sub("", text))
+    defined = dict(DEFINITION.findall(prose))
+    lost = [name for name in re.findall(r"\]\[([^\]]+)\]", prose) if name not in defined]
+    for target in [*re.findall(r"\]\(([^)]+)\)", prose), *defined.values()]:
+        file, _, anchor = target.partition("#")
+        page = path.parent / file if file else path
+        if "://" not in target and (not page.exists() or (anchor and anchor not in anchors(page))):
+            lost.append(target)
+    return lost
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_links_lead_somewhere(path: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)", FENCE.sub("", path.read_text(encoding="utf-8")))
-    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+    assert lost_links(path, path.read_text(encoding="utf-8")) == []
+
+
+def test_lost_links_would_be_noticed() -> None:
+    text = "[a](#absent) [b][here] [c][nowhere]\n\n[here]: RESULTS.md#absent\n[there]: absent.md\n[x]: https://example.org#x\n"
+    assert lost_links(README, text) == ["nowhere", "#absent", "RESULTS.md#absent", "absent.md"]
+    assert lost_links(README, "`x[0][1]`, [a](RESULTS.md#beside-others)") == []
 
 
 def run_block(number: int, folder: Path) -> list[str]:

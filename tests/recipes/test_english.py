@@ -12,7 +12,9 @@ import pytest
 
 from asr.text import normalize
 from features import audio
-from recipes.english import noisy
+from recipes.corpora.one_reader import first_takes
+from recipes.corpora.spoken import Utterance
+from recipes.english import digits, noisy
 from recipes.english.generated import Generated
 from recipes.english.prepare import prepare
 from recipes.english.texts import HeldOut
@@ -108,7 +110,9 @@ def test_without_the_other_corpora_it_says_so_and_goes_on(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepare(data, tmp_path / "out", hours=0)
-    assert "is not there" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{data / 'fsdd'} is not there; goes on without it" in said
+    assert said.count("is not there") == 1
     for name in ("commonvoice-en", "kathleen", "ljspeech-part"):
         shutil.rmtree(data / name)
     (data / "books-en.txt.gz").unlink()
@@ -120,6 +124,87 @@ def test_without_the_other_corpora_it_says_so_and_goes_on(
     shutil.rmtree(data / "speechocean762")
     with pytest.raises(ManifestError, match="no folder speechocean762; --data is the folder that holds it"):
         prepare(data, tmp_path / "out")
+
+
+@needs_programs
+def test_strings_of_digits_are_added_and_nothing_else_changes(data: Path, small_fsdd: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    settings = {"hours": 2 / 3600, "generated": 0.5, "repeat_real": 2}
+    prepare(data, out, **settings)
+    names = sorted(path.relative_to(out) for path in out.rglob("*.gz"))
+    before = {name: gzip.decompress((out / name).read_bytes()) for name in names}
+    written = {path: path.stat().st_mtime_ns for path in (out / "synthetic").glob("*.wav")}
+    (data / "fsdd").symlink_to(small_fsdd)
+    prepare(data, out, **settings)
+    digit_lines = [line for line in lines(out, "train") if b"/digits/audio/train/" in line]
+    after = {name: gzip.decompress((out / name).read_bytes()) for name in names}
+    train = Path("manifests") / "train.jsonl.gz"
+    after[train] = b"".join(line for line in lines(out, "train") if line not in digit_lines)
+    assert after == before
+    kept = {path: path.stat().st_mtime_ns for path in (out / "synthetic").glob("*.wav")}
+    assert kept
+    assert kept.items() <= written.items(), "synthetic speech is not made again"
+    new = {path.relative_to(out) for path in out.rglob("*.gz")} - {*names}
+    assert new == {Path("manifests") / "test_digits.jsonl.gz"}
+    items = {item.id: item for item in manifest(out, "train")}
+    assert len(items) == len(lines(out, "train")), "each string stands there once"
+    for part, expected, taken in (("train", {10, 11}, digit_lines), ("test", {*range(5)}, lines(out, "test_digits"))):
+        rows = (out / "digits" / "audio" / part / "strings.tsv").read_text().splitlines()[1:]
+        assert len(rows) == len(taken) > 5
+        assert {int(clip.rpartition("_")[2]) for row in rows for clip in row.split("\t")[2].split()} == expected
+    (data / "fsdd").unlink()
+    prepare(data, out, hours=0)
+    assert not (out / "manifests" / "test_digits.jsonl.gz").exists(), "of a run before"
+    assert not any(b"/digits/" in line for line in lines(out, "train"))
+
+
+def lines(out: Path, name: str) -> list[bytes]:
+    return gzip.decompress((out / "manifests" / f"{name}.jsonl.gz").read_bytes()).splitlines(keepends=True)
+
+
+def test_no_string_of_digits_says_what_is_held_out(small_fsdd: Path, tmp_path: Path) -> None:
+    free = digits.strings(small_fsdd, tmp_path, HeldOut([]), seed=0)
+    said = [one.supervisions[0].text.split() for one in free.train]
+    longest = max(said, key=len)
+    held_out = HeldOut([said[0], longest[1:5]])
+    touched = [words for words in said if held_out.touches(words)]
+    assert len(longest) > 5, "holds more than what is held out of it"
+    assert longest in touched
+    assert said[0] in touched
+    found = digits.strings(small_fsdd, tmp_path, held_out, seed=0)
+    assert found.touched == len(touched) < len(said)
+    assert free.touched == 0
+    assert [one.supervisions[0].text.split() for one in found.train] == [one for one in said if one not in touched]
+    assert found.test == free.test
+
+
+@pytest.mark.slow
+def test_strings_of_digits_of_the_whole_corpora(shared_data: Path, tmp_path: Path) -> None:
+    for name in ("speechocean762", "commonvoice-en", "kathleen", "fsdd"):
+        (tmp_path / name).symlink_to(shared_data / name)
+    prepare(tmp_path, tmp_path / "out", hours=0, takes=1)
+    train = manifest(tmp_path / "out", "train")
+    read_in_strings = [item for item in train if "digits" in Path(item.path).parts]
+    assert len(read_in_strings) == 611 - 15
+    assert len({item.speaker for item in read_in_strings}) == 6
+    assert len(manifest(tmp_path / "out", "test_digits")) == 320
+    by_kathleen = [item.text for item in train if item.speaker == "kathleen"]
+    assert len(by_kathleen) == len({*by_kathleen}) > 1100
+
+
+def test_first_readings_of_a_sentence_are_kept(data: Path, tmp_path: Path) -> None:
+    read_by = {takes: tmp_path / str(takes) for takes in (0, 1)}
+    for takes, out in read_by.items():
+        prepare(data, out, hours=0, takes=takes)
+    ids = {takes: [item.id for item in manifest(out, "train")] for takes, out in read_by.items()}
+    assert [id for id in ids[0] if id.startswith("kathleen")] == ["kathleen-b1", "kathleen-b2"]
+    assert ids[1] == [id for id in ids[0] if id != "kathleen-b2"], "learners and volunteers are not counted"
+    for name in ("language.txt.gz", "transcripts.txt.gz"):
+        assert (read_by[1] / name).read_bytes() == (read_by[0] / name).read_bytes()
+    takes = [("a", "Stay, Tom."), ("b", "stay tom"), ("a", "Go."), ("a", "stay Tom"), ("a", "Stay Tom!")]
+    found = [Utterance(str(k), Path("x.wav"), text, speaker) for k, (speaker, text) in enumerate(takes)]
+    assert [one.id for one in first_takes(found, 1)] == ["0", "1", "2"]
+    assert [one.id for one in first_takes(found, 2)] == ["0", "1", "2", "3"]
 
 
 def test_the_whole_of_a_reader_is_taken_instead_of_a_part(data: Path, tmp_path: Path) -> None:
@@ -166,3 +251,5 @@ def test_counts_on_the_whole_corpora(shared_data: Path, tmp_path: Path) -> None:
         ValueError, match=r"prepare\.generated is 1\.5: give a share of the synthetic clips from 0 to 1"
     ):
         prepare(shared_data, tmp_path, generated=1.5)
+    with pytest.raises(ValueError, match=r"prepare\.takes is -1: give how many readings of a sentence train, or 0"):
+        prepare(shared_data, tmp_path, takes=-1)

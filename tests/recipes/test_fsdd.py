@@ -57,6 +57,20 @@ def test_official_split_of_the_whole_corpus(shared_data: Path, tmp_path: Path) -
         assert set(Counter(item.text for item in items)) == set(WORDS)
 
 
+def test_every_sixth_string_is_what_it_is_among_all(prepared: Path, small_fsdd: Path, tmp_path: Path) -> None:
+    chosen = [clip for clip in isolated.clips(small_fsdd) if clip.part == "train"]
+    few = joined(chosen, "train", tmp_path, every=6, seed=0)
+    all_of_them = parts(prepared)["train"]
+    assert len(few) > 5
+    expected = [(item.id, item.text, item.speaker) for item in all_of_them[::6]]
+    assert [(one.id, one.supervisions[0].text, one.supervisions[0].speaker) for one in few] == expected
+    for one in few:
+        assert (tmp_path / "audio" / "train" / f"{one.id}.wav").read_bytes() == (
+            prepared / "audio" / "train" / f"{one.id}.wav"
+        ).read_bytes()
+    assert len(list((tmp_path / "audio" / "train").glob("*.wav"))) == len(few)
+
+
 @pytest.mark.parametrize("recipe", [isolated, connected])
 def test_who_is_held_out_neither_trains_nor_chooses(recipe, small_fsdd: Path, tmp_path: Path) -> None:
     recipe.prepare(small_fsdd, tmp_path, held_out="boris")
