@@ -1,5 +1,5 @@
-"""Live streams of the shipped model and of drawn weights of 4 x 320 units a direction that say the blank (a floor for
-what is decoded), features and decoding included.
+"""Live streams of the shipped models, each with the search that it carries, and of drawn weights of 4 x 320 units a
+direction that say the blank (a floor for what is decoded), features and decoding included.
 
 A stream alone is pushed in blocks of 20 ms; its delay is the algorithmic latency of chunk and look-ahead and the
 computing of the block that completes a chunk (of the blocks of a recording the median, and the most). Of many streams,
@@ -19,15 +19,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+import asr
 from asr import shipped
 from asr.listen import BLOCK_SECONDS
-from asr.stream import CHUNK_SECONDS, LOOKAHEAD_SECONDS, SpeechSession
+from asr.recognizer import Recognizer
+from asr.stream import CHUNK_SECONDS, LOOKAHEAD_SECONDS
 from benchmarks.machine import ROOT
 from benchmarks.measure import Aim, Gauge, Setting, Subject, take_turns
 from benchmarks.networks import in_int8, model_of_letters
 from features import audio
-from inference import model as models
-from inference.model import Model
 from inference.stream_pool import StreamPool
 
 LATENCIES = ((0.8, 0.4), (0.4, 0.2), (0.2, 0.1), (0.1, 0.05))
@@ -45,34 +45,36 @@ def measure(setting: Setting, subject: Subject) -> None:
     """A stream alone at each latency, then many at once."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        named = {name: models.load(shipped.find(name), threads=setting.threads) for name in shipped.names()}
+        named = {name: asr.load(name, threads=setting.threads) for name in shipped.names()}
         if not setting.quick:
-            named["4 x 320"] = model_of_letters(folder / "drawn", 4, 320)
-        for name, model in named.items():
+            named["4 x 320"] = Recognizer(model_of_letters(folder / "drawn", 4, 320))
+        for name, recognizer in named.items():
+            model = recognizer.model
             samples_S, _ = audio.read(RECORDING, rate=model.extractor.rate)
-            kinds = {"int8": model}
+            kinds = {"int8": recognizer}
             if model.int8 is None:
-                kinds = {"float32": model, "int8": in_int8(model, folder / f"{name} int8", samples_S)}
+                kinds = {"float32": recognizer, "int8": Recognizer(in_int8(model, folder / f"{name} int8", samples_S))}
             alone(setting, subject, name, kinds, samples_S)
             together(setting, subject, name, kinds, samples_S)
 
 
-def alone(setting: Setting, subject: Subject, name: str, kinds: dict[str, Model], samples_S: np.ndarray) -> None:
+def alone(setting: Setting, subject: Subject, name: str, kinds: dict[str, Recognizer], samples_S: np.ndarray) -> None:
     """Share of a core that one stream takes, and how long it computes where a chunk is complete."""
     typical: dict[str, list[float]] = {}
     slowest: dict[str, list[float]] = {}
     gauges: dict[str, Gauge] = {}
     notes: dict[str, str] = {}
 
-    def heard(who: str, model: Model, chunk: float, lookahead: float) -> float:
-        session = SpeechSession(model, chunk=chunk, lookahead=lookahead)
-        block = round(BLOCK_SECONDS * model.extractor.rate)
+    def heard(who: str, recognizer: Recognizer, chunk: float, lookahead: float) -> float:
+        session = recognizer.stream(chunk=chunk, lookahead=lookahead)
+        rate = recognizer.model.extractor.rate
+        block = round(BLOCK_SECONDS * rate)
         spent = []
         for start in range(0, len(samples_S), block):
             begun = time.process_time()
             session.push(samples_S[start : start + block])
             spent.append(time.process_time() - begun)
-        seconds = len(samples_S) / model.extractor.rate
+        seconds = len(samples_S) / rate
         # Pushes that complete a chunk cost more than those that wait for one.
         scoring = sorted(spent)[-max(1, int((seconds - session.lookahead) / session.chunk)) :]
         notes[who] = f"algorithmic latency {1000 * (session.chunk + session.lookahead):.0f} ms"
@@ -80,10 +82,10 @@ def alone(setting: Setting, subject: Subject, name: str, kinds: dict[str, Model]
         slowest.setdefault(who, []).append(scoring[-1])
         return 100 * sum(spent) / seconds
 
-    for kind, model in kinds.items():
+    for kind, recognizer in kinds.items():
         for chunk, lookahead in LATENCIES:
             who = f"saywave {kind}, {1000 * chunk:.0f} + {1000 * lookahead:.0f} ms"
-            gauges[who] = lambda who=who, model=model, c=chunk, r=lookahead: heard(who, model, c, r)
+            gauges[who] = lambda who=who, one=recognizer, c=chunk, r=lookahead: heard(who, one, c, r)
     subject.add(f"{name}, one stream, share of a core", take_turns(gauges, setting.rounds), unit="%")
     for what, delays in (("computing", typical), ("most computing", slowest)):
         counted = {who: values[-setting.rounds :] for who, values in delays.items()}
@@ -98,9 +100,10 @@ class Crowd:
         rounds, steps: Processor time of each round, and of each step of the pool.
     """
 
-    def __init__(self, model: Model, samples_S: np.ndarray, batch: int, chunk: float, lookahead: float):
+    def __init__(self, recognizer: Recognizer, samples_S: np.ndarray, batch: int, chunk: float, lookahead: float):
+        model = recognizer.model
         self._pool = StreamPool(model.scorer, streams=batch, batch=batch)
-        sessions = [SpeechSession(model, chunk=chunk, lookahead=lookahead) for _ in range(batch)]
+        sessions = [recognizer.stream(chunk=chunk, lookahead=lookahead) for _ in range(batch)]
         self._streams = [self._pool.open(session) for session in sessions]
         self.seconds = sessions[0].chunk
         self._block = round(self.seconds * model.extractor.rate / BLOCKS_A_CHUNK)
@@ -127,12 +130,14 @@ class Crowd:
         self.rounds.append(time.process_time() - begun)
 
 
-def together(setting: Setting, subject: Subject, name: str, kinds: dict[str, Model], samples_S: np.ndarray) -> None:
+def together(
+    setting: Setting, subject: Subject, name: str, kinds: dict[str, Recognizer], samples_S: np.ndarray
+) -> None:
     """Cost by streams at once, over three decades, and how many a core serves."""
     reached: list[Reached] = []
     aimed = REACH.get(name, 80)
     for batch in (1, 10) if setting.quick else sorted({1, 2, 4, 8, 16, 32, 64, 128, 256, 1000, aimed}):
-        crowds = {k: Crowd(model, samples_S, batch, CHUNK_SECONDS, LOOKAHEAD_SECONDS) for k, model in kinds.items()}
+        crowds = {k: Crowd(one, samples_S, batch, CHUNK_SECONDS, LOOKAHEAD_SECONDS) for k, one in kinds.items()}
         turns = max(setting.rounds, STEPS) if batch <= MOST_FOR_STEPS and not setting.quick else setting.rounds
         for number in range(turns + FILLING):
             for crowd in list(crowds.values())[:: -1 if number % 2 else 1]:
