@@ -133,8 +133,8 @@ class Transcriber:
         return attempt(lambda one, _: begin(self._recognizer.model, one.file), recording, lambda _: None)
 
     def waits(self, begun: Begun | Failure) -> bool:
-        """Whether it was read as a whole, and is cheaper to score in a batch."""
-        return isinstance(begun, Begun) and begun.frames_TF is not None
+        """Whether it was read as a whole, or could not be read; not, if all but its beginning is still to be heard."""
+        return isinstance(begun, Failure) or begun.frames_TF is not None
 
     def end(
         self, begun: Sequence[tuple[Recording, Begun | Failure]], tell: Callable[[Recording, float], None]

@@ -5,9 +5,11 @@ killed loses nothing: its items are done again, by others. It doubles nothing if
 doing it once does, as writing beside and renaming does.
 
 Processes ask for one item after the other, so none waits behind a long one while others have nothing to do. Where the
-work is cheaper for several at once (`WorkTogether`), a process goes on asking until it has begun as many as it may, or
-none is left, and ends those together. What a process held when it died is done again one by one: it is not known which
-item it died of, and no other is to be lost with it.
+work is cheaper for several at once (`WorkTogether`), a process goes on asking until it has begun as many as it may, and
+ends those together; it ends them earlier where they are its share of all that is left, so that no process begins what
+others have time for (guided self-scheduling, Polychronopoulos and Kuck 1987), and before it ends a long one. What a
+process held when it died is done again one by one: it is not known which item it died of, and no other is to be lost
+with it.
 """
 
 from __future__ import annotations
@@ -101,10 +103,12 @@ class WorkTogether(Protocol):
     def begin(self, item: Any) -> Any: ...
 
     def waits(self, begun: Any) -> bool:
-        """Whether ending it with others is cheaper."""
+        """Whether it is ended with others; what takes long is not, and nothing waits for it."""
         ...
 
-    def end(self, begun: Sequence[tuple[Any, Any]], tell: Callable[[Any, float], None]) -> Iterator[Outcome]: ...
+    def end(self, begun: Sequence[tuple[Any, Any]], tell: Callable[[Any, float], None]) -> Iterator[Outcome]:
+        """One outcome for each."""
+        ...
 
 
 class Here:
@@ -177,7 +181,7 @@ class Processes:
                     yield from outcomes
                 for channel, worker in workers.items():
                     if worker.asks:
-                        self._hand(channel, worker, waiting, items, tries)
+                        self._hand(channel, worker, waiting, items, tries, left)
         finally:
             _end(workers)
 
@@ -190,11 +194,17 @@ class Processes:
         workers[ours] = _Worker(process)
 
     def _hand(
-        self, channel: Connection, worker: _Worker, waiting: deque[int], items: Sequence[Any], tries: Counter
+        self,
+        channel: Connection,
+        worker: _Worker,
+        waiting: deque[int],
+        items: Sequence[Any],
+        tries: Counter,
+        left: int,
     ) -> None:
         """Give a worker that asks the next item, or nothing, at which it ends what it has; or let it wait."""
         given = None
-        if waiting and not (worker.numbers and (tries[waiting[0]] or tries[worker.numbers[0]] > 1)):
+        if waiting and not self._enough(worker.numbers, waiting[0], tries, left):
             number = waiting.popleft()
             given = number, items[number]
             worker.numbers.append(number)
@@ -204,6 +214,12 @@ class Processes:
         worker.asks = False
         with suppress(OSError):  # it has died, which shows when it is listened to
             channel.send(given)
+
+    def _enough(self, numbers: Sequence[int], coming: int, tries: Counter, left: int) -> bool:
+        """Whether a worker ends what it has before what comes: its share of all that is left, or one is done alone."""
+        if not numbers:
+            return False
+        return len(numbers) * self._most >= left or tries[coming] > 0 or tries[numbers[0]] > 1
 
     def _died(
         self,
@@ -326,17 +342,24 @@ class _Together:
             number, item = given
             one = item, self._work.begin(item)
             if not self._work.waits(one[1]):
-                yield from self._ended({number: one})
+                yield from self._ended()
+                self._begun[number] = one
+                yield from self._ended()
                 return
             self._begun[number] = one
         if given is None or len(self._begun) == self._at_once:
-            begun, self._begun = self._begun, {}
-            yield from self._ended(begun)
+            yield from self._ended()
 
-    def _ended(self, begun: dict[int, tuple[Any, Any]]) -> Iterator[tuple[int, Any]]:
+    def _ended(self) -> Iterator[tuple[int, Any]]:
+        """The results of what was begun, if anything."""
+        begun, self._begun = self._begun, {}
+        if not begun:
+            return
         numbers = {item: number for number, (item, _) in begun.items()}
-        for item, result in self._work.end(list(begun.values()), lambda one, amount: self._tell(numbers[one], amount)):
-            yield numbers[item], result
+        told = dict(numbers)
+        for item, result in self._work.end(list(begun.values()), lambda one, amount: self._tell(told[one], amount)):
+            yield numbers.pop(item), result
+        assert not numbers, f"not ended: {list(numbers)}"
 
 
 class _Reporter:

@@ -169,6 +169,8 @@ class InGroups:
         for item, made in reversed(begun):
             if item == "mistake":
                 raise ZeroDivisionError
+            if item == "forgotten":
+                continue
             tell(item, 1.0)
             yield Outcome(item, Failure(item) if item == "bad" else f"{made} {len(begun)}")
 
@@ -182,9 +184,14 @@ def test_a_process_ends_several_items_at_once_and_none_waits_behind_a_long_one()
     outcomes = Processes(1, program="test", at_once=3).run(
         InGroups, [*"ab", "long", *"cd", "bad", "e"], told.__setitem__
     )
-    expected = [("long", "LONG 1"), ("c", "C 3"), ("b", "B 3"), ("a", "A 3"), ("e", "E 3"), ("bad", Failure("bad"))]
-    assert list(outcomes) == [*expected, ("d", "D 3")]
-    assert told["long"] == 1.0
+    expected = [("b", "B 2"), ("a", "A 2"), ("long", "LONG 1"), ("bad", Failure("bad")), ("d", "D 3"), ("c", "C 3")]
+    assert list(outcomes) == [*expected, ("e", "E 1")]
+    assert told["b"] == 1.0
+
+
+def test_no_process_begins_more_than_its_share_of_what_is_left() -> None:
+    outcomes = Processes(2, program="test", at_once=8).run(InGroups, [*"abcdefgh"], ignore)
+    assert max(int(outcome.result.split()[1]) for outcome in outcomes) == 4
 
 
 @pytest.mark.parametrize("when", ["begun", "ended"])
@@ -198,9 +205,10 @@ def test_an_item_that_kills_a_process_takes_no_other_with_it(when: str) -> None:
     assert {item: result.split()[0] for item, result in results.items()} == {item: item.upper() for item in "abcde"}
 
 
-def test_a_mistake_of_the_program_among_several_items() -> None:
-    with pytest.raises(RuntimeError, match=r"in a worker:\nTraceback(.|\n)*ZeroDivisionError"):
-        list(Processes(1, program="test", at_once=8).run(InGroups, ["a", "mistake"], ignore))
+@pytest.mark.parametrize(("item", "error"), [("mistake", "ZeroDivisionError"), ("forgotten", "AssertionError")])
+def test_a_mistake_of_the_program_among_several_items(item: str, error: str) -> None:
+    with pytest.raises(RuntimeError, match=rf"in a worker:\nTraceback(.|\n)*{error}"):
+        list(Processes(1, program="test", at_once=8).run(InGroups, ["a", item], ignore))
     assert not multiprocessing.active_children()
 
 
