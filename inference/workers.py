@@ -363,16 +363,16 @@ class _Together:
 
 
 class _Reporter:
-    """Tells how far an item is, by its number, and not too often."""
+    """Tells how far an item is, by its number: at once of each, and then not too often."""
 
     def __init__(self, channel: Connection):
         self._channel = channel
-        self._last = -REPORT_EVERY
+        self._number, self._last = -1, 0.0
 
     def __call__(self, number: int, amount: float) -> None:
         now = time.monotonic()
-        if now - self._last >= REPORT_EVERY:
-            self._last = now
+        if number != self._number or now - self._last >= REPORT_EVERY:
+            self._number, self._last = number, now
             try:
                 self._channel.send(("told", (number, amount)))
             except OSError:
