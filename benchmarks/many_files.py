@@ -4,7 +4,7 @@
     OMP_NUM_THREADS=1 python -m benchmarks.many_files --drawn 4 320 --files 160 --longest 4
 
 Recordings are parts of the demonstration with drawn lengths. All that the command and its processes compute is counted,
-less what the same way computes for two files, which is their start.
+less what the same way computes for a file of each process, which is their start.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from features import audio
 from inference.workers import Pool, Processes
 
 DEMO = Path(asr.__file__).parent / "demo" / "digits.flac"
-FEW = 2
 
 
 def main() -> None:
@@ -40,6 +39,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--drawn", type=int, nargs=2, metavar=("LAYERS", "UNITS"), help="weights instead of digits")
     options = parser.parse_args()
+    if not 1 <= options.jobs < options.files:
+        parser.error("--jobs takes 1 or more, and --files more than that")
     one_by_one = f"{options.jobs} processes, one by one"
     pools: dict[str, Callable[[], Pool]] = {
         "one process, batches": InBatches,
@@ -54,7 +55,7 @@ def main() -> None:
             model = str(model_of_letters(folder / "drawn", *options.drawn).directory)
         recordings = parts(folder, options.files, options.shortest, options.longest)
         begin = partial(Transcriber, Settings(model=model))
-        gauges = {name: partial(seconds_a_file, pool, begin, recordings) for name, pool in pools.items()}
+        gauges = {name: partial(seconds_a_file, pool, begin, recordings, options.jobs) for name, pool in pools.items()}
         values = take_turns(gauges, options.rounds)
     print("| how | ms a file | ratio |\n| --- | ---: | ---: |")
     for name, taken in values.items():
@@ -74,11 +75,11 @@ def parts(folder: Path, count: int, shortest: float, longest: float) -> list[Rec
 
 
 def seconds_a_file(
-    pool: Callable[[], Pool], begin: Callable[[], Transcriber], recordings: Sequence[Recording]
+    pool: Callable[[], Pool], begin: Callable[[], Transcriber], recordings: Sequence[Recording], few: int
 ) -> float:
-    """Processor time of each recording beyond the first few."""
-    few, all_ = (spent(pool(), begin, some) for some in (recordings[:FEW], recordings))
-    return (all_ - few) / (len(recordings) - FEW)
+    """Processor time of each recording beyond the first few, for which all processes start, too."""
+    start, all_ = (spent(pool(), begin, some) for some in (recordings[:few], recordings))
+    return (all_ - start) / (len(recordings) - few)
 
 
 def spent(pool: Pool, begin: Callable[[], Transcriber], recordings: Sequence[Recording]) -> float:

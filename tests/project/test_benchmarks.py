@@ -283,9 +283,9 @@ def test_products_are_those_of_every_weight_at_every_step() -> None:
         call()
 
 
-def run(*arguments: str, timeout: float) -> subprocess.CompletedProcess:
+def run(*arguments: str, module: str = "benchmarks", timeout: float) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
@@ -295,7 +295,7 @@ def run(*arguments: str, timeout: float) -> subprocess.CompletedProcess:
 
 
 def test_a_subject_is_measured_from_end_to_end(tmp_path: Path) -> None:
-    done = run("--only", "decoders", "--rounds", "1", "--out", str(tmp_path), timeout=250)
+    done = run("--quick", "--only", "decoders", "--rounds", "1", "--out", str(tmp_path), timeout=250)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{tmp_path / 'report.md'}\n"
     told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
@@ -309,9 +309,21 @@ def test_a_subject_is_measured_from_end_to_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "rows"), [("many_files --rounds 1 --files 6", 3), ("pinned_state --rounds 1 --streams 1 3", 2)]
+)
+def test_what_is_measured_apart_is_a_table(command: str, rows: int) -> None:
+    name, *arguments = command.split()
+    done = run(*arguments, module=f"benchmarks.{name}", timeout=250)
+    assert done.returncode == 0, done.stderr
+    columns = [line.count("|") for line in done.stdout.splitlines()]
+    assert columns == [columns[0]] * (2 + rows)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_every_subject_can_be_measured(tmp_path: Path) -> None:
-    done = run("--out", str(tmp_path), timeout=1100)
+    done = run("--quick", "--out", str(tmp_path), timeout=1100)
     assert done.returncode == 0, (tmp_path / "report.md").read_text(encoding="utf-8")
     told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert [one["name"] for one in told["subjects"]] == list(SUBJECTS)
