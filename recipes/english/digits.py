@@ -14,9 +14,9 @@ from lhotse import MonoCut
 from recipes.digits.prepare import TRIM_MS
 from recipes.english.texts import HeldOut
 from recipes.fsdd.prepare import clips
-from recipes.fsdd_connected.prepare import joined
+from recipes.fsdd_connected.prepare import ROUNDS, joined
 
-EVERY = 6  # One of so many strings trains: as many as there are rounds through the clips.
+EVERY = ROUNDS["train"]  # One of so many strings trains, of as many rounds through the clips.
 
 
 class Strings(NamedTuple):
