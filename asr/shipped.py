@@ -7,7 +7,7 @@ from pathlib import Path
 from inference import shipped
 
 FOLDER = Path(__file__).parent / "models"
-DEFAULT = "digits"
+DEFAULT = "english"
 
 
 def names() -> list[str]:

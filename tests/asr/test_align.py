@@ -98,10 +98,13 @@ def test_a_file_is_of_the_format_that_it_ends_in(tmp_path: Path, name: str, begi
     assert (tmp_path / name).read_text().startswith("WEBVTT")
 
 
+DIGITS = ("--model", "digits")
+
+
 def test_the_command(capsys, tmp_path: Path) -> None:
     text = tmp_path / "said.txt"
     text.write_text("\ufeffThree, one, four.\nOne seven five nine two six\n", encoding="utf-8")
-    assert main(["align", str(DEMO), str(text)]) == 0
+    assert main(["align", str(DEMO), str(text), *DIGITS]) == 0
     out, err = capsys.readouterr()
     rows = [line.split() for line in out.splitlines()]
     assert [row[4] for row in rows] == ["Three,", "one,", "four.", "One", "five", "nine", "two", "six"]
@@ -109,14 +112,14 @@ def test_the_command(capsys, tmp_path: Path) -> None:
     assert [float(row[2]) for row in rows] == pytest.approx([word.start for word in heard.words], abs=1e-3)
     assert err == f"asr: {text}: word 5, 'seven', is not said (about {heard.words[3].end:.2f} s)\n"
     output = tmp_path / "a.TextGrid"
-    assert main(["align", str(DEMO), str(text), "--format", "textgrid", "--output", str(output)]) == 0
+    assert main(["align", str(DEMO), str(text), *DIGITS, "--format", "textgrid", "--output", str(output)]) == 0
     assert '"nine"' in output.read_text()
-    assert main(["align", str(DEMO), str(text), "--format", "json"]) == 0
+    assert main(["align", str(DEMO), str(text), *DIGITS, "--format", "json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["missing"] == [{"word": "seven", "number": 5, "start": pytest.approx(heard.words[3].end, abs=1e-3)}]
     assert "".join(word["word"] for segment in told["segments"] for word in segment["words"]) == told["text"]
     text.write_bytes(b"\xff\xfe\xfa")
-    assert main(["align", str(DEMO), str(text)]) == 2
+    assert main(["align", str(DEMO), str(text), *DIGITS]) == 2
     assert "said.txt: is not text in UTF-8: save it so" in capsys.readouterr().err
     assert main(["align", str(DEMO), str(tmp_path / "none.txt")]) == 2
     assert "none.txt: No such file or directory" in capsys.readouterr().err

@@ -215,8 +215,8 @@ def test_the_command_takes_it_away(capsys, model: Path, known: dict, recording: 
         (*command, "--write"): "leave the rest out",
         (*command, "--lm", known["lm"]): "leave the rest out",
         (*command, str(recording.parent)): "leave the rest out",
-        ("tune", "--remove"): "digits: comes with saywave and stays as it is",
-        ("tune", str(recording.parent), "--lm", known["lm"], "--write"): "digits: comes with saywave",
+        ("tune", "--remove"): "english: comes with saywave and stays as it is",
+        ("tune", str(recording.parent), "--lm", known["lm"], "--write"): "english: comes with saywave",
         ("tune", "--lm", known["lm"]): "no recordings to choose on",
     }
     for arguments, message in refusals.items():

@@ -23,6 +23,7 @@ from inference.endpoint import EndpointRules
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO = REPOSITORY / "asr" / "demo" / "digits.flac"
+DIGITS = ("--model", "digits")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def end(process: subprocess.Popen, given: bytes | None = None) -> tuple[int, lis
 
 
 def listen(given: bytes, *arguments: object) -> tuple[int, list[str], list[str]]:
-    return end(begin("listen", "--stdin", *arguments), given)
+    return end(begin("listen", "--stdin", *DIGITS, *arguments), given)
 
 
 def wait_for_samples(path: Path, count: int) -> None:
@@ -177,7 +178,7 @@ def test_what_cannot_be_is_one_line_and_leaves_no_files(tmp_path, monkeypatch, c
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_while_the_pipe_is_idle(demo, tmp_path: Path, how: signal.Signals) -> None:
     half_S = demo[0][: len(demo[0]) // 2]
-    process = begin("listen", "--stdin", "--output", tmp_path / "a.txt", "--record", tmp_path / "a.wav")
+    process = begin("listen", "--stdin", *DIGITS, "--output", tmp_path / "a.txt", "--record", tmp_path / "a.wav")
     process.stdin.write(int16(half_S))
     process.stdin.flush()
     wait_for_samples(tmp_path / "a.wav", len(half_S))
@@ -195,7 +196,7 @@ def test_stopped_while_the_pipe_is_idle(demo, tmp_path: Path, how: signal.Signal
 
 
 def test_a_reader_that_goes_away(demo) -> None:
-    process = begin("listen", "--stdin", "--events")
+    process = begin("listen", "--stdin", *DIGITS, "--events")
     process.stdout.close()
     process.stdin.write(int16(demo[0])[:60_000])  # no more than a pipe takes at once
     process.stdin.close()
@@ -206,7 +207,7 @@ def test_a_reader_that_goes_away(demo) -> None:
 
 def test_on_a_terminal_finished_lines_stay_and_the_live_line_goes(demo) -> None:
     leader, terminal = pty.openpty()
-    process = begin("listen", "--stdin", stdout=terminal, env=os.environ | {"TERM": "xterm", "COLUMNS": "80"})
+    process = begin("listen", "--stdin", *DIGITS, stdout=terminal, env=os.environ | {"TERM": "xterm", "COLUMNS": "80"})
     os.close(terminal)
     process.stdin.write(int16(demo[0]))
     process.stdin.close()

@@ -27,7 +27,7 @@ def demo() -> tuple[np.ndarray, int]:
 
 
 def begin(env: dict[str, str], *arguments: object) -> subprocess.Popen:
-    command = [sys.executable, "-P", "-m", "asr", "listen", *map(str, arguments)]
+    command = [sys.executable, "-P", "-m", "asr", "listen", "--model", "digits", *map(str, arguments)]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

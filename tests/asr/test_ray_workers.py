@@ -82,13 +82,13 @@ def test_the_command_says_what_it_says_here(cluster, tmp_path: Path, capsys, mon
     folder = many(tmp_path, 3)
     (folder / "001b.wav").write_text("no sound")
     monkeypatch.chdir(tmp_path)
-    assert main(["transcribe", "talks", "--ray", started.address]) == 1
+    assert main(["transcribe", "talks", "--model", "digits", "--ray", started.address]) == 1
     out, err = capsys.readouterr()
     assert out.splitlines() == [f"talks/{number:03d}.flac: {TEXT}" for number in range(3)]
     assert err.splitlines()[0] == "asr: 1 of 4 files failed:"
     assert err.splitlines()[1].startswith(f"  {folder / '001b.wav'}: is a text file")
     assert len(err.splitlines()) == 2
-    assert main(["transcribe", "talks", "--ray", started.address, "--output", "out"]) == 1
+    assert main(["transcribe", "talks", "--model", "digits", "--ray", started.address, "--output", "out"]) == 1
     assert sorted(path.name for path in Path("out").iterdir()) == ["000.txt", "001.txt", "002.txt"]
     assert main(["transcribe", "talks", "--ray", started.address, "--model", "talks"]) == 2
 

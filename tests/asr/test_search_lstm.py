@@ -141,7 +141,7 @@ def test_how_they_are_given(models: dict[str, str], tmp_path: Path) -> None:
         language_model("a.arpa=much")
 
     def config(*options: str) -> SearchConfig:
-        return search_config(_parser().parse_args(["transcribe", "a.wav", *options]))
+        return search_config(_parser().parse_args(["transcribe", "a.wav", "--model", "digits", *options]))
 
     assert config().lm is None
     assert config("--lm", "a", "--lm-weight", "2").language_models() == {"a": 2.0}
