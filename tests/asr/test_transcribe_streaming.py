@@ -21,6 +21,7 @@ from inference.endpoint import EndpointRules
 call = runpy.run_path(str(Path(__file__).resolve().parents[1] / "command_line.py"))["calling"](main, "transcribe")
 
 DEMO = Path(__file__).resolve().parents[2] / "asr" / "demo" / "digits.flac"
+DIGITS = ("--model", "digits")
 
 
 def streamed(source: object, **settings) -> Transcript:
@@ -47,7 +48,7 @@ def check_report(err: str, source: Path, words: int, *, chunk: int = 420, lookah
 
 def test_words_are_the_sessions_and_a_report_follows(capsys) -> None:
     expected = streamed(DEMO)
-    code, out, err = call(capsys, DEMO, "--streaming")
+    code, out, err = call(capsys, DEMO, *DIGITS, "--streaming")
     assert (code, out) == (0, f"{expected.text}\n")
     check_report(err, DEMO, len(expected.words))
 
@@ -55,7 +56,7 @@ def test_words_are_the_sessions_and_a_report_follows(capsys) -> None:
 def test_windows_and_rules_are_passed_on(capsys) -> None:
     expected = streamed(DEMO, chunk=0.1, lookahead=0.4, rules=EndpointRules(after_text=0.2))
     code, out, err = call(
-        capsys, DEMO, "--streaming", "--chunk", "100ms", "--lookahead=0.4s", "--pause=0.2s", "--format=json"
+        capsys, DEMO, *DIGITS, "--streaming", "--chunk", "100ms", "--lookahead=0.4s", "--pause=0.2s", "--format=json"
     )
     assert code == 0
     assert out == to_json(expected)
@@ -66,7 +67,7 @@ def test_at_the_pace_of_a_microphone(capsys, tmp_path: Path) -> None:
     part = tmp_path / "part.wav"
     audio.write(part, *audio.read(DEMO, duration=2.5))
     begun = time.monotonic()
-    code, out, err = call(capsys, part, "--streaming", "--realtime")
+    code, out, err = call(capsys, part, *DIGITS, "--streaming", "--realtime")
     expected = streamed(part)
     assert time.monotonic() - begun >= expected.duration
     assert (code, out) == (0, f"{expected.text}\n")
@@ -77,7 +78,7 @@ def test_at_the_pace_of_a_microphone(capsys, tmp_path: Path) -> None:
 def test_one_bad_file_among_several(capsys, tmp_path: Path) -> None:
     shutil.copy(DEMO, tmp_path / "a.flac")
     (tmp_path / "b.wav").write_text("no sound")
-    code, out, err = call(capsys, tmp_path, "--streaming")
+    code, out, err = call(capsys, tmp_path, *DIGITS, "--streaming")
     assert (code, out) == (1, f"{tmp_path / 'a.flac'}: {streamed(DEMO).text}\n")
     assert err.splitlines()[-2] == "asr: 1 of 2 files failed:"
     assert err.splitlines()[-1].startswith(f"  {tmp_path / 'b.wav'}: ")

@@ -17,7 +17,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES = PROJECT["tool"]["importlinter"]["root_packages"]
-LARGEST_WHEEL = 10_000_000  # bytes; the shipped model may take 8 MB
+LARGEST_WHEEL = 30_000_000  # bytes; 22 MB of them are the model english
 
 # Where each package is imported from, and what the distribution says it consists of.
 FIND = """
