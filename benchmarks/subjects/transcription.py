@@ -28,7 +28,7 @@ from training.metrics import ErrorCounts, align_tokens
 
 RATE = 16000
 RECORDING, SAID = ROOT / "asr" / "demo" / "digits.flac", "three one four one five nine two six"
-UTTERANCES, FEW = 250, 4
+UTTERANCES, FEW = 100, 4
 STRINGS = 40
 # With so many utterances pocketsphinx takes many minutes a round.
 MOST_ROUNDS = 3
