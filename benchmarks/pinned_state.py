@@ -26,6 +26,7 @@ from benchmarks.networks import in_int8, model_of_letters
 from benchmarks.sounds import speechlike
 from inference import model as models
 from inference.model import Model
+from inference.onnx_session import open_graph
 
 AT_LEAST = 0.02
 
@@ -82,7 +83,7 @@ def steps(model: Model, streams: int) -> dict[str, Callable[[], np.ndarray]]:
 
 def pinned(model: Model, frames_BTF: np.ndarray, lengths_B: np.ndarray, chunk: int) -> Callable[[], np.ndarray]:
     """A step by IO binding."""
-    session = onnxruntime.InferenceSession(str(model.directory / models.GRAPH), _options())
+    session = open_graph(model.directory / models.GRAPH)
     states = model.scorer.start(len(frames_BTF))
     held_BTF = np.empty_like(frames_BTF)
     scores_BTV = model.scorer(frames_BTF, lengths_B, chunk=chunk, state=states).scores_BTV.copy()
@@ -109,13 +110,6 @@ def pinned(model: Model, frames_BTF: np.ndarray, lengths_B: np.ndarray, chunk: i
         return scores_BTV
 
     return step
-
-
-def _options() -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return options
 
 
 def pushes(model: Model) -> Callable[[], object]:

@@ -10,7 +10,6 @@ Shapes: K pairs of state and word, B batch, T tokens, V words of the vocabulary,
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -24,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from inference.arpa import END, UNKNOWN
 from inference.model import CARD, CONFIG, GRAPH, LABELS, LANGUAGE, SUMMED, WEIGHTS, ModelError, check_sums, write
 from inference.ngram import NgramError, Perplexity
+from inference.onnx_session import open_graph
 
 FORMAT = 1
 UNITS = ("word", "letter")
@@ -271,13 +271,8 @@ def _read(directory: Path) -> tuple[tuple[str, ...], str]:
 
 
 def _session(directory: Path, words: int, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = min(threads, os.cpu_count() or 1)
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     try:
-        path = str(directory / GRAPH)
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = open_graph(directory / GRAPH, threads=threads)
     except Exception as error:  # ONNX Runtime raises classes of its own for a damaged file
         raise ModelError(f"{directory}: {GRAPH} or {WEIGHTS} is damaged; fetch the model anew") from error
     names = [value.name for value in session.get_inputs()]

@@ -10,13 +10,13 @@ States go through NumPy. Pinned where ONNX Runtime has them they save some 0.05 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
-import onnxruntime
+
+from inference.onnx_session import open_graph
 
 # A day: beyond it a window is a mistake.
 LONGEST_SECONDS = 86_400
@@ -60,12 +60,7 @@ class Scorer:
     """
 
     def __init__(self, graph: Path, *, subsampling: int, threads: int = 1):
-        options = onnxruntime.SessionOptions()
-        # More threads than cores only take memory and time to start.
-        options.intra_op_num_threads = min(threads, os.cpu_count() or 1)
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        self._session = open_graph(graph, threads=threads)
         inputs = {value.name: value.shape for value in self._session.get_inputs()}
         outputs = {value.name: value.shape for value in self._session.get_outputs()}
         self.features: int = inputs["frames"][2]
