@@ -19,14 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-import asr
 from asr.task import Recording, Settings, Transcriber
 from asr.together import AT_ONCE, InBatches
 from benchmarks.measure import ratio, take_turns
+from benchmarks.sounds import RECORDING
 from features import audio
 from inference.workers import Pool, Processes
-
-DEMO = Path(asr.__file__).parent / "demo" / "digits.flac"
 
 
 def main() -> None:
@@ -64,7 +62,7 @@ def main() -> None:
 
 def parts(folder: Path, count: int, shortest: float, longest: float) -> list[Recording]:
     """Recordings in a folder, of so many seconds each."""
-    samples_S, rate = audio.read(DEMO)
+    samples_S, rate = audio.read(RECORDING)
     draw, recordings = np.random.default_rng(0), []
     for number in range(count):
         path, begin = folder / f"{number}.wav", draw.integers(len(samples_S))

@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.environments import commands_in_turns, light_install
-from benchmarks.machine import ROOT
 from benchmarks.measure import Aim, Setting, Subject
 from benchmarks.peers import PROGRAMS, PeerError
+from benchmarks.sounds import RECORDING
 from features import audio
 
-RECORDING = ROOT / "asr" / "demo" / "digits.flac"
 # An hour of sound takes long enough.
 MOST_ROUNDS = 3
 AXIS = "seconds of sound"

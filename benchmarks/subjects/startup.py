@@ -12,12 +12,11 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.environments import LightInstall, commands_in_turns, light_install
-from benchmarks.machine import ROOT
 from benchmarks.measure import Aim, Setting, Subject
 from benchmarks.peers import PROGRAMS, PeerError
+from benchmarks.sounds import RECORDING
 from features import audio
 
-RECORDING = ROOT / "asr" / "demo" / "digits.flac"
 SECONDS = 3.0
 OURS = "`asr transcribe`, 3 s"
 

@@ -24,14 +24,13 @@ from asr import shipped
 from asr.listen import BLOCK_SECONDS
 from asr.recognizer import Recognizer
 from asr.stream import CHUNK_SECONDS, LOOKAHEAD_SECONDS
-from benchmarks.machine import ROOT
 from benchmarks.measure import Aim, Gauge, Setting, Subject, take_turns
 from benchmarks.networks import in_int8, model_of_letters
+from benchmarks.sounds import RECORDING
 from features import audio
 from inference.stream_pool import StreamPool
 
 LATENCIES = ((0.8, 0.4), (0.4, 0.2), (0.2, 0.1), (0.1, 0.05))
-RECORDING = ROOT / "asr" / "demo" / "digits.flac"
 BLOCKS_A_CHUNK = 4
 # Streams a core that are to be reached in int8, by model; the drawn one stands for the larger of what ships.
 REACH = {"digits": 200, "english": 80, "4 x 320": 80}
