@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -200,7 +200,7 @@ class BeamDecoder:
             # The best path may have moved since the labels before were settled.
             start = max(one.start + self._open_from, reached)
             reached = max(one.end + self._open_from, start + 1)
-            emissions.append(replace(one, label=label, start=start, end=reached))
+            emissions.append(Emission(label, start, reached, one.score))
         return emissions
 
     def _settle(self) -> list[Emission]:
