@@ -3,7 +3,7 @@
 Its `config.yaml` names them, and they are used wherever nothing else is asked for:
 
     search: {lm: language.ngram, lexicon: lexicon.txt, lm_weight: 0.6, word_bonus: 1.5, unknown_bonus: -6.0, beam: 32,
-             prune: 10.0}
+             prune: 10.0, prior_weight: 0.3, log_priors: [-0.4, -5.1, -3.2]}
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FILES = {"lm": "language.ngram", "lexicon": "lexicon.txt"}
 NUMBERS = ("lm_weight", "word_bonus", "unknown_bonus", "beam", "prune")
+PRIOR_WEIGHT, PRIORS = "prior_weight", "log_priors"
 
 
 class CarriedError(ValueError):
@@ -40,8 +41,10 @@ def settings(directory: Path, search: Mapping[str, Any] | None) -> dict[str, Any
     """
     found: dict[str, Any] = {}
     for name, value in (search or {}).items():
-        if name in NUMBERS and _is_setting(name, value):
+        if name in (*NUMBERS, PRIOR_WEIGHT) and _is_setting(name, value):
             found[name] = value
+        elif name == PRIORS and isinstance(value, list) and all(_is_setting(name, one) for one in value):
+            found[name] = tuple(value)
         elif name in FILES and isinstance(value, str) and (directory / value).is_file() and Path(value).name == value:
             found[name] = str(directory / value)
         else:
@@ -73,9 +76,11 @@ def merged(carried: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
     """Settings that are given, before those that a model carries.
 
     Another language model, or none, takes the place of all that is carried: weights and lexicon go with the carried
-    one. So does a beam of 0, which is greedy.
+    one. So does a beam of 0, which is greedy. Priors of the labels stay, whatever weight they are then given.
     """
-    return dict(given) if "lm" in given or given.get("beam") == 0 else {**carried, **given}
+    if "lm" in given or given.get("beam") == 0:
+        carried = {name: value for name, value in carried.items() if name == PRIORS}
+    return {**carried, **given}
 
 
 def check(config: SearchConfig) -> None:
@@ -125,4 +130,7 @@ def store(directory: str | Path, config: SearchConfig | None, *, note: str = "")
         files[FILES["lexicon"]] = Path(config.lexicon).read_bytes()
         search["lexicon"] = FILES["lexicon"]
     search.update({name: getattr(config, name) for name in NUMBERS}, beam=config.beam or BEAM)
+    if config.log_priors is not None:
+        search[PRIOR_WEIGHT] = config.prior_weight
+        search[PRIORS] = [round(value, 4) for value in config.log_priors]
     return store_search(directory, search, files, note=note)

@@ -48,6 +48,9 @@ class SearchConfig:
             several gives its share.
         unknown_bonus: Gain of a word that the language model does not know, besides; -1000 allows for none. Each of
             several that does not know it gives its share; flashlight gives none.
+        prior_weight: Share of the labels' log priors that is taken off the scores, for labels that a network trained by
+            CTC is too shy to give, all but the blank; 0 searches the scores as they are.
+        log_priors: Log priors of all labels (V), which models carry where `asr tune` has stored them.
         hot_words: Words and phrases to be expected, with their boosts in nats.
         alternatives: Texts of each utterance that are given at most, the best one among them; 0 gives none. A list
             needs a beam some times as wide.
@@ -65,6 +68,8 @@ class SearchConfig:
     lm_weight: float = 0.8
     word_bonus: float = 1.0
     unknown_bonus: float = -5.0
+    prior_weight: float = 0.0
+    log_priors: tuple[float, ...] | None = None
     hot_words: Mapping[str, float] = field(default_factory=dict)
     alternatives: int = 0
     lexicon: str | Path | None = None
@@ -80,12 +85,16 @@ class SearchConfig:
             raise SearchError(
                 f"a beam of {self.beam} has no {self.alternatives} alternatives; give one several times that"
             )
-        gains = {name: getattr(self, name) for name in ("lm_weight", "word_bonus", "unknown_bonus")}
+        gains = {name: getattr(self, name) for name in ("lm_weight", "word_bonus", "unknown_bonus", "prior_weight")}
         gains.update((f"the boost of {text!r}", nats) for text, nats in self.hot_words.items())
         gains.update((f"the weight of {path}", weight) for path, weight in self.language_models().items())
         for name, value in gains.items():
             if not math.isfinite(value):
                 raise SearchError(f"{name} is {value}; give a number")
+        if self.prior_weight < 0:
+            raise SearchError(f"prior_weight is {self.prior_weight:g}; give a number from 0 on")
+        if self.prior_weight and self.decoder == "flashlight":
+            raise SearchError("the decoder flashlight takes no prior_weight; the decoder beam does")
         if self.decoder not in ("beam", "flashlight"):
             raise SearchError(f"decoder is {self.decoder!r}; it is beam or flashlight")
         if self.decoder == "flashlight" and self.lexicon is None:
@@ -135,7 +144,8 @@ class Search:
         of_utterances: Whether it can only search utterances as wholes.
 
     Raises:
-        SearchError: hot words cannot be written with the labels, or none of the language model's words can.
+        SearchError: hot words cannot be written with the labels, or none of the language model's words can, or there
+            are no priors of the labels to weigh.
         asr.lexicon.LexiconError, inference.ngram.NgramError, inference.model.ModelError: one cannot be read.
     """
 
@@ -147,6 +157,7 @@ class Search:
         knowledge: Knowledge | None = None,
     ):
         config = config or SearchConfig()
+        self._prior_V = _weighed_priors(tokens, config)
         knowledge = knowledge or Knowledge(tokens, config)
         self.tokens = knowledge.tokens
         self.of_utterances = config.decoder == "flashlight"
@@ -164,7 +175,18 @@ class Search:
         if not self.beam:
             return GreedyDecoder()
         sounds = self.tokens.spellings.sounds if isinstance(self.tokens, LexiconTokens) else None
-        return BeamDecoder(beam=self.beam, prune=self._prune, fusion=self._fusion, sounds=sounds)
+        return BeamDecoder(beam=self.beam, prune=self._prune, fusion=self._fusion, sounds=sounds, prior_V=self._prior_V)
+
+
+def _weighed_priors(tokens: Tokens, config: SearchConfig) -> np.ndarray | None:
+    if not config.prior_weight:
+        return None
+    if config.log_priors is None or len(config.log_priors) != len(tokens.labels):
+        raise SearchError(
+            f"prior_weight is {config.prior_weight:g}, but the model carries no priors of its labels; "
+            "`asr tune --write` stores them"
+        )
+    return config.prior_weight * np.array(config.log_priors)
 
 
 def _fusion(knowledge: Knowledge, config: SearchConfig) -> Fusion | None:

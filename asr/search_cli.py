@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 NONE = "none"
 # Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.
-SEARCH = ("beam", "prune", "lm_weight", "word_bonus", "unknown_bonus", "alternatives", "lexicon", "decoder")
+SEARCH = (
+    *("beam", "prune", "lm_weight", "word_bonus", "unknown_bonus", "prior_weight"),
+    *("alternatives", "lexicon", "decoder"),
+)
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +52,13 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="NATS",
         help="... of one it does not know; -1000: none (default: -5)",
+    )
+    search.add_argument(
+        "--prior-weight",
+        type=float,
+        metavar="W",
+        help="share of the labels' log priors taken off their scores, of a model that carries these; "
+        "`asr tune --write` stores and weighs them (default: 0)",
     )
     _add_lexicon(search)
     search.add_argument(

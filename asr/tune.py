@@ -19,7 +19,7 @@ from asr import carried
 from asr.knowledge import Knowledge
 from asr.report import Pair, Report, evaluate_pairs
 from asr.search import Search, SearchConfig
-from asr.shipped import find, names
+from asr.shipped import check_own, find
 from inference.installed import TO_EVALUATE, require
 from inference.model import load
 from inference.progress import with_bar
@@ -29,11 +29,14 @@ if TYPE_CHECKING:
     from asr.recognizer import Recognizer
     from training.manifests import Item
 
-STEPS = {"lm_weight": 0.4, "word_bonus": 1.0, "unknown_bonus": 4.0}
+STEPS = {"lm_weight": 0.4, "word_bonus": 1.0, "unknown_bonus": 4.0, "prior_weight": 0.2}
 """How far the first looks to either side go."""
 
 BONUSES = ("word_bonus", "unknown_bonus")
-"""Settings that may be negative; weights of language models may not."""
+"""Settings that may be negative; weights may not."""
+
+RAREST = 1e-6
+"""Prior of a label that hardly ever is probable: how rare it is was not heard enough to know."""
 
 HALVINGS = 2
 """How often a step is halved: settings nearer to each other than a quarter of it differ by chance."""
@@ -80,6 +83,12 @@ def report(recognizer: Recognizer, scored: Sequence[Scored], search: Search) -> 
     return evaluate_pairs(pairs, form=recognizer.tokens.form)
 
 
+def log_priors(scored: Sequence[Scored]) -> tuple[float, ...]:
+    """Log priors of all labels: of the mean of their probabilities over all steps (Zeyer et al. 2017, section 4)."""
+    steps_TV = np.concatenate([np.exp(one.scores_TV, dtype=np.float64) for one in scored])
+    return tuple(np.log(np.maximum(steps_TV.mean(axis=0), RAREST)).tolist())
+
+
 def tune(
     recognizer: Recognizer,
     scored: Sequence[Scored],
@@ -95,7 +104,8 @@ def tune(
         recognizer: The model.
         scored: Utterances to choose on; what is reported must be measured on others.
         config: Where to begin, and what is not chosen.
-        settings: Which ones are chosen; if not given, the bonuses and the weight, or those of each of several models.
+        settings: Which ones are chosen; if not given, the bonuses and the weight, or those of each of several models,
+            and the weight of the labels' priors where there are any.
         knowledge: The language models and the lexicon of the configuration, where they have been read before.
         progress: Called with each configuration that was tried and what came of it.
     """
@@ -103,7 +113,7 @@ def tune(
 
     def cost(point: Mapping[str, float]) -> tuple[float, float]:
         if any(value < 0 for name, value in point.items() if name not in BONUSES):
-            # What a language model finds unlikely would gain by it.
+            # What a language model finds unlikely, or what is frequent anyway, would gain by it.
             return math.inf, math.inf
         tried = _moved(config, point)
         found = report(recognizer, scored, Search(recognizer.tokens, tried, knowledge=knowledge))
@@ -118,7 +128,7 @@ def tune(
 def moves(settings: Collection[str]) -> list[dict[str, float]]:
     """Each setting alone, and each weight with the bonus: the more a model counts, the shorter are the texts."""
     alone = {name: STEPS.get(name, STEPS["lm_weight"] / 2) for name in settings}
-    weights = [name for name in settings if name == "lm_weight" or name not in STEPS]
+    weights = [name for name in settings if name == "lm_weight" or name not in STEPS]  # of language models
     bonus = {name: alone[name] for name in settings if name == "word_bonus"}
     return [
         *({name: step} for name, step in alone.items()),
@@ -131,6 +141,8 @@ def _chosen(config: SearchConfig) -> dict[str, float]:
     settings = {name: float(getattr(config, name)) for name in STEPS}
     if config.decoder == "flashlight":
         del settings["unknown_bonus"]  # it has none
+    if config.log_priors is None or config.decoder == "flashlight":
+        del settings["prior_weight"]
     if isinstance(config.lm, Mapping):
         del settings["lm_weight"]
         settings = {str(path): weight for path, weight in config.language_models().items()} | settings
@@ -149,13 +161,15 @@ def _moved(config: SearchConfig, point: Mapping[str, float]) -> SearchConfig:
 def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig, write: bool = False) -> int:
     """Choose the settings of a language model on recordings with known words, and print them as options.
 
-    With `write`, the model carries them from then on, with the language model and the lexicon (`asr.carried`).
+    With `write`, the model carries them from then on, with the language model, the lexicon and the priors of its
+    labels (`asr.carried`), whose weight is chosen, too.
 
     Returns:
         0 if every recording could be read, 1 if some could not (they are listed and not used).
 
     Raises:
-        TuneError: there is nothing to choose, or the model that would be written comes with the program.
+        TuneError: there is nothing to choose.
+        inference.model.ModelError: the model that would be written comes with the program.
         asr.carried.CarriedError: it cannot be carried.
         ValueError: the data, the model or the language model cannot be used.
     """
@@ -167,15 +181,18 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig, 
         raise TuneError("nothing to choose: give --lm FILE, whose weight and bonuses are chosen")
     if write:
         carried.check(search)
-        _check_own(model)
+        check_own(model)
     recognizer = asr.load(model, threads=threads)
     knowledge = Knowledge(recognizer.tokens, search)
-    Search(recognizer.tokens, search, knowledge=knowledge)  # what does not go with the model is found before the work
+    known = replace(search, prior_weight=0.0) if write else search  # priors to weigh are yet to be found
+    Search(recognizer.tokens, known, knowledge=knowledge)  # what does not go with the model is found before the work
     failed: list[str] = []
     items, console = read(data, unreadable=failed), Console(stderr=True)
     scored = list(with_bar(score(recognizer, items, failed), "scores", total=len(items)))
     if not scored:
         raise TuneError(f"{data}: no recording could be read; see asr check {shlex.quote(data)}")
+    if write and search.decoder == "beam":
+        search = replace(search, log_priors=log_priors(scored))
     greedy = report(recognizer, scored, Search(recognizer.tokens))
     console.print(f"greedy: {_errors(greedy)}", highlight=False)
 
@@ -201,21 +218,17 @@ def remove(model: str) -> int:
         0.
 
     Raises:
-        TuneError: it carries none, or comes with the program.
+        TuneError: it carries none.
+        inference.model.ModelError: it comes with the program.
         ModelError: it is no whole model.
     """
-    _check_own(model)
+    check_own(model)
     directory = find(model)
     if load(directory).search is None:
         raise TuneError(f"{directory}: carries no language model; there is nothing to remove")
     stored = carried.store(directory, None)
     Console(stderr=True).print(f"removed from {stored.directory}", highlight=False, soft_wrap=True)
     return 0
-
-
-def _check_own(model: str) -> None:
-    if model in names():
-        raise TuneError(f"{model}: comes with saywave and stays as it is; copy {find(model)} and name the copy")
 
 
 def _note(data: str, config: SearchConfig, greedy: Report, best: Report) -> str:

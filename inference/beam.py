@@ -92,6 +92,9 @@ class BeamDecoder:
         fusion: What is known beside the scores.
         sounds: Where the search is one over symbols of which several sound alike, such as those of
             `inference.lexicon`: the label of each. Emissions and hypotheses are then of symbols.
+        prior_V: What is taken off the log probability of each label before the search, such as a share of its log
+            prior: a posterior over a prior is a likelihood but for a factor, as in Bayes' rule (Miao et al. 2015,
+            EESEN, section 3.3). Alignments are of the scores as they are.
 
     Raises:
         ValueError: beam or prune is out of range.
@@ -105,12 +108,14 @@ class BeamDecoder:
         prune: float = 10.0,
         fusion: Fusion | None = None,
         sounds: np.ndarray | None = None,
+        prior_V: np.ndarray | None = None,
     ) -> None:
         if beam < 1:
             raise ValueError(f"beam is {beam}: give at least 1")
         if not prune >= 0:
             raise ValueError(f"prune is {prune}: give a number of nats from 0 on, or inf to prune nothing")
         self._blank, self._beam, self._prune, self._sounds = blank, beam, prune, sounds
+        self._prior_V = prior_V
         self._fusion = remembering.fork(fusion)
         self._reset()
 
@@ -143,7 +148,7 @@ class BeamDecoder:
             left = SETTLE_FRAMES - self._frame % SETTLE_FRAMES
             piece_TV, scores_TV = scores_TV[:left], scores_TV[left:]
             self._open.append(piece_TV)
-            self._search(piece_TV)
+            self._search(piece_TV if self._prior_V is None else piece_TV - self._prior_V)
             self._frame += len(piece_TV)
             if self._frame % SETTLE_FRAMES == 0:
                 settled += self._settle()

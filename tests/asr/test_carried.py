@@ -201,6 +201,24 @@ def test_a_compact_file_is_carried_by_any_name(model: Path, known: dict) -> None
     assert (model / "language.ngram").read_bytes() == Path(known["lm"]).read_bytes()
 
 
+def test_priors_of_labels_are_the_models_and_stay_with_another_language_model(
+    capsys, model: Path, known: dict, recording: Path
+) -> None:
+    with_weight = ("--lm", known["lm"], "--word-bonus", "2", "--prior-weight", "3")
+    assert main(["transcribe", str(recording), "--model", str(model), *with_weight]) == 2
+    assert "the model carries no priors of its labels; `asr tune --write` stores them" in capsys.readouterr().err
+    priors = tuple(np.log(np.linspace(0.01, 0.9, len(load(model).labels))).tolist())
+    carried.store(model, SearchConfig(**known, word_bonus=2.0, prior_weight=3.0, log_priors=priors))
+    weighed = transcribed(capsys, recording, model)
+    plain = transcribed(capsys, recording, model, "--prior-weight", "0")
+    assert weighed != plain
+    assert transcribed(capsys, recording, model, *with_weight, "--lexicon", known["lexicon"]) == weighed
+    assert transcribed(capsys, recording, model, *with_weight[:-2], "--lexicon", known["lexicon"]) == plain
+    carried.store(model, SearchConfig(**known, prior_weight=3.0, log_priors=priors[1:]))
+    assert main(["transcribe", str(recording), "--model", str(model)]) == 2
+    assert "carries no priors of its labels" in capsys.readouterr().err
+
+
 def test_the_command_takes_it_away(capsys, model: Path, known: dict, recording: Path) -> None:
     before = {path.name: path.read_bytes() for path in model.iterdir()}
     greedy = transcribed(capsys, recording, model)
@@ -220,6 +238,7 @@ def test_the_command_takes_it_away(capsys, model: Path, known: dict, recording: 
         ("tune", "--remove"): "english: comes with saywave and stays as it is",
         ("tune", str(recording.parent), "--lm", known["lm"], "--write"): "english: comes with saywave",
         ("tune", "--lm", known["lm"]): "no recordings to choose on",
+        ("calibrate", "digits", str(recording.parent)): "digits: comes with saywave and stays as it is",
     }
     for arguments, message in refusals.items():
         assert main(list(arguments)) == 2
@@ -245,8 +264,9 @@ def test_the_command_tunes_and_writes(
     assert stored.search["beam"] == 4
     assert stored.search["lm_weight"] == pytest.approx(float(options[options.index("--lm-weight") + 1]))
     assert "Carries small.ngram and words.txt, with settings chosen by `asr tune` on dev: WER " in stored.card
+    assert len(stored.search["log_priors"]) == len(stored.labels)
     given = ["--lm", known["lm"], "--lexicon", known["lexicon"], "--beam", "4", *options]
     assert transcribed(capsys, recording, model) == transcribed(capsys, recording, model, *given)
     # And once more from there.
-    assert main([*common, "--write"]) == 0
+    assert main([*common, "--write", "--prior-weight", "0.4"]) == 0
     assert load(model).search.keys() == stored.search.keys()

@@ -148,6 +148,9 @@ def test_capitals_in_a_language_model_make_no_difference(tmp_path: Path) -> None
         ({"word_bonus": float("inf")}, "word_bonus is inf"),
         ({"unknown_bonus": -float("inf")}, "unknown_bonus is -inf"),
         ({"hot_words": {"la": float("nan")}}, "the boost of 'la' is nan"),
+        ({"prior_weight": float("nan")}, "prior_weight is nan"),
+        ({"prior_weight": -0.5}, "prior_weight is -0.5; give a number from 0 on"),
+        ({"prior_weight": 0.5, "decoder": "flashlight", "lexicon": "words.txt"}, "flashlight takes no prior_weight"),
     ],
 )
 def test_settings_out_of_range(settings: dict, said: str) -> None:

@@ -13,7 +13,7 @@ from asr.cli import main
 from asr.language import models as language_models
 from asr.recognizer import Recognizer
 from asr.search import Search, SearchConfig
-from asr.tune import moves, pattern_search, report, score, tune
+from asr.tune import log_priors, moves, pattern_search, report, score, tune
 from training.manifests import read
 
 
@@ -80,6 +80,34 @@ def test_a_language_model_that_misleads_loses_its_weight(models) -> None:
     assert (found.word_bonus, found.lm) == (0.0, lm)
 
 
+def test_priors_are_of_the_mean_over_all_steps(models) -> None:
+    recognizer, scored, _ = models
+    total_V, steps = np.zeros(len(recognizer.tokens.labels)), 0
+    for one in scored:
+        for scores_V in one.scores_TV:
+            total_V += np.exp(scores_V.astype(np.float64))
+            steps += 1
+    np.testing.assert_allclose(log_priors(scored), np.log(total_V / steps), rtol=0, atol=1e-9)
+    assert sum(np.exp(log_priors(scored))) == pytest.approx(1, abs=1e-5)
+
+
+def test_labels_that_a_model_is_too_shy_to_give_come_back_by_their_priors(models) -> None:
+    """Scores in which the blank is always some nats ahead: words are left out until priors are taken off."""
+    recognizer, scored, lm = models
+    shy = []
+    for one in scored:
+        scores_TV = one.scores_TV.copy()
+        scores_TV[:, 0] += 4.0
+        shy.append(one._replace(scores_TV=scores_TV - np.log(np.exp(scores_TV).sum(axis=1, keepdims=True))))
+    start = SearchConfig(lm=lm, lm_weight=0.0, word_bonus=0.0, unknown_bonus=0.0, beam=4, log_priors=log_priors(shy))
+    before = report(recognizer, shy, Search(recognizer.tokens, start))
+    found = tune(recognizer, shy, start, settings=("prior_weight",))
+    after = report(recognizer, shy, Search(recognizer.tokens, found))
+    assert found.prior_weight > 0
+    assert after.words.errors < before.words.errors
+    assert after.words.deletions < before.words.deletions
+
+
 def test_language_models_are_read_once(models, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of millions of n-grams that takes longer than all searches."""
     recognizer, scored, lm = models
@@ -100,6 +128,7 @@ def test_a_weight_and_the_bonus_are_moved_together_too() -> None:
     ]
     assert moves(["lm_weight", "unknown_bonus"]) == [{"lm_weight": 0.4}, {"unknown_bonus": 4.0}]
     several = moves(["a.arpa", "b.arpa", "word_bonus"])
+    assert moves(["prior_weight", "word_bonus"]) == [{"prior_weight": 0.2}, {"word_bonus": 1.0}]
     assert [one for one in several if len(one) > 1] == [
         {"a.arpa": 0.2, "word_bonus": 1.0},
         {"b.arpa": 0.2, "word_bonus": 1.0},

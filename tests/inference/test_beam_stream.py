@@ -81,6 +81,25 @@ def test_times_are_those_of_the_alignment() -> None:
     assert found == align(scores_TV, [one.label for one in found])
 
 
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10_000), pieces=st.lists(st.integers(1, 40), min_size=1, max_size=6))
+def test_priors_are_taken_off_what_is_searched_and_not_off_what_is_aligned(seed: int, pieces: list[int]) -> None:
+    scores_TV, prior_V = speech(seed, 120), np.random.default_rng(seed).normal(0, 2.0, 8)
+    fusion = Bigrams(seed, 8)
+    found = pushed(BeamDecoder(beam=8, fusion=fusion, prior_V=prior_V), scores_TV, pieces)
+    labels = tuple(one.label for one in found)
+    assert labels == prefix_beam(scores_TV - prior_V, beam=8, fusion=fusion)[0].labels
+    whole = BeamDecoder(beam=8, fusion=fusion, prior_V=prior_V)
+    assert found == whole.push(scores_TV) + whole.flush()
+
+
+def test_times_and_scores_are_those_of_the_scores_without_priors() -> None:
+    scores_TV, prior_V = speech(1, 400), np.linspace(-1, 1, 8)
+    decoder = BeamDecoder(beam=8, prior_V=prior_V)
+    found = decoder.push(scores_TV) + decoder.flush()
+    assert found == align(scores_TV, [one.label for one in found])
+
+
 def test_sure_scores_are_decoded_as_by_greedy_search() -> None:
     scores_TV = speech(3, 300, sure=12.0)
     decoder, greedy = BeamDecoder(beam=4), GreedyDecoder()
