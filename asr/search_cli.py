@@ -13,8 +13,15 @@ if TYPE_CHECKING:
 NONE = "none"
 # Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.
 SEARCH = (
-    *("beam", "prune", "lm_weight", "word_bonus", "unknown_bonus", "prior_weight"),
-    *("alternatives", "lexicon", "decoder"),
+    "beam",
+    "prune",
+    "lm_weight",
+    "word_bonus",
+    "unknown_bonus",
+    "prior_weight",
+    "alternatives",
+    "lexicon",
+    "decoder",
 )
 
 
