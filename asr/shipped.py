@@ -22,3 +22,15 @@ def find(model: str) -> Path:
         ModelError: there is neither.
     """
     return shipped.find(model, FOLDER)
+
+
+def check_own(model: str) -> None:
+    """Refuse to change a model that comes with the program, which every project on the machine may use.
+
+    Raises:
+        ModelError: it is one.
+    """
+    if model in names():
+        from inference.model import ModelError
+
+        raise ModelError(f"{model}: comes with saywave and stays as it is; copy {find(model)} and name the copy")

@@ -23,7 +23,7 @@ from features.extractor import FeatureConfig, FeatureExtractor
 from features.filterbank import FbankConfig
 from inference import model as models
 from inference.progress import with_bar
-from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
+from training.config import ConsistencyConfig, IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Example
 from training.devices import first_process, wait_for_all
 from training.latency import LatencyConfig, whole_steps
@@ -50,6 +50,7 @@ class TrainConfig:
         loop: How long, in what batches, from which seed.
         latency: How much of the future a batch sees; for a model that is to hear streams.
         intermediate: A loss below the last layer, too.
+        consistency: Two views of each item, which are to be heard alike.
     """
 
     features: FeatureConfig = field(default_factory=lambda: FeatureConfig(fbank=FbankConfig()))
@@ -61,6 +62,7 @@ class TrainConfig:
     loop: LoopConfig = field(default_factory=LoopConfig)
     latency: LatencyConfig = field(default_factory=LatencyConfig)
     intermediate: IntermediateConfig = field(default_factory=IntermediateConfig)
+    consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
 
     def __post_init__(self) -> None:
         if self.head.kind == models.FORECAST:
@@ -69,6 +71,14 @@ class TrainConfig:
         self.intermediate.chosen(self.encoder.layers)
         if self.head.kind != models.CTC and self.intermediate.weight:
             raise ValueError("intermediate.weight belongs to head.kind ctc; leave it out")
+        if self.head.kind != models.CTC and self.consistency.weight:
+            raise ValueError("consistency.weight belongs to head.kind ctc; leave it out")
+        if self.consistency.weight and self.loop.clean_passes:
+            raise ValueError("loop.clean_passes are without masks, so with one view: set it or consistency.weight to 0")
+        if self.consistency.streams and self.latency.chunk_ms is None:
+            raise ValueError("consistency.streams is for streams: give latency.chunk_ms, such as [200,2400]")
+        if self.consistency.streams and self.loop.truncate_ms:
+            raise ValueError("consistency.streams hears whole recordings, which loop.truncate_ms cuts: set one of them")
         if self.head.kind != models.CTC and self.tokens != TokenConfig():
             raise ValueError(
                 f"tokens say how words are spelled, and head.kind {self.head.kind} writes none; leave them out"
@@ -97,12 +107,22 @@ class LoadSpeech:
         target: Text to labels.
         augment: What training does to a recording and its frames.
         cache_mb: Megabytes of decoded sound to keep: decoding and resampling cost as much as all that follows.
+        two_views: Mask the frames of training twice, each time elsewhere.
     """
 
-    def __init__(self, extractor: FeatureExtractor, target: Target, augment: AugmentConfig, *, cache_mb: int = 0):
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        target: Target,
+        augment: AugmentConfig,
+        *,
+        cache_mb: int = 0,
+        two_views: bool = False,
+    ):
         self._extractor = extractor
         self._target = target
         self._augment = augment
+        self._two_views = two_views
         self._cache: dict[Item, np.ndarray] = {}
         self._cache_left = cache_mb * 1_000_000
         self._augmenter = WaveformAugmenter(augment, extractor.rate) if extractor.hears else FrameAugmenter(augment)
@@ -112,12 +132,15 @@ class LoadSpeech:
         if rng is not None:
             samples_S = self._augmenter(samples_S, rng)
         frames_TF = self._extractor(samples_S)
-        if rng is not None:
-            frames_TF = spec_augment(frames_TF, self._augment, rng)
         if not len(frames_TF):
             # Too short for one window: one frame of silence, which the loss then reports as too short for its text.
             frames_TF = np.zeros((1, self._extractor.num_features), dtype=np.float32)
-        return Example(frames_TF, *self._target(item.text, len(frames_TF)))
+        targets = self._target(item.text, len(frames_TF))
+        if rng is None:
+            return Example(frames_TF, *targets)
+        first_TF = spec_augment(frames_TF, self._augment, rng)
+        second_TF = spec_augment(frames_TF, self._augment, rng) if self._two_views else None
+        return Example(first_TF, *targets, second_TF=second_TF)
 
     def _decoded(self, item: Item) -> np.ndarray:
         # By the whole item: training and development data may use the same ids.
@@ -182,7 +205,13 @@ def train(
         if start_from is not None
         else make_extractor(config.features, train, seed=config.loop.seed)
     )
-    load = LoadSpeech(extractor, target, config.augment, cache_mb=config.loop.cache_mb // (config.loop.workers + 1))
+    load = LoadSpeech(
+        extractor,
+        target,
+        config.augment,
+        cache_mb=config.loop.cache_mb // (config.loop.workers + 1),
+        two_views=config.consistency.weight > 0,
+    )
     print(target.note)
     model = train_model(
         config,
@@ -198,6 +227,7 @@ def train(
         start_from=start_from,
         card=Card(target.task, command=command, data_note=data_note),
         intermediate=config.intermediate,
+        consistency=config.consistency,
     )
     if config.head.kind == models.CTC and first_process():
         calibrate_trained(model.directory, dev[:CALIBRATION_ITEMS])

@@ -19,7 +19,7 @@ from asr import carried
 from asr.knowledge import Knowledge
 from asr.report import Pair, Report, evaluate_pairs
 from asr.search import Search, SearchConfig
-from asr.shipped import find, names
+from asr.shipped import check_own, find
 from inference.installed import TO_EVALUATE, require
 from inference.model import load
 from inference.progress import with_bar
@@ -155,7 +155,8 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig, 
         0 if every recording could be read, 1 if some could not (they are listed and not used).
 
     Raises:
-        TuneError: there is nothing to choose, or the model that would be written comes with the program.
+        TuneError: there is nothing to choose.
+        inference.model.ModelError: the model that would be written comes with the program.
         asr.carried.CarriedError: it cannot be carried.
         ValueError: the data, the model or the language model cannot be used.
     """
@@ -167,7 +168,7 @@ def tune_data(data: str, *, model: str, threads: int = 1, search: SearchConfig, 
         raise TuneError("nothing to choose: give --lm FILE, whose weight and bonuses are chosen")
     if write:
         carried.check(search)
-        _check_own(model)
+        check_own(model)
     recognizer = asr.load(model, threads=threads)
     knowledge = Knowledge(recognizer.tokens, search)
     Search(recognizer.tokens, search, knowledge=knowledge)  # what does not go with the model is found before the work
@@ -201,21 +202,17 @@ def remove(model: str) -> int:
         0.
 
     Raises:
-        TuneError: it carries none, or comes with the program.
+        TuneError: it carries none.
+        inference.model.ModelError: it comes with the program.
         ModelError: it is no whole model.
     """
-    _check_own(model)
+    check_own(model)
     directory = find(model)
     if load(directory).search is None:
         raise TuneError(f"{directory}: carries no language model; there is nothing to remove")
     stored = carried.store(directory, None)
     Console(stderr=True).print(f"removed from {stored.directory}", highlight=False, soft_wrap=True)
     return 0
-
-
-def _check_own(model: str) -> None:
-    if model in names():
-        raise TuneError(f"{model}: comes with saywave and stays as it is; copy {find(model)} and name the copy")
 
 
 def _note(data: str, config: SearchConfig, greedy: Report, best: Report) -> str:

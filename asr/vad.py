@@ -11,9 +11,9 @@ from collections import deque
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from features.audio import Resampler
+from inference.onnx_session import open_graph
 
 PACKAGE_FILE = "data/silero_vad.onnx"
 # A probability above the first begins speech, one below the second ends it, as in the package itself.
@@ -54,10 +54,8 @@ class SileroVad:
 
     def __init__(self, rate: int, *, model: Path | None = None):
         path = find_model() if model is None else model
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
         try:
-            self._network = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._network = open_graph(path)
         except Exception as error:  # ONNX Runtime raises classes of its own
             raise VadError(f"{path}: is no network that can be run: {str(error).splitlines()[0]}") from error
         if [value.name for value in self._network.get_inputs()] != ["input", "state", "sr"]:

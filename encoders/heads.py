@@ -78,6 +78,25 @@ def ctc_loss(scores_BTV: Tensor, lengths_B: Tensor, targets_BL: Tensor, target_l
     return CtcLoss((losses_B / counts_B.clamp(min=1)).mean().to(scores_BTV.device), feasible_B)
 
 
+def consistency_loss(first_BTV: Tensor, second_BTV: Tensor, lengths_B: Tensor, target_lengths_B: Tensor) -> Tensor:
+    """How far two views of the same items are from being heard alike (Yao et al. 2025, CR-CTC, equation 4).
+
+    For each frame the mean of both Kullback-Leibler divergences, of one view from the other as it stands: each moves
+    towards the other. Summed over the frames of an item and divided by its number of labels, as its CTC loss is, then
+    averaged over items.
+
+    Args:
+        first_BTV, second_BTV: Log probabilities of the views.
+        lengths_B: Valid frames of each item.
+        target_lengths_B: Labels of each item.
+    """
+    towards_second_BTV = second_BTV.detach().exp() * (second_BTV.detach() - first_BTV)
+    towards_first_BTV = first_BTV.detach().exp() * (first_BTV.detach() - second_BTV)
+    valid_BT = torch.arange(first_BTV.shape[1], device=lengths_B.device) < lengths_B[:, None]
+    apart_BT = 0.5 * (towards_second_BTV + towards_first_BTV).sum(-1)
+    return (apart_BT.where(valid_BT, 0.0).sum(-1) / target_lengths_B.clamp(min=1)).mean()
+
+
 class ClassHead(nn.Module):
     """Evidence for each label and the energy of attention, frame by frame; `pool` makes label scores of a stretch.
 

@@ -80,6 +80,30 @@ class IntermediateConfig:
         return [number - 1 for number in numbers]
 
 
+@dataclass
+class ConsistencyConfig:
+    """Two views of each item that are to be heard alike: CR-CTC (Yao et al. 2025, Consistency regularization on CTC).
+
+    An utterance is varied once and masked twice, each time elsewhere, and dropout leaves out other units. Both views
+    learn their text, and each is drawn to what the other gives frame by frame. A step hears every item twice, so that
+    half of the usual `loop.batch_frames` cost as much; masks (`augment.time_masks`) may be more than usual.
+
+    Args:
+        weight: Of the divergence between the views beside the loss of their texts; 0.2 is usual, 0 has one view.
+        streams: In a batch that streams (`latency.chunk_ms`), hear the first views with full context, so that streams
+            are drawn to what whole recordings give (in-place distillation; Yu et al. 2021, Dual-mode ASR).
+    """
+
+    weight: float = 0.0
+    streams: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"consistency.weight is {self.weight}; it must be a number that is not negative")
+        if self.streams and not self.weight:
+            raise ValueError("consistency.streams is set, but consistency.weight is 0; set it, 0.2 for example")
+
+
 OUT_OPTION = {
     "type": str,
     "required": True,

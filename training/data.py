@@ -34,18 +34,21 @@ class Example(NamedTuple):
     """One item as numbers: frames (T,F) float32, its labels (L) int64, and where a label has a place, which frames.
 
     A place is (first frame, frame after the last); without places the labels are a sequence, aligned by CTC. Of a text
-    the frames are tokens (T) int64, and the labels (T) are what follows each of them.
+    the frames are tokens (T) int64, and the labels (T) are what follows each of them. `second_TF` is another view of
+    the same item, where two are to be heard alike.
     """
 
     frames_TF: np.ndarray
     targets_L: np.ndarray
     spans_L2: np.ndarray | None = None
+    second_TF: np.ndarray | None = None
 
 
 class Batch(NamedTuple):
     """Padded items; `ids` names them. Frames of texts are tokens (B,T).
 
-    `spans_BL2` has the frames of each label, zeros where labels have no place.
+    `spans_BL2` has the frames of each label, zeros where labels have no place. Where items have two views, the first
+    half of the batch are the first ones and the second half, in the same order, the second ones.
     """
 
     frames_BTF: Tensor
@@ -207,14 +210,18 @@ def fitting_batch(durations: Sequence[float], frame_seconds: float) -> int:
 
 
 def collate(named: list[tuple[str, Example] | ValueError]) -> Batch | ValueError:
-    """Pad examples to a batch, which may be empty; where one could not be made, the first error takes its place."""
+    """Pad examples to a batch, which may be empty; where one could not be made, the first error takes its place.
+
+    Second views follow after all first ones, each under its item's id.
+    """
     if not named:
         none = torch.zeros(0, dtype=torch.int64)
         return Batch(torch.zeros(0, 0, 0), none, none.reshape(0, 0), none, none.reshape(0, 0, 2), ())
     for one in named:
         if isinstance(one, ValueError):
             return one
-    ids, examples = zip(*named, strict=True)
+    seconds = [(id, e._replace(frames_TF=e.second_TF)) for id, e in named if e.second_TF is not None]
+    ids, examples = zip(*named, *seconds, strict=True)
     frames = [torch.from_numpy(np.ascontiguousarray(e.frames_TF)) for e in examples]
     targets = [torch.from_numpy(np.asarray(e.targets_L, dtype=np.int64)) for e in examples]
     places = [np.zeros((len(t), 2), dtype=np.int64) if e.spans_L2 is None else e.spans_L2

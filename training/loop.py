@@ -28,7 +28,7 @@ from encoders.frames import NotFiniteError
 from encoders.windows import Latency
 from training.callbacks import Bar, Patience, TextLog
 from training.checkpoints import BEST, LAST, CheckpointError, Checkpoints, WholeFiles, read
-from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
+from training.config import ConsistencyConfig, IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Batch, Buckets, Load, Trainable, fitting_batch, loader
 from training.devices import keep_few_kernels, named_by_all, over_all, trainer_on_devices
 from training.gradients import GradientNorms
@@ -77,6 +77,7 @@ class Training(lightning.LightningModule):
         latencies: How much of the future each batch sees.
         truncate: Frames within which errors flow back; none does not cut.
         intermediate: Layers below the last that are scored in training, too; none if not given.
+        consistency: How much two views of an item may differ; items have one if not given.
         ranks: Devices that train together.
 
     Attributes:
@@ -95,6 +96,7 @@ class Training(lightning.LightningModule):
         latencies: Latencies,
         truncate: int | None = None,
         intermediate: IntermediateConfig | None = None,
+        consistency: ConsistencyConfig | None = None,
         ranks: int = 1,
     ):
         super().__init__()
@@ -106,7 +108,7 @@ class Training(lightning.LightningModule):
         self._steps = steps
         self._latencies = latencies
         self._truncation = {} if truncate is None else {"truncate": truncate}
-        self._loss = LossOfLayers(objective, intermediate)
+        self._loss = LossOfLayers(objective, intermediate, consistency)
         self._step = StepLoss(loop.accumulate, ranks)
         self._ranks = ranks
         self._interval = LossSum()
@@ -253,6 +255,7 @@ def fit(
     loop: LoopConfig,
     latency: LatencyConfig,
     intermediate: IntermediateConfig | None = None,
+    consistency: ConsistencyConfig | None = None,
     out: Path,
 ) -> AnyNetwork:
     """Train `network` and return it with the weights of the best interval, or of the last if `loop.keep` says so.
@@ -270,6 +273,7 @@ def fit(
         latency: Latencies to train at.
         intermediate: Layers below the last that are scored in training, too, of a network with `at_layers`; none if not
             given.
+        consistency: How much two views of an item may differ, of which `load` then makes both; one if not given.
         out: Folder for checkpoints, `train.log` and TensorBoard's files. A run that stopped there goes on.
     """
     _quieten()
@@ -332,7 +336,8 @@ def fit(
         seed=loop.seed,
     )
     truncate = piece_frames(loop.truncate_ms, frame_seconds=frame_seconds, subsampling=network.subsampling)
-    module = Training(network, objective, optimizer, loop, steps, latencies, truncate, intermediate, trainer.world_size)
+    counted = (intermediate, consistency)
+    module = Training(network, objective, optimizer, loop, steps, latencies, truncate, *counted, trainer.world_size)
     if loop.precision == "64-true":
         # Lightning would do it after it has read the checkpoint, whose weights then lost half of their digits.
         module.double()

@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from encoders.heads import BLANK, class_loss, ctc_loss, forecast_loss, frames_needed, pool
+from encoders.heads import BLANK, class_loss, consistency_loss, ctc_loss, forecast_loss, frames_needed, pool
 from encoders.windows import Latency
-from training.config import IntermediateConfig
+from training.config import ConsistencyConfig, IntermediateConfig
 from training.data import Batch
 from training.metrics import ErrorCounts
 
@@ -51,16 +51,25 @@ class LossObjective(Objective, Protocol):
 
 
 class LossOfLayers:
-    """The loss of a network's last layer and, with their share, of layers below it (Lee and Watanabe 2021, 3.2).
+    """The loss of a network's last layer, with their share of layers below it, and between two views of the items.
+
+    Layers below: Lee and Watanabe 2021, 3.2; views: Yao et al. 2025.
 
     Args:
         objective: What is minimised.
         intermediate: Which layers below count, and how much; none if not given.
+        consistency: How much the last layer's scores of two views may differ; items have one view if not given.
     """
 
-    def __init__(self, objective: Objective, intermediate: IntermediateConfig | None = None):
+    def __init__(
+        self,
+        objective: Objective,
+        intermediate: IntermediateConfig | None = None,
+        consistency: ConsistencyConfig | None = None,
+    ):
         self._objective = objective
         self._intermediate = intermediate or IntermediateConfig()
+        self._consistency = consistency or ConsistencyConfig()
 
     def __call__(self, network: nn.Module, batch: Batch, latency: Latency | None, **settings: int) -> Loss:
         """The loss of a batch at a latency.
@@ -71,19 +80,49 @@ class LossOfLayers:
         Args:
             network: As of `training.loop.fit`; `settings` are for it.
         """
-        inputs = (batch.frames_BTF, batch.lengths_B, latency)
-        if not self._intermediate.weight:
-            return self._objective.loss(*network(*inputs, **settings), batch)
-        layers = [*self._intermediate.chosen(network.layer_count), -1]
-        *below, highest = network.at_layers(*inputs, layers=layers, **settings)
+        *below, highest = self._scores(network, batch, latency, **settings)
         last = self._objective.loss(*highest, batch)
         if last.left_out:
             kept_B = torch.tensor([one not in last.left_out for one in batch.ids], device=batch.frames_BTF.device)
             batch = batch.only(kept_B)
-            below = [(scores_BTV[kept_B], lengths_B[kept_B]) for scores_BTV, lengths_B in below]
-        share = self._intermediate.weight / len(below)
-        losses = [self._objective.loss(*scored, batch).loss for scored in below]
-        return last._replace(loss=(1 - self._intermediate.weight) * last.loss + share * sum(losses))
+            *below, highest = [(scores_BTV[kept_B], lengths_B[kept_B]) for scores_BTV, lengths_B in (*below, highest)]
+        loss = last.loss
+        if below:
+            share = self._intermediate.weight / len(below)
+            losses = [self._objective.loss(*scored, batch).loss for scored in below]
+            loss = (1 - self._intermediate.weight) * loss + share * sum(losses)
+        if self._consistency.weight and batch.ids:
+            loss = loss + self._consistency.weight * _between_views(*highest, batch)
+        return last._replace(loss=loss)
+
+    def _scores(
+        self, network: nn.Module, batch: Batch, latency: Latency | None, **settings: int
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Scores and lengths of all layers that count, the last one's last."""
+        if latency is not None and self._consistency.streams:
+            first_B = torch.arange(len(batch.ids), device=batch.frames_BTF.device) < len(batch.ids) // 2
+            whole = self._scored(network, batch.only(first_B), None, **settings)
+            streamed = self._scored(network, batch.only(~first_B), latency, **settings)
+            return [
+                (torch.cat([one, other]), torch.cat([lengths, others]))
+                for (one, lengths), (other, others) in zip(whole, streamed, strict=True)
+            ]
+        return self._scored(network, batch, latency, **settings)
+
+    def _scored(
+        self, network: nn.Module, batch: Batch, latency: Latency | None, **settings: int
+    ) -> list[tuple[Tensor, Tensor]]:
+        inputs = (batch.frames_BTF, batch.lengths_B, latency)
+        if not self._intermediate.weight:
+            return [network(*inputs, **settings)]
+        layers = [*self._intermediate.chosen(network.layer_count), -1]
+        return network.at_layers(*inputs, layers=layers, **settings)
+
+
+def _between_views(scores_BTV: Tensor, lengths_B: Tensor, batch: Batch) -> Tensor:
+    items = len(batch.ids) // 2
+    first_BTV, second_BTV = scores_BTV[:items], scores_BTV[items:]
+    return consistency_loss(first_BTV, second_BTV, lengths_B[:items], batch.target_lengths_B[:items])
 
 
 class CtcObjective:

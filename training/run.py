@@ -26,7 +26,7 @@ from features.definition import Extractor
 from inference import model as models
 from inference.files import write_text
 from training.checkpoints import LAST
-from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
+from training.config import ConsistencyConfig, IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Load, Trainable
 from training.devices import first_process, wait_for_all
 from training.latency import LatencyConfig
@@ -88,6 +88,7 @@ def train_model(
     start_from: models.Model | None,
     card: Card,
     intermediate: IntermediateConfig | None = None,
+    consistency: ConsistencyConfig | None = None,
 ) -> models.Model:
     """Train a network, choose its best weights, and write the model directory `out/model`.
 
@@ -105,6 +106,7 @@ def train_model(
         start_from: A model whose encoder, and whose head as far as the labels agree, is trained on from.
         card: What the model card says besides the settings.
         intermediate: Layers below the last that are scored in training, too; none if not given.
+        consistency: How much two views of an item may differ, of which `load` then makes both; one if not given.
     """
     torch.manual_seed(config.loop.seed)
     network = Network(extractor.num_features, len(labels), config.encoder, head=head["kind"])
@@ -128,6 +130,7 @@ def train_model(
         loop=config.loop,
         latency=config.latency,
         intermediate=intermediate,
+        consistency=consistency,
         out=out / "run",
     )
     if first_process():

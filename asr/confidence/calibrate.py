@@ -19,6 +19,7 @@ from asr.confidence.fitting import AS_IT_IS, MAPS, TIMES, Lag, Sample, choose, c
 from asr.confidence.reliability import Judged, Reliability, judge
 from asr.recognizer import Recognizer
 from asr.search import Search, SearchConfig
+from asr.shipped import check_own
 from asr.tokens import Tokens
 from asr.transcript import Word
 from inference.ctc import Emission
@@ -73,10 +74,12 @@ def calibrate_model(model: str, data: str, *, threads: int = 1, search: SearchCo
 
     Raises:
         CalibrationError: there is too little to fit on; the model stays as it is.
+        inference.model.ModelError: the model comes with the program.
     """
     require(TO_EVALUATE, what="calibrating", extra="train")
     from training.manifests import read
 
+    check_own(model)
     recognizer = asr.load(model, threads=threads)
     failed: list[str] = []
     searching = Search(recognizer.tokens, search)

@@ -33,7 +33,9 @@ def add_calibrate(
         "probabilities. Give the options of the search that it will be used with. Training does this at its end, on "
         "its development set.",
     )
-    parser.add_argument("model", metavar="NAME|DIR", help="shipped model or model directory, which will be changed")
+    parser.add_argument(
+        "model", metavar="DIR", help="model directory, which will be changed; of a shipped model, a copy"
+    )
     parser.add_argument(
         "data",
         metavar="DATA",

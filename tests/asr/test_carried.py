@@ -218,6 +218,7 @@ def test_the_command_takes_it_away(capsys, model: Path, known: dict, recording: 
         ("tune", "--remove"): "english: comes with saywave and stays as it is",
         ("tune", str(recording.parent), "--lm", known["lm"], "--write"): "english: comes with saywave",
         ("tune", "--lm", known["lm"]): "no recordings to choose on",
+        ("calibrate", "digits", str(recording.parent)): "digits: comes with saywave and stays as it is",
     }
     for arguments, message in refusals.items():
         assert main(list(arguments)) == 2

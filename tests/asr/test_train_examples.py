@@ -49,6 +49,18 @@ def test_training_varies_it_as_the_generator_draws(augment, extractor, items) ->
     np.testing.assert_array_equal(plain(item, np.random.default_rng(1)).frames_TF, plain(item, None).frames_TF)
 
 
+def test_two_views_are_one_recording_under_two_draws_of_masks(augment, extractor, items) -> None:
+    masked, item = replace(augment, time_masks=2, time_mask_frames=6), items["train"][0]
+    one = LoadSpeech(extractor, Words(TOKENS), masked)(item, np.random.default_rng(1))
+    two = LoadSpeech(extractor, Words(TOKENS), masked, two_views=True)(item, np.random.default_rng(1))
+    assert one.second_TF is None
+    np.testing.assert_array_equal(one.frames_TF, two.frames_TF)
+    seen_TF = (two.frames_TF != 0) & (two.second_TF != 0)
+    np.testing.assert_array_equal(two.frames_TF[seen_TF], two.second_TF[seen_TF])
+    assert not np.array_equal(two.frames_TF, two.second_TF)
+    assert LoadSpeech(extractor, Words(TOKENS), masked, two_views=True)(item, None).second_TF is None
+
+
 def test_what_is_kept_in_memory_changes_nothing(augment, extractor, items, monkeypatch) -> None:
     reads: list[str] = []
     decode = audio.read

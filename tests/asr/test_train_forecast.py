@@ -20,7 +20,7 @@ from features.extractor import FeatureConfig
 from features.filterbank import FbankConfig
 from inference import model as models
 from inference.forecast import forecast_errors
-from training.config import IntermediateConfig, LoopConfig, OptimizerConfig
+from training.config import ConsistencyConfig, IntermediateConfig, LoopConfig, OptimizerConfig
 from training.latency import LatencyConfig
 from training.manifests import ManifestError, read
 from training.splits import split_by_speaker
@@ -148,6 +148,17 @@ def test_how_far_ahead_is_whole_steps() -> None:
         ({"head": FORECAST, "augment": AugmentConfig(time_masks=1)}, "forecasts would be of masks"),
         ({"head": FORECAST, "features": FeatureConfig(fbank=FbankConfig(), deltas=1)}, "differences tell of frames"),
         ({"head": FORECAST, "intermediate": IntermediateConfig(0.3)}, "belongs to head.kind ctc"),
+        ({"head": FORECAST, "consistency": ConsistencyConfig(0.2)}, "belongs to head.kind ctc"),
+        ({"loop": LoopConfig(clean_passes=1), "consistency": ConsistencyConfig(0.2)}, "are without masks"),
+        ({"consistency": ConsistencyConfig(0.2, streams=True)}, "give latency.chunk_ms"),
+        (
+            {
+                "latency": LatencyConfig((200, 400), full_context=0),
+                "loop": LoopConfig(truncate_ms=500),
+                "consistency": ConsistencyConfig(0.2, streams=True),
+            },
+            "which loop.truncate_ms cuts",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(settings: dict, named: str) -> None:

@@ -83,6 +83,7 @@ def run(out: Path, loop: LoopConfig = SHORT, *, start: Network | None = None, **
         loop=loop,
         latency=settings["latency"],
         intermediate=settings.get("intermediate"),
+        consistency=settings.get("consistency"),
         out=out,
     )
 
