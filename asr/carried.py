@@ -3,7 +3,7 @@
 Its `config.yaml` names them, and they are used wherever nothing else is asked for:
 
     search: {lm: language.ngram, lexicon: lexicon.txt, lm_weight: 0.6, word_bonus: 1.5, unknown_bonus: -6.0, beam: 32,
-             prior_weight: 0.3, log_priors: [-0.4, -5.1, -3.2]}
+             prune: 10.0, prior_weight: 0.3, log_priors: [-0.4, -5.1, -3.2]}
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from inference.model import Model
 
 FILES = {"lm": "language.ngram", "lexicon": "lexicon.txt"}
-NUMBERS = ("lm_weight", "word_bonus", "unknown_bonus", "beam")
+NUMBERS = ("lm_weight", "word_bonus", "unknown_bonus", "beam", "prune")
 PRIOR_WEIGHT, PRIORS = "prior_weight", "log_priors"
 
 
@@ -55,10 +55,11 @@ def settings(directory: Path, search: Mapping[str, Any] | None) -> dict[str, Any
 
 
 def _is_setting(name: str, value: object) -> bool:
-    """Whether a number is one that `store` may have written: finite, and a beam of one hypothesis or more."""
+    """Whether a number is one that `store` may have written: finite, and those that count something not below 0."""
     if name == "beam":
         return type(value) is int and value > 0
-    return type(value) in (int, float) and -sys.float_info.max <= value <= sys.float_info.max
+    least = 0.0 if name == "prune" else -sys.float_info.max
+    return type(value) in (int, float) and least <= value <= sys.float_info.max
 
 
 def of_directory(directory: Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from inference.lexicon import LexiconModel
 from inference.session import Decoder
 
 BEAM = 32  # where a language model or hot words ask for one
+PRUNE = 10.0  # nats
 BOOST = 3.0  # a hot word wins where it has a twentieth of the probability of what it stands against
 
 
@@ -37,6 +38,8 @@ class SearchConfig:
 
     Args:
         beam: Hypotheses kept; 0 is greedy, unless there is a language model or hot words.
+        prune: In each step labels that are so many nats less probable than the best one are not looked at. Fewer make
+            the search faster, and leave less to what is known beside the scores.
         lm: Language model over words, or over the model's own labels (letters and <space>): a file of n-grams, ARPA or
             compact, or the directory of an LSTM. Of several, a mapping from each to its weight, or to none; their log
             probabilities add up.
@@ -60,6 +63,7 @@ class SearchConfig:
     """
 
     beam: int = 0
+    prune: float = PRUNE
     lm: str | Path | Mapping[str, float | None] | None = None
     lm_weight: float = 0.8
     word_bonus: float = 1.0
@@ -75,6 +79,8 @@ class SearchConfig:
         for name in ("beam", "alternatives"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 0:
                 raise SearchError(f"{name} is {getattr(self, name)}; give a whole number from 0 on")
+        if not 0 <= self.prune < math.inf:
+            raise SearchError(f"prune is {self.prune}; give a number of nats from 0 on")
         if 0 < self.beam < self.alternatives:
             raise SearchError(
                 f"a beam of {self.beam} has no {self.alternatives} alternatives; give one several times that"
@@ -160,6 +166,7 @@ class Search:
         self.alternatives = config.alternatives
         known = self._fusion is not None or self.of_utterances or config.alternatives > 0
         self.beam = config.beam or (max(BEAM, 4 * config.alternatives) if known else 0)
+        self._prune = config.prune
 
     def decoder(self) -> Decoder:
         """A fresh decoder of a stream."""
@@ -168,7 +175,7 @@ class Search:
         if not self.beam:
             return GreedyDecoder()
         sounds = self.tokens.spellings.sounds if isinstance(self.tokens, LexiconTokens) else None
-        return BeamDecoder(beam=self.beam, fusion=self._fusion, sounds=sounds, prior_V=self._prior_V)
+        return BeamDecoder(beam=self.beam, prune=self._prune, fusion=self._fusion, sounds=sounds, prior_V=self._prior_V)
 
 
 def _weighed_priors(tokens: Tokens, config: SearchConfig) -> np.ndarray | None:

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 NONE = "none"
 # Options of the search by the settings of `asr.search.SearchConfig`, which has the defaults.
-SEARCH = ("beam", "lm_weight", "word_bonus", "unknown_bonus", "prior_weight", "alternatives", "lexicon", "decoder")
+SEARCH = (
+    *("beam", "prune", "lm_weight", "word_bonus", "unknown_bonus", "prior_weight"),
+    *("alternatives", "lexicon", "decoder"),
+)
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +26,12 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         "language model with its weights and lexicon, is used where no other language model is given",
     )
     search.add_argument("--beam", type=count, metavar="N", help="hypotheses kept; 0 is greedy (default: 0, or 32)")
+    search.add_argument(
+        "--prune",
+        type=float,
+        metavar="NATS",
+        help="... and labels so much less probable than the best one are not looked at; fewer are faster (default: 10)",
+    )
     search.add_argument(
         "--lm",
         action="append",
@@ -82,6 +91,8 @@ def search_config(parsed: argparse.Namespace) -> SearchConfig:
         raise ValueError("--beam 0 is greedy; language models, lexicons and hot words need a beam: leave one out")
     if parsed.unknown_bonus is not None and parsed.decoder == "flashlight":
         raise ValueError("--unknown-bonus goes with the decoder beam; flashlight has none: leave it out")
+    if parsed.prune is not None and parsed.decoder == "flashlight":
+        raise ValueError("--prune goes with the decoder beam; flashlight looks at all labels: leave it out")
     if parsed.boost is not None and not (parsed.hot_word or parsed.hot_words):
         raise ValueError("--boost goes with --hot-word or --hot-words; add one, or leave it out")
     boost = BOOST if parsed.boost is None else parsed.boost
@@ -97,6 +108,10 @@ def search_config(parsed: argparse.Namespace) -> SearchConfig:
     for name in ("lm_weight", "word_bonus", "unknown_bonus"):
         if config.lm is None and getattr(parsed, name) is not None:
             raise ValueError(f"--{name.replace('_', '-')} goes with --lm FILE; add that, or leave it out")
+    if parsed.prune is not None and not (
+        config.beam or config.lm or config.lexicon or hot_words or config.alternatives
+    ):
+        raise ValueError("--prune goes with a beam; add --beam N, or leave it out")
     return config
 
 

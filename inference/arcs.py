@@ -59,10 +59,10 @@ class Arcs:
         slot = self._shift_S.item(node) + min(label, self._widest)
         return self._target.item(slot) if self._owner.item(slot) == node else NONE
 
-    def follow(self, nodes_N: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
-        """Where the arcs lead (N); `NONE` where there is none."""
+    def follow(self, nodes_N: np.ndarray, labels_N: np.ndarray, *, none: int = NONE) -> np.ndarray:
+        """Where the arcs lead (N); `none` where there is none."""
         slots_N = self._shift_S[nodes_N] + np.minimum(labels_N, self._widest)
-        return np.where(self._owner[slots_N] == nodes_N, self._target[slots_N], NONE).astype(np.int64)
+        return np.where(self._owner[slots_N] == nodes_N, self._target[slots_N], np.int64(none))
 
 
 def _shifts(

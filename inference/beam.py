@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -205,7 +205,7 @@ class BeamDecoder:
             # The best path may have moved since the labels before were settled.
             start = max(one.start + self._open_from, reached)
             reached = max(one.end + self._open_from, start + 1)
-            emissions.append(replace(one, label=label, start=start, end=reached))
+            emissions.append(Emission(label, start, reached, one.score))
         return emissions
 
     def _settle(self) -> list[Emission]:
@@ -257,85 +257,84 @@ class BeamDecoder:
         self._open_from = before
 
     def _search(self, scores_TV: np.ndarray) -> None:
-        blank, fusion, tree = self._blank, self._fusion, self._tree
+        blank, fusion, tree, sounds = self._blank, self._fusion, self._tree, self._sounds
         node_K, last_K, gain_K, state_K = self._node_K, self._last_K, self._gain_K, self._state_K
         after_blank_K, after_label_K = self._after_blank_K, self._after_label_K
-        sounds = self._sounds
+        total_K = np.logaddexp(after_blank_K, after_label_K)
         if sounds is not None:
             # Where few labels may follow, the only possible ones must not be impossible.
             scores_TV = np.maximum(scores_TV, IMPOSSIBLE)[:, sounds]
-        most_V = np.broadcast_to(np.minimum(0.0 if fusion is None else fusion.most(), ENDLESS), scores_TV.shape[1])
-        parent_K = np.array([tree.parent(node) for node in node_K.tolist()])
+        most_V = np.zeros(scores_TV.shape[1]) + np.minimum(0.0 if fusion is None else fusion.most(), ENDLESS)
         considered_TV = scores_TV >= scores_TV.max(axis=1, keepdims=True) - self._prune
         considered_TV[:, blank if sounds is None else sounds == blank] = False
         considered_TV &= most_V > -ENDLESS
-        # Scratch: where a label or a prefix stands in this frame, -1 elsewhere. The last place is for "none".
-        column_V = np.full(scores_TV.shape[1], -1)
+        most_TV = scores_TV + most_V
+        # Where in the beam the parent of each prefix is, -1 if it is not; of each node that, while it is looked for.
+        parent_K = np.array([tree.parent(node) for node in node_K.tolist()])
         row_of = np.full(len(tree) + self._beam * len(scores_TV) + 1, -1)
-        for frame, frame_V in enumerate(scores_TV, start=self._frame):
+        row_K = _rows(row_of, node_K, parent_K)
+        for frame, frame_V, considered_V, most_here_V in zip(
+            range(self._frame, self._frame + len(scores_TV)), scores_TV, considered_TV, most_TV, strict=True
+        ):
             if frame % SETTLE_FRAMES == 0:
                 remembering.keep(fusion, state_K)
-            labels_C = considered_TV[frame - self._frame].nonzero()[0]
-            total_K = np.logaddexp(after_blank_K, after_label_K)
-            stay_blank_K = total_K + frame_V[blank]
-            stay_label_K = after_label_K + frame_V[last_K]
+            labels_C = considered_V.nonzero()[0]
+            same_K = frame_V[last_K]
+            stay_blank_K, stay_label_K = total_K + frame_V[blank], after_label_K + same_K
             if not labels_C.size:
                 after_blank_K, after_label_K = stay_blank_K, stay_label_K
+                total_K = np.logaddexp(stay_blank_K, stay_label_K)
                 continue
 
-            num_stayed, num_labels = node_K.size, labels_C.size
-            grown_KC = total_K[:, None] + frame_V[labels_C]
-            grown_N = grown_KC.ravel()
-            # The same label again: only after a blank.
-            column_V[labels_C] = np.arange(num_labels)
-            column_K = column_V[last_K]
-            column_V[labels_C] = -1
-            place_K = np.arange(0, grown_N.size, num_labels) + column_K
-            if sounds is None:
-                repeats = (column_K >= 0).nonzero()[0]
-                grown_N[place_K[repeats]] = after_blank_K[repeats] + frame_V[last_K[repeats]]
-            else:
-                repeats, columns = (sounds[last_K][:, None] == sounds[labels_C]).nonzero()
-                grown_KC[repeats, columns] = after_blank_K[repeats] + frame_V[labels_C[columns]]
-            # Where a prefix and its parent are both in the beam, the parent grows into a prefix that is already there.
-            row_of[node_K] = np.arange(num_stayed)
-            row_K = row_of[parent_K]
-            row_of[node_K] = -1
-            met = ((row_K >= 0) & (column_K >= 0)).nonzero()[0]
+            most_KC = (total_K + gain_K)[:, None] + most_here_V[labels_C]
+            # Where a prefix and its parent are both in the beam, the parent grows into one that is already there.
+            met = (considered_V[last_K] & (row_K >= 0)).nonzero()[0]
             if met.size:
-                source = row_K[met] * num_labels + column_K[met]
-                stay_label_K[met] = np.logaddexp(stay_label_K[met], grown_N[source])
-                grown_N[source] = NEVER
-
-            stayed_K = np.logaddexp(stay_blank_K, stay_label_K)
-            if fusion is not None:
-                stayed_K += gain_K
-                grown_KC = grown_KC + gain_K[:, None] + most_V[labels_C]
+                rows, labels = row_K[met], last_K[met]
+                # The same label again: only after a blank.
+                before = np.where(self._alike(last_K[rows], labels), after_blank_K[rows], total_K[rows])
+                stay_label_K[met] = np.logaddexp(stay_label_K[met], before + same_K[met])
+                most_KC[rows, labels_C.searchsorted(labels)] = NEVER
+            stay_K = np.logaddexp(stay_blank_K, stay_label_K)
+            stayed_K = stay_K + gain_K
             # A full beam already has a last place; what cannot reach it need not be looked at.
-            floor = max(stayed_K.min() if num_stayed >= self._beam else NEVER, -ENDLESS)
-            hopeful = (grown_KC.ravel() >= floor).nonzero()[0]
-            grown_N = grown_N[hopeful]
-            parents, columns = np.divmod(hopeful, num_labels)
+            floor = max(stayed_K.min() if node_K.size >= self._beam else NEVER, -ENDLESS)
+            hopeful = (most_KC.ravel() >= floor).nonzero()[0]
+            if not hopeful.size:
+                after_blank_K, after_label_K, total_K = stay_blank_K, stay_label_K, stay_K
+                continue
+
+            parents, columns = np.divmod(hopeful, labels_C.size)
+            labels_N = labels_C[columns]
+            before_N = np.where(self._alike(last_K[parents], labels_N), after_blank_K[parents], total_K[parents])
+            grown_N = before_N + frame_V[labels_N]
             ranked_N = grown_N
             if fusion is not None:
-                gains_N, states_N = fusion.extend(state_K[parents], labels_C[columns])
+                gains_N, states_N = fusion.extend(state_K[parents], labels_N)
                 gains_N = gains_N + gain_K[parents]
                 ranked_N = grown_N + gains_N
             kept = largest(np.concatenate([stayed_K, ranked_N]), self._beam)
-            stayed, grown = kept[kept < num_stayed], kept[kept >= num_stayed] - num_stayed
-            born_labels, parents = labels_C[columns[grown]], node_K[parents[grown]]
-            node_K = np.concatenate([node_K[stayed], tree.grown(parents, born_labels, frame)])
-            parent_K = np.concatenate([parent_K[stayed], parents])
-            last_K = np.concatenate([last_K[stayed], born_labels])
-            after_blank_K = np.concatenate([stay_blank_K[stayed], np.full(grown.size, NEVER)])
-            after_label_K = np.concatenate([stay_label_K[stayed], grown_N[grown]])
+            kept.sort()
+            num_stayed = kept.searchsorted(node_K.size)
+            grown = kept[num_stayed:] - node_K.size
+            # Of each place in the new beam the one in the old beam that it comes from; what has grown is behind.
+            from_K = np.concatenate([kept[:num_stayed], parents[grown]])
+            new = slice(num_stayed, None)
+            after_blank_K, after_label_K, total_K = stay_blank_K[from_K], stay_label_K[from_K], stay_K[from_K]
+            after_blank_K[new], after_label_K[new], total_K[new] = NEVER, grown_N[grown], grown_N[grown]
+            node_K, parent_K, last_K = node_K[from_K], parent_K[from_K], last_K[from_K]
+            parent_K[new], last_K[new] = node_K[new], labels_N[grown]
+            node_K[new] = tree.grown(node_K[new], last_K[new], frame)
+            gain_K, state_K = gain_K[from_K], state_K[from_K]
             if fusion is not None:
-                gain_K = np.concatenate([gain_K[stayed], gains_N[grown]])
-                state_K = np.concatenate([state_K[stayed], states_N[grown]])
-        if fusion is None:
-            gain_K, state_K = np.zeros(node_K.size), np.zeros(node_K.size, dtype=np.int64)
+                gain_K[new], state_K[new] = gains_N[grown], states_N[grown]
+            row_K = _rows(row_of, node_K, parent_K)
         self._node_K, self._last_K, self._gain_K, self._state_K = node_K, last_K, gain_K, state_K
         self._after_blank_K, self._after_label_K = after_blank_K, after_label_K
+
+    def _alike(self, one_N: np.ndarray, other_N: np.ndarray) -> np.ndarray:
+        """Whether labels, or symbols, sound alike."""
+        return one_N == other_N if self._sounds is None else self._sounds[one_N] == self._sounds[other_N]
 
 
 def prefix_beam(
@@ -364,7 +363,16 @@ def prefix_beam(
     return decoder.hypotheses(nbest)
 
 
+def _rows(row_of: np.ndarray, node_K: np.ndarray, nodes_K: np.ndarray) -> np.ndarray:
+    """Where each of these nodes is in the beam, -1 if it is not; `row_of` is -1 everywhere, and is so again."""
+    row_of[node_K] = np.arange(node_K.size)
+    row_K = row_of[nodes_K]
+    row_of[node_K] = -1
+    return row_K
+
+
 def largest(values: np.ndarray, count: int) -> np.ndarray:
     """Indices of the `count` largest values, those of probability 0 left out, in no particular order."""
-    chosen = np.arange(values.size) if values.size <= count else np.argpartition(-values, count - 1)[:count]
+    last = values.size - count
+    chosen = np.arange(values.size) if last <= 0 else values.argpartition(last)[last:]
     return chosen[values[chosen] > NEVER]

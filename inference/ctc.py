@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 NEVER = -math.inf  # the log of probability 0
+BLOCK = 64  # frames of an alignment between which what each state was reached from is noted
 
 
 class ScoresError(ValueError):
@@ -113,7 +114,7 @@ def align(log_probs_TV: np.ndarray, labels: Sequence[int], *, blank: int = 0) ->
     """Best path of the given labels (Viterbi): one emission for each of them, in order.
 
     The states are the labels with blanks before, between and after them (Graves et al. 2006, section 4.1); a blank
-    may be left out except between equal labels. Needs T (2 L + 1) bytes.
+    may be left out except between equal labels. Needs T (2 L + 1) bytes, and for each state 64 frames of scores.
 
     Raises `ScoresError` as `greedy` does, and `AlignmentError` where a label is no label of the scores, where there
     are fewer frames than labels and adjacent repeats together, or where the labels have probability 0.
@@ -139,25 +140,44 @@ def align(log_probs_TV: np.ndarray, labels: Sequence[int], *, blank: int = 0) ->
     skip_cost_N = np.full(state_labels_N.size, NEVER)
     skip_cost_N[3::2] = np.where(repeated_L[1:], NEVER, 0.0)
     # Two impossible states in front, so that "the state before" and "the state before that" are plain views.
-    best = np.full(state_labels_N.size + 2, NEVER)
-    best[2] = 0.0  # before the first frame, so that it can be the first blank (stay) or the first label (step)
+    best_BN = np.full((min(num_frames, BLOCK) + 1, state_labels_N.size + 2), NEVER)
+    best_BN[0, 2] = 0.0  # before the first frame, so that it can be the first blank (stay) or the first label (step)
     moves_TN = np.empty((num_frames, state_labels_N.size), dtype=np.uint8)
-    for t, frame_V in enumerate(scores_TV.astype(np.float64, copy=False)):
-        arrivals = np.stack([best[2:], best[1:-1], best[:-2] + skip_cost_N])
-        moves_TN[t] = arrivals.argmax(axis=0)
-        best[2:] = arrivals.max(axis=0) + frame_V[state_labels_N]
+    skipped_N = np.empty(state_labels_N.size)
+    for first in range(0, num_frames, BLOCK):
+        emitted_BN = scores_TV[first : first + BLOCK].astype(np.float64, copy=False)[:, state_labels_N]
+        before = best_BN[0]
+        for emitted_N, after in zip(emitted_BN, best_BN[1:], strict=False):
+            np.add(before[:-2], skip_cost_N, out=skipped_N)
+            arrival_N = np.maximum(before[2:], before[1:-1], out=after[2:])
+            np.maximum(arrival_N, skipped_N, out=arrival_N)
+            arrival_N += emitted_N
+            before = after
+        # Which of the three it was is found for all frames at once: staying wins over a step, a step over a skip.
+        stay_BN, step_BN = best_BN[: len(emitted_BN), 2:], best_BN[: len(emitted_BN), 1:-1]
+        skip_BN = best_BN[: len(emitted_BN), :-2] + skip_cost_N
+        moves_TN[first : first + BLOCK] = np.where(skip_BN > np.maximum(stay_BN, step_BN), 2, step_BN > stay_BN)
+        best_BN[0] = before
+    best = best_BN[0]
     state = state_labels_N.size - 1 - int(best[-2] > best[-1])
     if best[state + 2] == NEVER:
         raise AlignmentError("the labels have probability 0 under these scores: no path can be aligned with them")
 
     states_T = np.empty(num_frames, dtype=np.int64)
+    moves = memoryview(moves_TN)  # single numbers come out of it faster
     for t in range(num_frames - 1, -1, -1):
         states_T[t] = state
-        state -= int(moves_TN[t, state])
+        state -= moves[t, state]
     label_states = np.arange(1, state_labels_N.size, 2)
-    starts = np.searchsorted(states_T, label_states, side="left").tolist()
-    ends = np.searchsorted(states_T, label_states, side="right").tolist()
-    return [emission(scores_TV, *place) for place in zip(labels_L.tolist(), starts, ends, strict=True)]
+    starts_L = np.searchsorted(states_T, label_states, side="left")
+    ends_L = np.searchsorted(states_T, label_states, side="right")
+    # A frame more, which no label has, since a sum from one place to the next needs a place to end.
+    on_path_T = np.append(scores_TV[np.arange(num_frames), state_labels_N[states_T]], NEVER)
+    places = np.column_stack([starts_L, ends_L]).ravel()
+    totals_L = np.add.reduceat(np.exp(on_path_T, dtype=np.float64), places)[::2]
+    posteriors_L = np.minimum(1.0, totals_L / (ends_L - starts_L))
+    columns = (labels_L.tolist(), starts_L.tolist(), ends_L.tolist(), posteriors_L.tolist())
+    return [Emission(*one) for one in zip(*columns, strict=True)]
 
 
 def emission(scores_TV: np.ndarray, label: int, start: int, end: int) -> Emission:

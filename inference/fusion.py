@@ -129,9 +129,12 @@ class WordModel:
         # the first: what is assigned last stays.
         words_W = np.lexsort((-words_W, unigram_W))
         words_W = words_W[spellings.end_W[words_W] != NONE]
-        self._word_of_node = np.full(self._nodes, NO_WORD)
+        self._word_of_node = np.full(self._nodes, unknown)
         self._word_of_node[spellings.end_W[words_W]] = words_W
         self._lent = self._look_ahead(spellings, unigram_W)
+        # What the end of a word gains at each node, beside what the language model gives it.
+        self._ending = bonus + unknown_bonus - self._lent
+        self._ending[spellings.end_W[words_W]] -= unknown_bonus
         self._most_V = self._largest_gains(spellings)
 
     def _look_ahead(self, spellings: SpellingTree, unigram_W: np.ndarray) -> np.ndarray:
@@ -147,8 +150,7 @@ class WordModel:
         lent = self._lent
         most_V = np.full(spellings.labels, lent[self._lost] - lent.min())
         np.maximum.at(most_V, spellings.label_S[2:], lent[2 : self._lost] - lent[spellings.parent_S[2:]])
-        sure = self._bonus + np.where(self._word_of_node == NO_WORD, self._unknown_bonus, 0.0)
-        most_V[self._space] = max(0.0, float((sure - lent).max())) if self._weight >= 0 else np.inf
+        most_V[self._space] = max(0.0, float(self._ending.max())) if self._weight >= 0 else np.inf
         return most_V
 
     def begin(self) -> int:
@@ -158,13 +160,11 @@ class WordModel:
     def extend(self, states_N: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gains (N) and new states (N) of appending a label each."""
         contexts_N, nodes_N = np.divmod(states_N, self._nodes)
-        next_N = self._arcs.follow(nodes_N, labels_N)
-        next_N[next_N == NONE] = self._lost
-        ended = np.flatnonzero(labels_N == self._space)
-        next_N[ended] = ROOT
+        next_N = self._arcs.follow(nodes_N, labels_N, none=self._lost)
+        over_N = labels_N == self._space
+        next_N[over_N] = ROOT
         gains_N = self._lent[next_N] - self._lent[nodes_N]
-        if ended.size:
-            gains_N[ended], contexts_N[ended] = self._word(contexts_N[ended], nodes_N[ended])
+        self._end_words(over_N, gains_N, contexts_N, nodes_N)
         return gains_N, contexts_N * self._nodes + next_N
 
     def most(self) -> np.ndarray:
@@ -173,7 +173,9 @@ class WordModel:
 
     def finish(self, states_N: np.ndarray) -> np.ndarray:
         """Gains (N) of ending there."""
-        gains_N, contexts_N = self._word(*np.divmod(states_N, self._nodes))
+        gains_N = np.zeros(len(states_N))
+        contexts_N, nodes_N = np.divmod(states_N, self._nodes)
+        self._end_words(np.True_, gains_N, contexts_N, nodes_N)
         return gains_N + self._weight * ends(self._model, contexts_N)
 
     def fork(self) -> WordModel:
@@ -184,14 +186,13 @@ class WordModel:
         """From now on only these states, and what follows them, will be asked for."""
         remembering.keep(self._model, states_N // self._nodes)
 
-    def _word(self, contexts_N: np.ndarray, nodes_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gains and contexts where the words that have been spelled out are over; no letters are no word."""
-        words_N = self._word_of_node[nodes_N]
-        strange_N = words_N == NO_WORD
-        log_probs_N, next_N = self._model.scores(contexts_N, np.where(strange_N, self._unknown, words_N))
-        gains_N = self._weight * log_probs_N + self._bonus + np.where(strange_N, self._unknown_bonus, 0.0)
-        none_N = nodes_N == ROOT
-        return np.where(none_N, 0.0, gains_N - self._lent[nodes_N]), np.where(none_N, contexts_N, next_N)
+    def _end_words(self, over_N: np.ndarray, gains_N: np.ndarray, contexts_N: np.ndarray, nodes_N: np.ndarray) -> None:
+        """Put in gains and contexts where the words that have been spelled out are over; no letters are no word."""
+        ended = (over_N & (nodes_N != ROOT)).nonzero()[0]
+        if ended.size:
+            nodes = nodes_N[ended]
+            log_probs, contexts_N[ended] = self._model.scores(contexts_N[ended], self._word_of_node[nodes])
+            gains_N[ended] = self._weight * log_probs + self._ending[nodes]
 
 
 class WithHotWords:
@@ -318,4 +319,6 @@ def with_model(fusion: AnyFusion, model: object) -> AnyFusion:
 def ends(model: LanguageModel, states_N: np.ndarray) -> np.ndarray:
     """Log probabilities (N) that a text ends after each of these states."""
     remembering.ready(model, states_N)
-    return np.array([model.finish(state) for state in states_N.tolist()])
+    states = states_N.tolist()
+    end_of = {state: model.finish(state) for state in set(states)}
+    return np.array([end_of[state] for state in states])

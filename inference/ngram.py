@@ -11,7 +11,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from inference.ngram_tree import Tree
 
 ROOT = 0  # the state without context
 FEW = 100  # pairs that are scored faster one by one
+RECENT = 1 << 14  # pairs whose scores are kept
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,8 @@ class NgramModel:
         else:
             self._after_G[:] = ROOT + 1
         self._begin = int(self._after_G[self._numbers[BEGIN]]) - 1
+        # A search asks for the same pairs frame after frame.
+        self._recent = lru_cache(RECENT)(self.score)
 
     @classmethod
     def read(cls, path: str | Path) -> NgramModel:
@@ -134,8 +137,8 @@ class NgramModel:
         """The same for K pairs at once: log probabilities (float64) and states (int64)."""
         states_K, words_K = np.asarray(states_K, np.int64), np.asarray(words_K, np.int64)
         if len(states_K) < FEW:
-            scored = [self.score(*pair) for pair in zip(states_K.tolist(), words_K.tolist(), strict=True)]
-            log_prob_K, after_K = zip(*scored, strict=True) if scored else ((), ())
+            scored = map(self._recent, states_K.tolist(), words_K.tolist())
+            log_prob_K, after_K = zip(*scored, strict=True) if len(states_K) else ((), ())
             return np.array(log_prob_K, np.float64), np.array(after_K, np.int64)
         log_prob_K = np.zeros(len(states_K))
         place_K = words_K.copy()  # of those without context

@@ -7,6 +7,7 @@ ends, so the search says from time to time which ones it still holds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -39,16 +40,22 @@ Any = TypeVar("Any")
 
 def fork(one: Any) -> Any:
     """One for a search of its own; itself if it remembers nothing."""
-    return one.fork() if isinstance(one, Remembering) else one
+    return one.fork() if _offers(type(one), Remembering) else one
 
 
 def ready(one: object, states_K: np.ndarray) -> None:
     """Have all of these states computed together, where one computes them."""
-    if isinstance(one, Computed):
+    if _offers(type(one), Computed):
         one.ready(states_K)
 
 
 def keep(one: object, states_N: np.ndarray | Sequence[int]) -> None:
     """Tell one that remembers which states are still held."""
-    if isinstance(one, Remembering):
+    if _offers(type(one), Remembering):
         one.keep(np.asarray(states_N, dtype=np.int64))
+
+
+@cache
+def _offers(kind: type, protocol: type) -> bool:
+    """Whether what is of a class has the methods of a protocol: looking takes as long as a frame of the search."""
+    return issubclass(kind, protocol)

@@ -96,7 +96,7 @@ def test_it_is_used_in_python(model: Path, known: dict, recording: Path) -> None
 
 
 def test_the_directory_says_what_it_carries(model: Path, known: dict) -> None:
-    config = SearchConfig(**known, lm_weight=0.5, beam=16)
+    config = SearchConfig(**known, lm_weight=0.5, beam=16, prune=7.0)
     stored = carried.store(model, config, note="Chosen on nothing.")
     assert stored.search == {
         "lm": "language.ngram",
@@ -105,6 +105,7 @@ def test_the_directory_says_what_it_carries(model: Path, known: dict) -> None:
         "word_bonus": 1.0,
         "unknown_bonus": -5.0,
         "beam": 16,
+        "prune": 7.0,
     }
     assert "## Search\n\nChosen on nothing.\n" in stored.card
     store_calibration(model, {"times": {"start": 0.1, "end": 0.1}}, note="None.")
@@ -153,7 +154,8 @@ def test_damage_is_one_line(capsys, model: Path, known: dict, recording: Path) -
     lm = {"lm": "language.ngram"}
     beams = [lm | {"beam": beam} for beam in (1.5, 0, -1, True)]
     weights = [lm | {"lm_weight": weight} for weight in (math.nan, math.inf, 10**400, "much")]
-    for search in ({"lm": "../small.ngram"}, {"lm": 3}, {"beam": 8}, {"boost": 3}, ["lm"], *beams, *weights):
+    prunes = [lm | {"prune": prune} for prune in (-1.0, math.inf, "little")]
+    for search in ({"lm": "../small.ngram"}, {"lm": 3}, {"beam": 8}, {"boost": 3}, ["lm"], *beams, *weights, *prunes):
         (model / "config.yaml").write_text(yaml.safe_dump(config | {"search": search}))
         assert "fetch the model anew" in refused()
     carried_before = config | {"search": {"lm": "language.ngram"}}

@@ -80,6 +80,8 @@ def test_models_of_whole_words() -> None:
     heard = np.log([[0.1, 0.5, 0.4, 1e-9], [0.97, 0.01, 0.01, 0.01], [0.1, 1e-9, 0.4, 0.5]])
     assert written(WORDS, heard) == "la so"
     assert written(WORDS, heard, hot_words={"mi": 1.0}) == "mi mi"
+    # A fifth of a nat less probable, and so not looked at.
+    assert written(WORDS, heard, hot_words={"mi": 1.0}, prune=0.1) == "la so"
     assert written(WORDS, heard, hot_words={"la mi": 2.0}) == "la mi"
 
 
@@ -140,6 +142,8 @@ def test_capitals_in_a_language_model_make_no_difference(tmp_path: Path) -> None
     [
         ({"beam": -1}, "beam is -1"),
         ({"beam": 2.5}, "beam is 2.5"),
+        ({"prune": -1.0}, "prune is -1.0"),
+        ({"prune": float("nan")}, "prune is nan"),
         ({"lm_weight": float("nan")}, "lm_weight is nan"),
         ({"word_bonus": float("inf")}, "word_bonus is inf"),
         ({"unknown_bonus": -float("inf")}, "unknown_bonus is -inf"),
@@ -181,6 +185,8 @@ def test_hot_words_from_a_file(tmp_path: Path) -> None:
         (["--lm", "lm.arpa"], "lm.arpa: No such file or directory"),
         (["--lm-weight", "2"], "--lm-weight goes with --lm FILE"),
         (["--boost", "2"], "--boost goes with --hot-word or --hot-words"),
+        (["--prune", "5"], "--prune goes with a beam"),
+        (["--prune", "-5", "--beam", "4"], "prune is -5.0"),
         (["--hot-word", "la=x"], "--hot-word la=x: 'x' is not a number"),
         (["--beam", "0", "--hot-word", "la"], "--beam 0 is greedy"),
         (["--hot-word", "la=inf"], "'inf' is not a number"),

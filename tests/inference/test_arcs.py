@@ -17,6 +17,7 @@ def test_arcs_lead_where_they_were_said_to(targets: dict[tuple[int, int], int]) 
     expected = [targets.get(pair, NONE) for pair in zip(nodes.tolist(), labels.tolist(), strict=True)]
     arcs = Arcs.of(targets, nodes=16)
     assert arcs.follow(nodes, labels).tolist() == expected
+    assert arcs.follow(nodes, labels, none=99).tolist() == [99 if target == NONE else target for target in expected]
     assert [arcs.step(*pair) for pair in zip(nodes.tolist(), labels.tolist(), strict=True)] == expected
 
 
