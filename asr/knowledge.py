@@ -21,7 +21,7 @@ from asr.tokens import SPACE, Tokens
 from inference.fusion import LanguageModel
 from inference.in_a_row import InARow
 from inference.lstm_lm import LstmModel
-from inference.spellings import SpellingTree
+from inference.spellings import Spelled, SpellingTree
 
 if TYPE_CHECKING:
     from asr.search import SearchConfig
@@ -96,10 +96,10 @@ class Known:
     @cached_property
     def spellings(self) -> SpellingTree:
         """Its words in letters."""
-        spellings = _spellings(self.tokens, self.lm.words)
-        if not any(spellings):
+        spelled = _spelled(self.tokens, self.lm.words)
+        if not spelled.labels_L.size:
             raise SearchError(f"{self.path}: none of its words can be written with the model's letters")
-        return SpellingTree(spellings, labels=len(self.tokens.labels))
+        return SpellingTree(spelled, labels=len(self.tokens.labels))
 
     @cached_property
     def lexicon_W(self) -> np.ndarray:
@@ -121,10 +121,11 @@ class Known:
         return {self.tokens.normalize(word): number for number, word in reversed(tuple(enumerate(self.lm.words)))}
 
 
-def _spellings(tokens: Tokens, words: Sequence[str]) -> list[list[int] | None]:
-    """Labels of the words of a language model; none for what is not written, such as <s>, or has other letters."""
-    spelled: list[list[int] | None] = [None] * len(words)
-    written = [number for number, word in enumerate(words) if not (word.startswith("<") and word.endswith(">"))]
-    for number, labels in zip(written, tokens.encode_each([words[number] for number in written]), strict=True):
-        spelled[number] = labels
-    return spelled
+def _spelled(tokens: Tokens, words: Sequence[str]) -> Spelled:
+    """Labels of the words of a language model; none of what is not written, such as <s>, or has other letters."""
+    unwritten = [number for number, word in enumerate(words) if word.startswith("<") and word.endswith(">")]
+    written = np.delete(np.arange(len(words)), unwritten)
+    labels_L, length = tokens.encode_each([words[number] for number in written.tolist()])
+    length_W = np.zeros(len(words), np.int64)
+    length_W[written] = length
+    return Spelled(labels_L, length_W)

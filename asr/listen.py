@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-import asr
 from asr.confidence.doubt import Doubt
 from asr.display import Display, display_for, stamp
 from asr.latency import LatencyLog
-from asr.search import Search, SearchConfig
+from asr.recognizer import Recognizer
+from asr.search import SearchConfig
+from asr.shipped import find
 from asr.stream import SpeechEvent, SpeechSession
 from asr.vad import SileroVad
 from features.microphone import Block, Microphone, devices
@@ -198,7 +199,7 @@ def listen_live(
             raise ListenError(f"{path}: is there already; give another name, or remove it")
         if not Path(path).parent.is_dir():
             raise ListenError(f"{path}: there is no such folder; make it, or give another name")
-    recognizer = asr.load(model, threads=threads)
+    recognizer, searching = Recognizer.with_search(find(model), search, threads=threads)
     with ExitStack() as open_things:
         source = open_things.enter_context(Microphone(device)) if pipe is None else PipeSource(pipe)
         session = SpeechSession(
@@ -208,7 +209,7 @@ def listen_live(
             lookahead=lookahead,
             rules=rules,
             activity=SileroVad(recognizer.model.extractor.rate) if silero else None,
-            search=Search(recognizer.tokens, search),
+            search=searching,
         )
         # Line by line, and never over a file that has come up meanwhile.
         file = open_things.enter_context(open(output, "x", encoding="utf-8", newline="\n")) if output else None

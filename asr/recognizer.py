@@ -22,6 +22,7 @@ from asr.words import WordMaker
 from features import audio
 from features.extractor import FeatureExtractor
 from inference import model as models
+from inference.beside import Beside
 from inference.ctc import Emission, GreedyDecoder
 from inference.session import Decoder
 from inference.utterances import Utterance, utterances
@@ -57,6 +58,24 @@ class Recognizer:
         model = models.load(directory, threads=threads)
         _ = model.scorer
         return cls(model)
+
+    @classmethod
+    def with_search(
+        cls, directory: str | Path, config: SearchConfig | None, *, threads: int = 1
+    ) -> tuple[Recognizer, Search]:
+        """As :meth:`open`, and how words are looked for, made at once: the graph opens while a language model is read.
+
+        Raises:
+            ModelError: no such model, or a damaged one.
+            SearchError, inference.ngram.NgramError: the search does not go with it.
+        """
+        recognizer = cls(models.load(directory, threads=threads))
+        graph = Beside(lambda: recognizer.model.scorer)
+        try:
+            search = Search(recognizer.tokens, config)
+        finally:
+            graph.result()
+        return recognizer, search
 
     def transcribe(
         self,

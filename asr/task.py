@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-import asr
 from asr.confidence.doubt import Doubt
 from asr.formats import WRITERS, Options, suffix, to_json_line
 from asr.recognizer import Recognizer
 from asr.scoring import Counted, scores, scores_of_frames
 from asr.search import Search, SearchConfig
+from asr.shipped import find
 from asr.stream import SpeechEvent, SpeechSession
 from asr.stretches import Segments
 from asr.subtitles import SubtitleRules
@@ -103,8 +103,8 @@ class Transcriber:
 
     def __init__(self, settings: Settings):
         self._settings = settings
-        self._recognizer = asr.load(settings.model, threads=settings.threads)
-        self._search = Search(self._recognizer.tokens, settings.search)
+        directory = find(settings.model)
+        self._recognizer, self._search = Recognizer.with_search(directory, settings.search, threads=settings.threads)
 
     def __call__(self, recording: Recording, heard: Callable[[float], None]) -> Heard:
         """Transcribe one recording.

@@ -7,9 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from asr.text import FORMS, PLAIN, Form, normalize
+from inference.arcs import NONE
 from inference.ctc import Emission
 from inference.model import BLANK, CTC, FORECAST, FORECASTS, Model
+from inference.spellings import Spelled
 
 SPACE = "<space>"
 LONGEST_WORD = 60  # labels without a space that are taken for more than one word
@@ -137,22 +141,28 @@ class Tokens:
             shown = ", ".join(repr(piece) for piece in list(unknown)[:10])
             raise TokenError(f"no label for {shown} in {text!r}") from None
 
-    def encode_each(self, words: Sequence[str]) -> list[list[int] | None]:
-        """Labels of each word as `encode` finds them; none for one that has no label or several words in it.
+    def encode_each(self, words: Sequence[str]) -> Spelled:
+        """Labels of each word as `encode` finds them; of one that has no label or several words in it there are none.
 
         Words in the form of the labels, as language models have them, are looked at all at once.
         """
         if self.unit == "char" and not self._lengths:
             joined = " ".join(words)
             if self.normalize(joined) == joined:
-                return [self._letters(word) for word in words]
-        return [self._encoded(word) for word in words]
+                return self._letters(words)
+        return Spelled.of(map(self._encoded, words))
 
-    def _letters(self, word: str) -> list[int] | None:
-        try:
-            return [*map(self._numbers.__getitem__, word)]
-        except KeyError:
-            return None
+    def _letters(self, words: Sequence[str]) -> Spelled:
+        """Labels of words by their letters."""
+        length_W = np.fromiter(map(len, words), np.int64, len(words))
+        letter_L = np.frombuffer("".join(words).encode("utf-32-le", "surrogatepass"), "<u4")
+        label_of = np.full(1 + int(letter_L.max(initial=0)), NONE)
+        for label, number in self._numbers.items():
+            if len(label) == 1 and ord(label) < len(label_of):
+                label_of[ord(label)] = number
+        label_L, word_L = label_of[letter_L], np.repeat(np.arange(len(words)), length_W)
+        length_W[word_L[label_L == NONE]] = 0
+        return Spelled(label_L[length_W[word_L] > 0], length_W)
 
     def _encoded(self, word: str) -> list[int] | None:
         try:

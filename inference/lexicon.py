@@ -21,7 +21,7 @@ from inference.arcs import NONE
 from inference.ctc import NEVER
 from inference.fusion import LanguageModel, ends, with_model
 from inference.hotwords import HotWords
-from inference.spellings import BEHIND, ROOT, SpellingTree
+from inference.spellings import BEHIND, ROOT, Spelled, SpellingTree
 
 UNFINISHED = -1000.0
 """Gain in nats of ending within a word: it happens only where nothing else is left."""
@@ -44,7 +44,7 @@ class Spellings(SpellingTree):
     def __init__(self, spellings: Iterable[tuple[int, Sequence[int]]], *, labels: int):
         spellings = list(spellings)
         self.word_L = np.fromiter((word for word, _ in spellings), np.int64, len(spellings))
-        super().__init__((spelling for _, spelling in spellings), labels=labels)
+        super().__init__(Spelled.of(spelling for _, spelling in spellings), labels=labels)
         assert (self.end_W != NONE).all(), "a word is spelled"
         # Of each node its words, each once, in the order in which they came.
         pairs = self.end_W * (1 + self.word_L.max(initial=0)) + self.word_L

@@ -197,15 +197,17 @@ def _read(mapped: memoryview) -> tuple[tuple[str, ...], Tree]:
         offset += _filled(arrays[-1].nbytes)
     texts, log_prob_V, backoff_V, tables, word_G, log_prob_G, children, weighted, weights = arrays
     words = tuple(texts.tobytes().decode().split("\n")[:-1])
-    if len(words) != shape.counts[0] or not {BEGIN, END} <= set(words) or not {UNKNOWN, UNKNOWN.upper()} & set(words):
+    special = {BEGIN, END, UNKNOWN, UNKNOWN.upper()}.intersection(words)
+    if len(words) != shape.counts[0] or not {BEGIN, END} < special:
         raise ValueError("its words are those of another")
     if int(word_G.max()) >= len(words) or not np.array_equal(word_G[: len(words)], np.arange(len(words))):
         raise ValueError("a word that it does not have")
     values = tables.reshape(-1, VALUES)
     backoff_C = np.zeros(1 + sum(shape.counts[:-1]), np.float32)
     backoff_C[1 : 1 + len(backoff_V)] = backoff_V
-    between = np.unpackbits(weighted, count=sum(shape.counts[1:-1])).view(bool)
-    if np.count_nonzero(between) != sum(shape.weighted):
+    # Places take half the time of a mask.
+    between = np.flatnonzero(np.unpackbits(weighted, count=sum(shape.counts[1:-1])).view(bool))
+    if len(between) != sum(shape.weighted):
         raise ValueError("its weights are those of another")
     backoff_C[1 + len(words) :][between] = _values(weights, values[order - 1 :], shape.weighted)
     log_prob_G = _values(log_prob_G, values[: order - 1], shape.counts[1:], after=log_prob_V)
@@ -238,7 +240,8 @@ def _firsts(children: np.ndarray, counts: Sequence[int]) -> np.ndarray:
         ends = np.flatnonzero(np.unpackbits(~children, count=contexts + total - words).view(bool))
         if len(ends) != contexts:
             raise ValueError("its children are those of another")
-        np.subtract(ends, np.arange(-words, contexts - words), out=first_C[2:], casting="unsafe")
+        first_C[2:] = ends
+        first_C[2:] -= np.arange(-words, contexts - words, dtype=np.int32)
     starts = [0, *accumulate(counts)]
     if any(first_C[1 + start] != end for start, end in pairwise(starts)):
         raise ValueError("its children are those of another")

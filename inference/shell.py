@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import os
 import shutil
 import sys
@@ -31,6 +33,8 @@ def guarded(program: str, run: Callable[[], int]) -> int:
 
     A reader that has gone away is no mistake, and neither is Ctrl-C.
     """
+    # As it ends Python looks for cycles among all objects, several times, to free what ends anyway.
+    atexit.register(gc.freeze)
     try:
         return run()
     except BrokenPipeError:

@@ -14,6 +14,7 @@ import asr
 from asr.recognizer import Recognizer
 from asr.scoring import WHOLE, Window
 from asr.scoring import scores as scores_of
+from asr.search import SearchConfig
 from asr.tokens import SPACE
 from features import audio
 from inference import beam, ctc
@@ -231,6 +232,21 @@ def test_opening_checks_the_whole_model(tone_model: Path, tmp_path: Path) -> Non
     (tmp_path / models.GRAPH).write_bytes(b"\x00" * 100)
     with pytest.raises(ModelError, match="damaged"):
         asr.load(str(tmp_path))
+    nothing = SearchConfig(lm=str(tmp_path / "nothing.ngram"))
+    with pytest.raises(ModelError, match="damaged"):  # of two mistakes the model's is told
+        Recognizer.with_search(tmp_path, nothing)
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        Recognizer.with_search(tone_model, nothing)
+
+
+def test_a_search_made_with_the_recognizer_is_its_own(tone_model: Path, tone_recognizer: Recognizer, speak) -> None:
+    samples = speak(["so", "la"], seed=5)
+    recognizer, search = Recognizer.with_search(tone_model, SearchConfig(beam=4))
+    own = tone_recognizer.search(beam=4)
+    assert search.beam == own.beam == 4
+    assert recognizer.transcribe((samples, RATE), search=search) == tone_recognizer.transcribe(
+        (samples, RATE), search=own
+    )
 
 
 @settings(max_examples=15, derandomize=True)  # a model may err

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from inference.beam import prefix_beam
 from inference.fusion import LabelModel, WithHotWords, WordModel
 from inference.hotwords import HotWords
-from inference.spellings import SpellingTree
+from inference.spellings import Spelled, SpellingTree
 
 gain = runpy.run_path(str(Path(__file__).with_name("fusion_gain.py")))["gain"]
 
@@ -51,7 +51,7 @@ def words_of(labels: tuple[int, ...]) -> list[int]:
 
 
 def spelled(model: Bigrams, **settings) -> WordModel:
-    tree = SpellingTree(SPELLINGS, labels=5)
+    tree = SpellingTree(Spelled.of(SPELLINGS), labels=5)
     return WordModel(model, tree, unknown=UNKNOWN, space=SPACE, weight=0.7, bonus=1.1, **settings)
 
 
@@ -129,7 +129,7 @@ def test_of_words_that_are_spelled_alike_the_likeliest_is_meant() -> None:
         model = Bigrams(3)
         model.table[0, 2:5] = -5.0
         model.table[0, likeliest] = -0.3
-        tree = SpellingTree([None, None, (2, 3), (2, 3), (2, 3), (4,), (4, 2)], labels=5)
+        tree = SpellingTree(Spelled.of([None, None, (2, 3), (2, 3), (2, 3), (4,), (4, 2)]), labels=5)
         fusion = WordModel(model, tree, unknown=UNKNOWN, space=SPACE, weight=1.0)
         assert gain(fusion, (2, 3)) == pytest.approx(model.of([likeliest]))
 

@@ -16,7 +16,7 @@ from inference.beam import BeamDecoder, Fusion, prefix_beam
 from inference.fusion import LabelModel, Together, WithHotWords, WordModel
 from inference.hotwords import HotWords
 from inference.lstm_lm import LstmModel
-from inference.spellings import SpellingTree
+from inference.spellings import Spelled, SpellingTree
 
 gain = runpy.run_path(str(Path(__file__).with_name("fusion_gain.py")))["gain"]
 
@@ -36,7 +36,7 @@ def of_letters(lstm_directory) -> LstmModel:
 
 
 def word_fusion(lm: LstmModel) -> WordModel:
-    tree = SpellingTree([SPELLED.get(word) for word in lm.words], labels=LABELS)
+    tree = SpellingTree(Spelled.of([SPELLED.get(word) for word in lm.words]), labels=LABELS)
     return WordModel(lm, tree, unknown=lm.unknown, space=SPACE, weight=0.7, bonus=1.1, unknown_bonus=-2.0)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from inference.shell import guarded, one_line
@@ -39,3 +42,18 @@ def test_mistakes_of_the_program_are_not_hidden() -> None:
 
 def test_what_ends_well_has_its_own_code() -> None:
     assert guarded("asr", lambda: 1) == 1
+
+
+ENDS = """
+import atexit, gc, sys
+from inference.shell import guarded
+
+atexit.register(lambda: print(gc.get_freeze_count()))  # after what is registered later
+sys.exit(guarded("asr", lambda: 3))
+"""
+
+
+def test_nothing_is_looked_through_as_a_command_ends() -> None:
+    ended = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (3, "")
+    assert int(ended.stdout) > 1000

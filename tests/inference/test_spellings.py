@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.arcs import NONE
-from inference.spellings import BEHIND, ROOT, SpellingTree
+from inference.spellings import BEHIND, ROOT, Spelled, SpellingTree
 
 LABELS = 5
 SPELLINGS = st.lists(st.none() | st.lists(st.integers(0, LABELS - 1), max_size=5).map(tuple), max_size=30)
@@ -15,7 +15,7 @@ SPELLINGS = st.lists(st.none() | st.lists(st.integers(0, LABELS - 1), max_size=5
 
 @given(spellings=SPELLINGS, seed=st.integers(0, 100))
 def test_nodes_are_the_beginnings_of_spellings(spellings: list[tuple[int, ...] | None], seed: int) -> None:
-    tree = SpellingTree(spellings, labels=LABELS)
+    tree = SpellingTree(Spelled.of(spellings), labels=LABELS)
     begun = {(): ROOT}
     for node in range(2, tree.nodes):  # the number of a node is above that of the one before it
         (before,) = [text for text, known in begun.items() if known == tree.parent_S[node]]
