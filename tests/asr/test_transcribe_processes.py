@@ -72,7 +72,7 @@ def test_nobody_is_left_behind(tmp_path: Path, long: Path, how: signal.Signals) 
     for number in range(40):
         (tmp_path / f"{number:02d}.wav").symlink_to(long)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "asr", "transcribe", tmp_path, "--jobs", "2", "--output", out]
+    command = [sys.executable, "-m", "asr", "transcribe", tmp_path, "--model", "digits", "--jobs", "2", "--output", out]
     with subprocess.Popen(
         [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as running:
