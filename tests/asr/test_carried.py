@@ -129,6 +129,9 @@ def test_what_is_given_comes_before_what_is_carried() -> None:
     assert merged(own, {"beam": 8, "lm_weight": 0.1}) == own | {"beam": 8, "lm_weight": 0.1}
     assert merged(own, {"lexicon": "others"}) == own | {"lexicon": "others"}
     assert merged(own, {"lm": "other"}) == {"lm": "other"}
+    priors = {"prior_weight": 0.3, "log_priors": (-0.4, -5.1)}
+    assert merged(own | priors, {"lm": "other"}) == {"lm": "other", "log_priors": (-0.4, -5.1)}
+    assert "prior_weight" not in merged(own | priors, {"decoder": "flashlight"})
     assert merged(own, {"lm": None, "lexicon": "others"}) == {"lm": None, "lexicon": "others"}
     assert merged(own, {"beam": 0}) == {"beam": 0}
 

@@ -186,6 +186,7 @@ def test_hot_words_from_a_file(tmp_path: Path) -> None:
         (["--lm-weight", "2"], "--lm-weight goes with --lm FILE"),
         (["--boost", "2"], "--boost goes with --hot-word or --hot-words"),
         (["--prune", "5"], "--prune goes with a beam"),
+        (["--prior-weight", "0.3"], "--prior-weight goes with a beam"),
         (["--prune", "-5", "--beam", "4"], "prune is -5.0"),
         (["--hot-word", "la=x"], "--hot-word la=x: 'x' is not a number"),
         (["--beam", "0", "--hot-word", "la"], "--beam 0 is greedy"),
