@@ -123,8 +123,6 @@ def store(directory: str | Path, config: SearchConfig | None, *, note: str = "")
     """
     if config is None:
         return store_search(directory, {}, {}, note=note)
-    from asr.search import BEAM
-
     check(config)
     (lm,) = config.language_models()
     files = {FILES["lm"]: Path(lm).read_bytes()}
@@ -132,7 +130,7 @@ def store(directory: str | Path, config: SearchConfig | None, *, note: str = "")
     if config.lexicon is not None:
         files[FILES["lexicon"]] = Path(config.lexicon).read_bytes()
         search["lexicon"] = FILES["lexicon"]
-    search.update({name: getattr(config, name) for name in NUMBERS}, beam=config.beam or BEAM)
+    search.update({name: getattr(config, name) for name in NUMBERS}, beam=config.width)
     if config.log_priors is not None:
         search[PRIOR_WEIGHT] = config.prior_weight
         search[PRIORS] = [round(value, 4) for value in config.log_priors]

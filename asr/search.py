@@ -19,7 +19,7 @@ from asr.flashlight import Flashlight, SearchError
 from asr.knowledge import Knowledge, Known
 from asr.lexicon import LexiconTokens
 from asr.tokens import TokenError, Tokens
-from inference.beam import BeamDecoder, Fusion
+from inference.beam import PRUNE, BeamDecoder, Fusion
 from inference.ctc import GreedyDecoder
 from inference.files import read_text
 from inference.fusion import LabelModel, Together, WithHotWords, WordModel
@@ -28,7 +28,6 @@ from inference.lexicon import LexiconModel
 from inference.session import Decoder
 
 BEAM = 32  # where a language model or hot words ask for one
-PRUNE = 10.0  # nats
 BOOST = 3.0  # a hot word wins where it has a twentieth of the probability of what it stands against
 
 
@@ -106,6 +105,12 @@ class SearchConfig:
         if self.decoder == "flashlight" and self.hot_words:
             raise SearchError("the decoder flashlight takes no hot words; the decoder beam does")
 
+    @property
+    def width(self) -> int:
+        """Hypotheses that are kept, as `beam` says or what else there is asks for; 0 is greedy."""
+        known = self.language_models() or self.hot_words or self.lexicon is not None or self.alternatives
+        return self.beam or (max(BEAM, 4 * self.alternatives) if known else 0)
+
     def language_models(self) -> dict[str | Path, float]:
         """The language models and their weights."""
         given = self.lm if isinstance(self.lm, Mapping) else {} if self.lm is None else {self.lm: None}
@@ -164,8 +169,7 @@ class Search:
         self._flashlight = Flashlight(self.tokens, config) if self.of_utterances else None
         self._fusion = None if self.of_utterances else _fusion(knowledge, config)
         self.alternatives = config.alternatives
-        known = self._fusion is not None or self.of_utterances or config.alternatives > 0
-        self.beam = config.beam or (max(BEAM, 4 * config.alternatives) if known else 0)
+        self.beam = config.width
         self._prune = config.prune
 
     def decoder(self) -> Decoder:

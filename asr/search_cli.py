@@ -115,9 +115,8 @@ def search_config(parsed: argparse.Namespace) -> SearchConfig:
     for name in ("lm_weight", "word_bonus", "unknown_bonus"):
         if config.lm is None and getattr(parsed, name) is not None:
             raise ValueError(f"--{name.replace('_', '-')} goes with --lm FILE; add that, or leave it out")
-    with_beam = config.beam or config.lm or config.lexicon or hot_words or config.alternatives
     for name in ("prune", "prior_weight"):
-        if getattr(parsed, name) is not None and not with_beam:
+        if getattr(parsed, name) is not None and not config.width:
             raise ValueError(f"--{name.replace('_', '-')} goes with a beam; add --beam N, or leave it out")
     return config
 

@@ -219,8 +219,7 @@ def remove(model: str) -> int:
 
     Raises:
         TuneError: it carries none.
-        inference.model.ModelError: it comes with the program.
-        ModelError: it is no whole model.
+        inference.model.ModelError: it comes with the program, or is no whole model.
     """
     check_own(model)
     directory = find(model)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from encoders.frames import stack_frames
+from encoders.frames import mask_frames, stack_frames
 
 BLANK = 0
 
@@ -92,9 +92,8 @@ def consistency_loss(first_BTV: Tensor, second_BTV: Tensor, lengths_B: Tensor, t
     """
     towards_second_BTV = second_BTV.detach().exp() * (second_BTV.detach() - first_BTV)
     towards_first_BTV = first_BTV.detach().exp() * (first_BTV.detach() - second_BTV)
-    valid_BT = torch.arange(first_BTV.shape[1], device=lengths_B.device) < lengths_B[:, None]
-    apart_BT = 0.5 * (towards_second_BTV + towards_first_BTV).sum(-1)
-    return (apart_BT.where(valid_BT, 0.0).sum(-1) / target_lengths_B.clamp(min=1)).mean()
+    apart_BTV = mask_frames(0.5 * (towards_second_BTV + towards_first_BTV), lengths_B)
+    return (apart_BTV.sum((1, 2)) / target_lengths_B.clamp(min=1)).mean()
 
 
 class ClassHead(nn.Module):

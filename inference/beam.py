@@ -31,6 +31,9 @@ SETTLE_FRAMES = 16
 LONGEST_OPEN = 400
 """Frames that may be open; of more, the best prefix wins: in a hum, or on a doubtful word, a beam never agrees."""
 
+PRUNE = 10.0
+"""Nats by which a label may be less probable than the best one of its frame, and still extend prefixes."""
+
 OVER = 20.0
 """Nats by which ending in a blank leads where the last label is over and done with."""
 
@@ -105,7 +108,7 @@ class BeamDecoder:
         *,
         blank: int = 0,
         beam: int = 16,
-        prune: float = 10.0,
+        prune: float = PRUNE,
         fusion: Fusion | None = None,
         sounds: np.ndarray | None = None,
         prior_V: np.ndarray | None = None,
@@ -343,7 +346,7 @@ def prefix_beam(
     beam: int = 16,
     blank: int = 0,
     nbest: int = 1,
-    prune: float = 10.0,
+    prune: float = PRUNE,
     fusion: Fusion | None = None,
     sounds: np.ndarray | None = None,
 ) -> list[Hypothesis]:

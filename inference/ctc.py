@@ -168,21 +168,29 @@ def align(log_probs_TV: np.ndarray, labels: Sequence[int], *, blank: int = 0) ->
     for t in range(num_frames - 1, -1, -1):
         states_T[t] = state
         state -= moves[t, state]
-    label_states = np.arange(1, state_labels_N.size, 2)
-    starts_L = np.searchsorted(states_T, label_states, side="left")
-    ends_L = np.searchsorted(states_T, label_states, side="right")
+    return emissions(scores_TV, states_T, labels_L, first=1)
+
+
+def emissions(scores_TV: np.ndarray, states_T: np.ndarray, labels: Sequence[int], *, first: int) -> list[Emission]:
+    """The emissions of labels (L >= 1) that a path goes through one after the other, each with its mean posterior.
+
+    Args:
+        scores_TV: Log probabilities.
+        states_T: The path; it never falls. The state after that of a label is the blank behind it.
+        labels: The labels.
+        first: State of the first of them.
+    """
+    label_states = first + 2 * np.arange(len(labels))
+    starts_L, ends_L = (np.searchsorted(states_T, label_states, side=side) for side in ("left", "right"))
+    begin, end = starts_L[0], ends_L[-1]
+    label_T = np.asarray(labels)[(states_T[begin:end] - first) // 2]
     # A frame more, which no label has, since a sum from one place to the next needs a place to end.
-    on_path_T = np.append(scores_TV[np.arange(num_frames), state_labels_N[states_T]], NEVER)
-    places = np.column_stack([starts_L, ends_L]).ravel()
+    on_path_T = np.append(scores_TV[np.arange(begin, end), label_T], NEVER)
+    places = np.column_stack([starts_L, ends_L]).ravel() - begin
     totals_L = np.add.reduceat(np.exp(on_path_T, dtype=np.float64), places)[::2]
     posteriors_L = np.minimum(1.0, totals_L / (ends_L - starts_L))
-    columns = (labels_L.tolist(), starts_L.tolist(), ends_L.tolist(), posteriors_L.tolist())
+    columns = (list(map(int, labels)), starts_L.tolist(), ends_L.tolist(), posteriors_L.tolist())
     return [Emission(*one) for one in zip(*columns, strict=True)]
-
-
-def emission(scores_TV: np.ndarray, label: int, start: int, end: int) -> Emission:
-    """The emission of a label in frames start to end, with its mean posterior there."""
-    return Emission(label, start, end, min(1.0, float(np.exp(scores_TV[start:end, label], dtype=np.float64).mean())))
 
 
 def checked(log_probs_TV: np.ndarray, blank: int) -> np.ndarray:

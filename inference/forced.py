@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inference.ctc import NEVER, AlignmentError, Emission, checked, emission
+from inference.ctc import NEVER, AlignmentError, Emission, checked, emissions
 
 JUMP = 3  # the move of a path that has gone past words
 
@@ -88,15 +88,14 @@ def align_words(
         states_T[t] = state
         move = int(moves_TN[t, state])
         state = int(exits_W1[jumps_TW[t, np.searchsorted(first_W, state)]]) if move == JUMP else state - move
-    return [_emissions(scores_TV, states_T, word, int(first)) for word, first in zip(words, first_W, strict=True)]
+    return [_said(scores_TV, states_T, word, int(first)) for word, first in zip(words, first_W, strict=True)]
 
 
-def _emissions(scores_TV: np.ndarray, states_T: np.ndarray, word: Sequence[int], first: int) -> list[Emission] | None:
-    states = first + 2 * np.arange(len(word))
-    starts, ends = (np.searchsorted(states_T, states, side=side).tolist() for side in ("left", "right"))
-    if starts[0] == ends[0]:
+def _said(scores_TV: np.ndarray, states_T: np.ndarray, word: Sequence[int], first: int) -> list[Emission] | None:
+    """The labels of a word; none if the path does not go through it."""
+    if np.searchsorted(states_T, first, side="left") == np.searchsorted(states_T, first, side="right"):
         return None
-    return [emission(scores_TV, *place) for place in zip(word, starts, ends, strict=True)]
+    return emissions(scores_TV, states_T, word, first=first)
 
 
 def log_likelihood(scores_TV: np.ndarray, labels: Sequence[int], *, blank: int = 0) -> float:

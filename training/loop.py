@@ -336,8 +336,9 @@ def fit(
         seed=loop.seed,
     )
     truncate = piece_frames(loop.truncate_ms, frame_seconds=frame_seconds, subsampling=network.subsampling)
-    counted = (intermediate, consistency)
-    module = Training(network, objective, optimizer, loop, steps, latencies, truncate, *counted, trainer.world_size)
+    module = Training(
+        network, objective, optimizer, loop, steps, latencies, truncate, intermediate, consistency, trainer.world_size
+    )
     if loop.precision == "64-true":
         # Lightning would do it after it has read the checkpoint, whose weights then lost half of their digits.
         module.double()

@@ -74,10 +74,7 @@ def test_where_nothing_is_left_out_it_is_the_alignment() -> None:
     scores_TV = draw(1, 80, 6)
     words = [[1, 2], [3], [3, 4], [5, 1, 1]]
     found = align_words(scores_TV, words, [1e6] * 4)
-    found, aligned = list(itertools.chain(*found)), align(scores_TV, list(itertools.chain(*words)))
-    assert [(one.label, one.start, one.end) for one in found] == [(one.label, one.start, one.end) for one in aligned]
-    # Means over the same frames, added up in another order.
-    assert [one.score for one in found] == pytest.approx([one.score for one in aligned], rel=0, abs=1e-12)
+    assert list(itertools.chain(*found)) == align(scores_TV, list(itertools.chain(*words)))
 
 
 def test_a_word_that_is_not_said_leaves_its_neighbours_where_they_are() -> None:
