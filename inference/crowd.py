@@ -56,6 +56,8 @@ class _Frames:
         for s, scores_TV in enumerate(scores):
             padded_TSV[: len(scores_TV), s] = scores_TV
         self.scores_TSV, self.considered_TSV, most_TSV = considered(padded_TSV, settings)
+        # Behind the end of a stream there is nothing to look at.
+        self.considered_TSV &= (np.arange(self.lengths[0])[:, None] < self.lengths)[:, :, None]
         count_TS = self.considered_TSV.sum(axis=2)
         self.widths = count_TS.max(axis=1).tolist()
         shape = (*count_TS.shape, max(self.widths))
