@@ -24,7 +24,7 @@ from features.extractor import FeatureExtractor
 from inference import model as models
 from inference.beside import Beside
 from inference.ctc import Emission, GreedyDecoder
-from inference.session import Decoder
+from inference.decoding import Decoder
 from inference.utterances import Utterance, utterances
 
 PAUSE = 1.0

@@ -21,11 +21,11 @@ from asr.lexicon import LexiconTokens
 from asr.tokens import TokenError, Tokens
 from inference.beam import PRUNE, BeamDecoder, Fusion
 from inference.ctc import GreedyDecoder
+from inference.decoding import Decoder
 from inference.files import read_text
 from inference.fusion import LabelModel, Together, WithHotWords, WordModel
 from inference.hotwords import HotWords
 from inference.lexicon import LexiconModel
-from inference.session import Decoder
 
 BEAM = 32  # where a language model or hot words ask for one
 BOOST = 3.0  # a hot word wins where it has a twentieth of the probability of what it stands against

@@ -12,10 +12,11 @@ from features.normalize import LandmarkExtractor
 from gestures.spotting import NONE, SpotRules, Spotter
 from inference.beam import BeamDecoder
 from inference.ctc import Emission, GreedyDecoder
+from inference.decoding import Decoder
 from inference.model import CLASS, Model, ModelError
 from inference.pooling import PoolStream, in_steps
 from inference.scorer import ScoreStream, Steps, run, through
-from inference.session import Decoder, Event
+from inference.session import Event
 
 CHUNK_SECONDS = 0.2
 LOOKAHEAD_SECONDS = 0.1

@@ -310,7 +310,9 @@ AnyFusion = TypeVar("AnyFusion")
 
 
 def with_model(fusion: AnyFusion, model: object) -> AnyFusion:
-    """The fusion with another model in the place of its own."""
+    """The fusion with another model in the place of its own; itself if it is the same one."""
+    if model is fusion._model:
+        return fusion
     other = copy.copy(fusion)
     other._model = model
     return other

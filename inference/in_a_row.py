@@ -74,8 +74,11 @@ class InARow:
 
     def fork(self) -> InARow:
         """The same for a search of its own."""
+        model = remembering.fork(self._model)
+        if model is self._model:
+            return self
         other = copy.copy(self)
-        other._model = remembering.fork(self._model)
+        other._model = model
         return other
 
     def keep(self, states_N: np.ndarray) -> None:

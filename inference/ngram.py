@@ -154,7 +154,7 @@ class NgramModel:
 
     def finish(self, state: int) -> float:
         """Log probability that the sentence ends after a state."""
-        return self.score(state, self.end)[0]
+        return self._recent(state, self.end)[0]
 
     def log_probability(self, sentence: Sequence[str]) -> float:
         """Log probability of a whole sentence with its end."""

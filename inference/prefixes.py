@@ -1,94 +1,104 @@
 """The prefixes that a beam search has met, as a tree: each is its parent with one label more.
 
-A node always has a higher number than its parent, which makes what prefixes have in common quick to find.
+A node always has a higher number than its parent, which makes what prefixes have in common quick to find. Prefixes grow
+in every frame and are looked at rarely, so that growing is one look into a dictionary.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 ROOT = 0
-_WIDE = 1 << 32  # more than there are labels: a node times this plus a label names a child
+_WIDE = 1 << 32  # more than there are labels: a node times this plus a label is the key of a child
+
+
+def keys(nodes_N: np.ndarray, labels_N: np.ndarray) -> list[int]:
+    """Keys (N) of these prefixes with one label more each, as `PrefixTree.grown` takes them."""
+    return (nodes_N * _WIDE + labels_N).tolist()
 
 
 class PrefixTree:
     """Prefixes as nodes; the same prefix is always the same node, also after it left the beam."""
 
     def __init__(self) -> None:
-        self._parents = [-1]
-        self._labels = [-1]
-        self._births = [-1]
-        self._children: dict[int, int] = {}
+        # The node of each key. Nodes are numbered as they come: the key of node n is the nth.
+        self._nodes: dict[int, int] = {}
+        self._listed: list[int] = []
+        # The frames in which prefixes were born, and the first node of each.
+        self._births: list[int] = []
+        self._firsts: list[int] = []
 
     def __len__(self) -> int:
-        return len(self._parents)
+        return len(self._nodes) + 1
 
-    def grown(self, nodes_N: np.ndarray, labels_N: np.ndarray, frame: int) -> np.ndarray:
-        """The prefixes (N) with one label more each; new ones are born in this frame."""
-        children, found = self._children, []
-        for key in (nodes_N * _WIDE + labels_N).tolist():
-            node = children.get(key)
-            if node is None:
-                node = children[key] = len(self._parents)
-                self._parents.append(key // _WIDE)
-                self._labels.append(key % _WIDE)
-                self._births.append(frame)
-            found.append(node)
-        return np.array(found, dtype=np.int64)
+    def grown(self, keys_N: Iterable[int], frame: int) -> list[int]:
+        """The prefixes (N) of these `keys`; new ones are born in this frame."""
+        nodes, first = self._nodes, len(self._nodes) + 1
+        found = [nodes.setdefault(key, len(nodes) + 1) for key in keys_N]
+        if len(nodes) >= first:
+            self._births.append(frame)
+            self._firsts.append(first)
+        return found
 
     def parent(self, node: int) -> int:
         """The prefix without its last label; -1 of the empty one."""
-        return self._parents[node]
+        return self._keys()[node - 1] // _WIDE if node else -1
 
     def path(self, node: int) -> tuple[int, ...]:
         """The labels of a prefix."""
-        return tuple(self._labels[node] for node in self.line(node))
+        keys = self._keys()
+        return tuple(keys[node - 1] % _WIDE for node in self.line(node))
 
     def line(self, node: int) -> list[int]:
         """The prefixes that a prefix begins with, from the one of one label to itself."""
-        line, parents = [], self._parents
+        line, keys = [], self._keys()
         while node:
             line.append(node)
-            node = parents[node]
+            node = keys[node - 1] // _WIDE
         return line[::-1]
 
     def birth(self, node: int) -> int:
-        """The frame in which the beam first had this prefix."""
-        return self._births[node]
+        """The frame in which the beam first had this prefix; -1 of the empty one."""
+        return self._births[bisect_right(self._firsts, node) - 1] if node else -1
 
     def common(self, nodes: Iterable[int]) -> int:
         """The longest prefix that all of these begin with."""
-        parents = self._parents
+        keys = self._keys()
         one, *others = set(nodes)
         for other in others:
             while one != other:
                 if one > other:
-                    one = parents[one]
+                    one = keys[one - 1] // _WIDE
                 else:
-                    other = parents[other]
+                    other = keys[other - 1] // _WIDE
         return one
 
     def copy(self) -> PrefixTree:
         """The same prefixes, in a tree of their own."""
         tree = PrefixTree()
-        tree._parents, tree._labels, tree._births = list(self._parents), list(self._labels), list(self._births)
-        tree._children = dict(self._children)
+        tree._nodes, tree._births, tree._firsts = dict(self._nodes), list(self._births), list(self._firsts)
         return tree
 
     def beyond(self, start: int, nodes: Sequence[int]) -> tuple[PrefixTree, list[int]]:
         """A tree of these prefixes alone, which begin with `start` and are without it there; and their nodes in it."""
-        kept, parents = {start}, self._parents
+        keys, kept = self._keys(), {start}
         for node in nodes:
             while node not in kept:
                 kept.add(node)
-                node = parents[node]
+                node = keys[node - 1] // _WIDE
         tree, new = PrefixTree(), {start: ROOT}
         for number, old in enumerate(sorted(kept - {start}), start=1):
-            parent, label = new[parents[old]], self._labels[old]
-            new[old] = tree._children[parent * _WIDE + label] = number
-            tree._parents.append(parent)
-            tree._labels.append(label)
-            tree._births.append(self._births[old])
+            parent, label = divmod(keys[old - 1], _WIDE)
+            new[old] = tree._nodes[new[parent] * _WIDE + label] = number
+            tree._births.append(self.birth(old))
+            tree._firsts.append(number)
         return tree, [new[node] for node in nodes]
+
+    def _keys(self) -> list[int]:
+        """The keys of all nodes but the empty one."""
+        if len(self._listed) < len(self._nodes):
+            self._listed = list(self._nodes)
+        return self._listed

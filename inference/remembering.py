@@ -18,7 +18,10 @@ class Remembering(Protocol):
     """A fusion or a language model that keeps what it has computed of its states."""
 
     def fork(self) -> Remembering:
-        """The same with the same memories, for a search of its own: what one of them forgets, the other still has."""
+        """The same with the same memories, for a search of its own: what one of them forgets, the other still has.
+
+        Itself, if it has nothing to forget; then its states are the same ones in all searches, which may ask together.
+        """
         ...
 
     def keep(self, states_N: np.ndarray, /) -> None:

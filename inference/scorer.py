@@ -16,6 +16,8 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+from inference.ctc import Emission
+from inference.decoding import Decoding
 from inference.onnx_session import open_graph
 
 # A day: beyond it a window is a mistake.
@@ -45,9 +47,11 @@ class Window(NamedTuple):
 
 A, B = TypeVar("A"), TypeVar("B")
 
-# What a stream does, up to where it waits for scores: it yields what it finds and, wherever it wants scores, a window,
-# in answer to which the scores of this window are sent. Who computes them, and beside what, is not its concern.
-Steps: TypeAlias = Generator[Window | A, Scored | None, None]
+# What a stream does, up to where it waits: it yields what it finds and, wherever it wants something scored or decoded,
+# that, in answer to which the scores or the emissions are sent. Who computes them, and beside what, is not its concern.
+Asked: TypeAlias = Window | Decoding
+Answer: TypeAlias = Scored | list[Emission] | None
+Steps: TypeAlias = Generator[Asked | A, Answer, None]
 
 
 class Scorer:
@@ -234,32 +238,34 @@ class ScoreStream:
 
 
 def run(scorer: Scorer, steps: Steps[A]) -> list[A]:
-    """All that a stream finds, each of its windows scored by itself."""
+    """All that a stream finds, each of its windows scored and decoded by itself."""
     found: list[A] = []
-    scored = None
+    answer: Answer = None
     while True:
         try:
-            item = steps.send(scored)
+            item = steps.send(answer)
         except StopIteration:
             return found
-        scored = None
+        answer = None
         if isinstance(item, Window):
             lengths = np.array([len(item.frames_TF)])
-            scored = scorer(item.frames_TF[None], lengths, chunk=item.chunk, state=item.state)
+            answer = scorer(item.frames_TF[None], lengths, chunk=item.chunk, state=item.state)
+        elif isinstance(item, Decoding):
+            answer = item.alone()
         else:
             found.append(item)
 
 
 def through(steps: Steps[A], then: Callable[[A], Iterable[B]]) -> Steps[B]:
-    """The same windows, and of each thing found what becomes of it."""
-    scored = None
+    """The same things asked for, and of each thing found what becomes of it."""
+    answer: Answer = None
     while True:
         try:
-            item = steps.send(scored)
+            item = steps.send(answer)
         except StopIteration:
             return
-        scored = None
-        if isinstance(item, Window):
-            scored = yield item
+        answer = None
+        if isinstance(item, Window | Decoding):
+            answer = yield item
         else:
             yield from then(item)

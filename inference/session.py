@@ -21,8 +21,9 @@ import numpy as np
 from features.framing import FrameStream
 from inference.beam import Hypothesis
 from inference.ctc import Emission, GreedyDecoder
+from inference.decoding import Decoder, Decoding
 from inference.endpoint import Endpointer, EndpointRules, Pause
-from inference.scorer import Scored, Scorer, ScoreStream, Steps, Window, run
+from inference.scorer import Answer, Asked, Scorer, ScoreStream, Steps, run
 from inference.utterances import following
 
 # An endpoint cuts the input in the silence that it was noticed by, but no further back than this: seconds.
@@ -78,26 +79,6 @@ class Activity(Protocol):
     def let_go(self, before: int) -> None: ...
 
     def reset(self) -> None: ...
-
-
-class Decoder(Protocol):
-    """Scores to emissions, as `inference.ctc.GreedyDecoder` and `inference.beam.BeamDecoder` make them."""
-
-    def push(self, log_probs_TV: np.ndarray, /) -> list[Emission]:
-        """Take the next scores; the emissions that they settle."""
-        ...
-
-    def flush(self) -> list[Emission]:
-        """The emissions that are left; then it is fresh."""
-        ...
-
-    def sure(self) -> list[Emission]:
-        """Emissions that have not come out yet because their ends are open; their labels will not change."""
-        ...
-
-    def peek(self, log_probs_TV: np.ndarray | None = None, /) -> list[Emission]:
-        """What would come out yet if the stream ended here, or after these scores."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -194,7 +175,7 @@ class LabelSession:
         return run(self._scorer, self.pushing(inputs))
 
     def pushing(self, inputs: np.ndarray) -> Steps[Update]:
-        """The same, update by update, for whoever scores the windows; it ends before anything else is pushed."""
+        """The same, update by update, for whoever scores and decodes; it ends before anything else is pushed."""
         if self._activity is not None:
             self._activity.push(inputs)
         yield from self._take(inputs)
@@ -217,7 +198,7 @@ class LabelSession:
         return run(self._scorer, self.flushing())
 
     def flushing(self) -> Steps[Update]:
-        """The same, update by update, for whoever scores the windows."""
+        """The same, update by update, for whoever scores and decodes."""
         while again := (yield from self._hear(self._features.flush(), end=True)):
             for inputs in again:
                 yield from self._take(inputs)
@@ -246,9 +227,7 @@ class LabelSession:
         self._endpointer.reset()
         self._settled: list[Emission] = []
 
-    def _hear(
-        self, frames_TF: np.ndarray, *, end: bool = False
-    ) -> Generator[Window | Update, Scored | None, list[np.ndarray]]:
+    def _hear(self, frames_TF: np.ndarray, *, end: bool = False) -> Generator[Asked | Update, Answer, list[np.ndarray]]:
         """Score frames and note what they say. Where an endpoint is found: the inputs after it, to be heard anew.
 
         Windows come one at a time, so that each is looked at together with its own look-ahead. Those that the end of
@@ -266,15 +245,17 @@ class LabelSession:
                 return self._cut(cut)
         return []
 
-    def _window(self, *, last: bool) -> Generator[Window | Update, Scored | None, int | None]:
+    def _window(self, *, last: bool) -> Generator[Asked | Update, Answer, int | None]:
         """The next window; where an endpoint is found, the input to cut at."""
         scores_TV = self._scores.take((yield self._scores.window()))
         updates: list[Update] = []
-        cut = self._note(scores_TV, updates, last=last)
+        cut = yield from self._note(scores_TV, updates, last=last)
         yield from updates
         return cut
 
-    def _note(self, scores_TV: np.ndarray, updates: list[Update], *, last: bool) -> int | None:
+    def _note(
+        self, scores_TV: np.ndarray, updates: list[Update], *, last: bool
+    ) -> Generator[Decoding, list[Emission], int | None]:
         """Decode one window; where an endpoint is found, the input to cut at.
 
         At the very end there is no look-ahead to guess from, and the final update comes next.
@@ -282,11 +263,11 @@ class LabelSession:
         steps_before = self._endpointer.steps
         pause = self._endpointer.observe(self._silent(scores_TV, steps_before))
         if pause is not None:
-            self._settled += self._decoder.push(scores_TV[: pause.end - steps_before])
+            self._settled += yield Decoding(self._decoder, scores_TV[: pause.end - steps_before])
             cut = self._place(pause)
             updates.append(replace(self._last(), heard=cut))
             return cut
-        self._settled += self._decoder.push(scores_TV)
+        self._settled += yield Decoding(self._decoder, scores_TV)
         if self._endpointer.overdue and (whole := self._complete(self._settled)):
             updates.append(Update(self._origin, tuple(self._settled[:whole]), (), final=True, heard=self._scored()))
             del self._settled[:whole]
@@ -296,7 +277,7 @@ class LabelSession:
             return None
         sure = self._decoder.sure()
         ahead_TV = self._scores.ahead_TV
-        ahead = self._decoder.peek(ahead_TV)
+        ahead = yield Decoding(self._decoder, ahead_TV, peek=True)
         settled = (*self._settled, *sure)
         heard = self._scored() + len(ahead_TV) * self._step
         updates.append(Update(self._origin, settled, tuple(ahead[len(sure) :]), final=False, heard=heard))

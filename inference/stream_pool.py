@@ -1,8 +1,10 @@
-"""Many streams through one model, their windows scored as batches: what a server of streams sits on.
+"""Many streams through one model, scored as batches and decoded together: what a server of streams sits on.
 
-Sessions of speech and of gestures say which windows they want scored (`inference.scorer.Steps`); the pool gathers those
-of all its streams. Each stream hears to the bit what it would hear alone: in float32 a row of a batch is computed as if
-it were the only one, and in 8 bits ranges are fixed (`encoders.int8_nodes`).
+Sessions of speech and of gestures say which windows they want scored (`inference.scorer.Steps`), and those of speech
+what of that they want decoded; the pool gathers both of all its streams. Each stream hears to the bit what it would
+hear alone: in float32 a row of a batch is computed as if it were the only one, in 8 bits ranges are fixed
+(`encoders.int8_nodes`), and so is a beam beside others (`inference.crowd`). Streams whose search is one object, such as
+`Recognizer.search` makes it, are searched together; with a language model that is an LSTM each is searched alone.
 
     pool = StreamPool(recognizer.model.scorer)
     stream = pool.open(recognizer.stream(rate=16000))
@@ -32,7 +34,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from inference.scorer import Scored, Scorer, Steps, Window
+from inference.decoding import Decoding, decode
+from inference.scorer import Answer, Asked, Scored, Scorer, Steps, Window
 from inference.session import Event
 
 STREAMS = 256
@@ -123,7 +126,7 @@ class StreamPool:
             return self._lock.wait_for(lambda: bool(self._full), timeout)
 
     def step(self) -> list[PooledStream]:
-        """Score up to `batch` full windows, the oldest and those that came next; the streams that they are of.
+        """Score and decode up to `batch` full windows, the oldest and those that came next; whose they are.
 
         Windows of one batch advance by the same chunk. A stream has one window in a batch, and with its next one goes
         behind all others, so a backlog of one stream keeps nobody waiting. Where nothing is full, nothing is done.
@@ -133,9 +136,11 @@ class StreamPool:
             try:
                 with self._lock:
                     batch = self._oldest()
-                for (stream, _), scored in zip(batch, self._score(batch), strict=True):
-                    with self._lock:
+                found = self._score(batch)
+                with self._lock:
+                    for (stream, _), scored in zip(batch, found, strict=True):
                         stream._receive(scored)
+                    self._decode([stream for stream, _ in batch])
             except BaseException:  # such as Ctrl-C, after which one may go on
                 with self._lock:
                     self._put_back(batch)
@@ -173,6 +178,18 @@ class StreamPool:
         scored = self._scorer(frames_BTF, lengths_B, chunk=windows[0].chunk, state=state)
         return [_row(scored, b, axes) for b in range(len(windows))]
 
+    def _decode(self, streams: Sequence[PooledStream]) -> None:
+        """Decode together what these streams want decoded, until each waits for something else."""
+        while some := [(stream, stream._asked) for stream in streams if isinstance(stream._asked, Decoding)]:
+            try:
+                found = decode([wanted for _, wanted in some])
+            except BaseException:  # such as Ctrl-C, where some have been decoded and others not
+                for stream, _ in some:
+                    stream._interrupted()
+                raise
+            for (stream, _), emissions in zip(some, found, strict=True):
+                stream._receive(emissions)
+
     def _leave(self, stream: PooledStream) -> None:
         self._full.pop(stream, None)
         if stream in self._open:
@@ -199,8 +216,8 @@ class PooledStream:
         self._error: Exception | None = None
         self._raised: TracebackType | None = None
         self._finished = False
-        # The window whose scores it waits for.
-        self._asked: Window | None = None
+        # The window whose scores it waits for, or the scores whose emissions it waits for.
+        self._asked: Asked | None = None
         self.done = False
         """Whether it has left the pool: nothing will come that cannot be read already."""
 
@@ -227,7 +244,7 @@ class PooledStream:
             steps = self._session.pushing(inputs)
             self._pushed = self._session.seconds
             self._waiting.append((steps, self._pushed))
-            self._go_on()
+            self._hear()
 
     def finish(self) -> None:
         """Nothing more will be accepted: what is left is scored by further steps, and then the stream leaves.
@@ -240,7 +257,7 @@ class PooledStream:
             self._check()
             self._finished = True
             self._waiting.append((self._session.flushing(), self._pushed))
-            self._go_on()
+            self._hear()
 
     def read(self) -> list[Event]:
         """The events since the last call.
@@ -252,7 +269,7 @@ class PooledStream:
             events, self._events = self._events, []
             if not events:
                 self._raise_error()
-            self._go_on()
+            self._hear()
             return events
 
     def close(self) -> None:
@@ -277,35 +294,42 @@ class PooledStream:
         if self.done or self._finished:
             raise PoolError("the stream has been finished or closed; open another one")
 
-    def _receive(self, scored: Scored | Exception) -> None:
-        """The answer to the window that was asked for."""
+    def _hear(self) -> None:
+        """Go on alone, and decode what no step does: what was interrupted, or waited for a reader."""
+        self._go_on()
+        self._pool._decode([self])
+
+    def _receive(self, answer: Answer | Exception) -> None:
+        """The answer to what was asked for."""
         self._asked = None
         if self.done:
             return
-        if isinstance(scored, Exception):
-            self._fail(scored)
+        if isinstance(answer, Exception):
+            self._fail(answer)
         else:
-            self._go_on(scored)
+            self._go_on(answer)
 
-    def _go_on(self, scored: Scored | None = None) -> None:
-        """Hear what waits, up to where a window is full or too many events wait themselves."""
+    def _go_on(self, answer: Answer = None) -> None:
+        """Hear what waits, up to where a window is full, something is to be decoded or too many events wait."""
         while self._waiting and self._asked is None and len(self._events) < UNREAD:
             steps, heard = self._waiting[0]
             try:
-                found = steps.send(scored)
+                found = steps.send(answer)
             except StopIteration:
                 self._waiting.popleft()
                 self._heard = heard
-                scored = None
+                answer = None
                 continue
             except Exception as error:  # of whatever kind: it ends this stream and no other
                 return self._fail(error)
             except BaseException:  # such as Ctrl-C, where it was: it cannot go on from there
-                self._fail(PoolError("the stream was interrupted while it was heard, and ends here; open another one"))
+                self._interrupted()
                 raise
-            scored = None
+            answer = None
             if isinstance(found, Window):
                 self._ask(found)
+            elif isinstance(found, Decoding):
+                self._asked = found
             else:
                 self._events.append(found)
         if self._finished and not self._waiting and not self.done:
@@ -316,6 +340,9 @@ class PooledStream:
             return self._fail(PoolError("frames are not finite; the stream ends here"))
         self._asked = self._pool._full[self] = window
         self._pool._lock.notify_all()
+
+    def _interrupted(self) -> None:
+        self._fail(PoolError("the stream was interrupted while it was heard, and ends here; open another one"))
 
     def _fail(self, error: Exception) -> None:
         self._error, self._raised = error, error.__traceback__

@@ -96,7 +96,7 @@ def test_several_gain_what_each_does_and_bonuses_once(models: dict[str, str]) ->
     labels = tuple(LETTERS.encode("no boat ate it"))
 
     def gained(**settings) -> float:
-        fusion = Search(LETTERS, SearchConfig(**settings)).decoder()._fusion
+        fusion = Search(LETTERS, SearchConfig(**settings)).decoder()._settings.fusion
         state, total = np.array([fusion.begin()]), 0.0
         for label in labels:
             gains, state = fusion.extend(state, np.array([label]))

@@ -31,6 +31,9 @@ def test_events_are_those_of_each_stream_alone_and_texts_those_of_the_file() -> 
         {"rate": rate, "rules": RULES, "search": recognizer.search(beam=4)},
         {"rate": rate, "rules": NEVER, "lookahead": 0.1},
     ]
+    # Of one search, which are searched together.
+    shared = recognizer.search(hot_words={"seven": 2.0}, beam=8, alternatives=2)
+    settings += [{"rate": rate, "rules": rules, "search": shared} for rules in (RULES, NEVER, RULES)]
     sounds = [np.roll(samples_S, -choose.randrange(len(samples_S)) * (k > 0)) for k in range(len(settings))]
     pool = StreamPool(recognizer.model.scorer)
     sessions = [recognizer.stream(**one) for one in settings]

@@ -67,7 +67,9 @@ def test_any_pushes_equal_the_whole(seed: int, pieces: list[int], fused: bool) -
     whole = decoder.push(scores_TV) + decoder.flush()
     assert pushed(decoder, scores_TV, pieces) == whole
     # What is settled on the way is what the search finds at the end.
-    assert tuple(one.label for one in whole) == prefix_beam(scores_TV, beam=8, fusion=decoder._fusion)[0].labels
+    assert (
+        tuple(one.label for one in whole) == prefix_beam(scores_TV, beam=8, fusion=decoder._settings.fusion)[0].labels
+    )
     assert all(a.end <= b.start for a, b in itertools.pairwise(whole))
     assert all(0 <= one.start < one.end and 0 <= one.score <= 1 for one in whole)
 
@@ -131,7 +133,7 @@ def test_neither_what_is_held_nor_the_work_grows_with_the_stream(kind: str, monk
     for t in range(0, len(scores_TV), 100):
         found += decoder.push(scores_TV[t : t + 100])
         frames.append(sum(map(len, decoder._open)))
-        nodes.append(len(decoder._tree))
+        nodes.append(len(decoder._beam.tree))
     assert max(frames) <= beams.LONGEST_OPEN + beams.SETTLE_FRAMES
     assert max(nodes) < 3000
     assert len(aligned) <= len(found)

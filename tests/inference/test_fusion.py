@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference import remembering
 from inference.beam import prefix_beam
 from inference.fusion import LabelModel, WithHotWords, WordModel
 from inference.hotwords import HotWords
+from inference.in_a_row import InARow
 from inference.spellings import Spelled, SpellingTree
 
 gain = runpy.run_path(str(Path(__file__).with_name("fusion_gain.py")))["gain"]
@@ -142,3 +144,10 @@ def test_a_closed_vocabulary_writes_no_other_words() -> None:
         found = prefix_beam(scores_TV, beam=16, fusion=spelled(Bigrams(1), unknown_bonus=-1000.0))[0]
         assert UNKNOWN not in words_of(found.labels)
         assert words_of(found.labels)
+
+
+def test_what_has_nothing_to_forget_is_one_and_the_same_in_all_searches() -> None:
+    model, hot = Bigrams(0), HotWords({(2, 3): 3.0}, labels=5, space=SPACE)
+    in_a_row = InARow(model, end=END)
+    fusions = [spelled(in_a_row), LabelModel(in_a_row, range(5), weight=0.5), WithHotWords(spelled(in_a_row), hot), hot]
+    assert all(remembering.fork(fusion) is fusion for fusion in fusions)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inference import remembering
 from inference.beam import BeamDecoder, Fusion, prefix_beam
 from inference.fusion import LabelModel, Together, WithHotWords, WordModel
 from inference.hotwords import HotWords
@@ -103,9 +104,10 @@ def test_what_prefixes_gain_is_what_is_said_of_them_read_from_their_beginning(
     """Also beyond the frames after which the search forgets, many times over."""
     decoder = BeamDecoder(beam=12, fusion=fusions[kind])
     decoder._search(scores(0, 130))
-    ends_K = decoder._fusion.finish(decoder._state_K)
-    for node, gained, end in zip(decoder._node_K.tolist(), decoder._gain_K, ends_K, strict=True):
-        labels = decoder._tree.path(node)
+    prefixes = decoder._beam.prefixes
+    ends_K = decoder._settings.fusion.finish(prefixes.state_K)
+    for node, gained, end in zip(prefixes.node_K.tolist(), prefixes.gain_K, ends_K, strict=True):
+        labels = decoder._beam.tree.path(node)
         assert len(labels) > 20
         assert gained + end == pytest.approx(expected(kind, labels, of_words, of_letters), abs=1e-3)
 
@@ -158,7 +160,7 @@ def test_two_streams_at_once_do_not_disturb_each_other(kind, fusions) -> None:
 @pytest.mark.parametrize("kind", ["both and hot words"])
 def test_what_is_held_does_not_grow_with_the_stream(kind, fusions) -> None:
     decoder = BeamDecoder(beam=6, fusion=fusions[kind])
-    both = decoder._fusion._model
+    both = decoder._settings.fusion._model
     held, rows = [], []
     for k in range(20):
         decoder.push(scores(k, 60))
@@ -173,3 +175,4 @@ def test_what_is_held_does_not_grow_with_the_stream(kind, fusions) -> None:
 def test_the_model_shares_its_place(of_words: LstmModel) -> None:
     assert isinstance(of_words.directory, Path)
     assert of_words.fork()._session is of_words._session
+    assert remembering.fork(word_fusion(of_words))._model is not of_words, "but not its memory"

@@ -97,5 +97,5 @@ def test_a_stream_forgets_and_says_the_same_in_any_pushes(of_words: LstmModel) -
     decoder = BeamDecoder(beam=6, fusion=LabelModel(model, [of_words.unknown, 2, 3, 4, 5], weight=0.5))
     whole = decoder.push(scores_TV) + decoder.flush()
     found = [one for t in range(0, 150, 7) for one in decoder.push(scores_TV[t : t + 7])]
-    assert decoder._fusion._model._model.held < 6 * 18
+    assert decoder._settings.fusion._model._model.held < 6 * 18
     assert found + decoder.flush() == whole
