@@ -30,8 +30,9 @@ from training.callbacks import Bar, Patience, TextLog
 from training.checkpoints import BEST, LAST, CheckpointError, Checkpoints, WholeFiles, read
 from training.config import ConsistencyConfig, IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Batch, Buckets, Load, Trainable, fitting_batch, loader
-from training.devices import keep_few_kernels, named_by_all, over_all, trainer_on_devices
+from training.devices import named_by_all, over_all, trainer_on_devices
 from training.gradients import GradientNorms
+from training.kernels import keep_few_kernels
 from training.latency import Latencies, LatencyConfig, piece_frames
 from training.metrics import ErrorCounts
 from training.objectives import Loss, LossOfLayers, Objective

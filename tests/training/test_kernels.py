@@ -11,7 +11,7 @@ GROWTH = """
 import random
 import torch
 from encoders.blstm import Blstm, EncoderConfig
-from training.devices import keep_few_kernels
+from training.kernels import keep_few_kernels
 
 def megabytes():
     with open("/proc/self/statm") as file:
