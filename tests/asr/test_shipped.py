@@ -51,7 +51,9 @@ def test_the_recording_is_recognised_as_a_stream_with_silence_around_it(
 
 
 @MODELS
-@pytest.mark.parametrize("level", [0.0, 1e-5, 1e-4, 1e-3, 1e-2])
+@pytest.mark.parametrize(
+    "level", [0.0, pytest.param(1e-5, marks=pytest.mark.slow), 1e-4, pytest.param(1e-3, marks=pytest.mark.slow), 1e-2]
+)
 def test_a_minute_of_silence_or_hiss_is_no_word(name: str, level: float) -> None:
     hiss_S = level * np.random.default_rng(0).standard_normal(60 * RATE)
     assert finals(name, hiss_S.astype(np.float32)) == []
