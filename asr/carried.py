@@ -76,13 +76,15 @@ def merged(carried: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
     """Settings that are given, before those that a model carries.
 
     Another language model, or none, takes the place of all that is carried: weights and lexicon go with the carried
-    one. So does a beam of 0, which is greedy. Priors of the labels stay, whatever weight they are then given; the
-    decoder flashlight knows none.
+    one. So does a beam of 0, which is greedy. Priors of the labels stay, whatever weight they are then given. What
+    the decoder flashlight has none of is left aside where that is asked for.
     """
     if "lm" in given or given.get("beam") == 0:
         carried = {name: value for name, value in carried.items() if name == PRIORS}
     if given.get("decoder") == "flashlight":
-        carried = {name: value for name, value in carried.items() if name != PRIOR_WEIGHT}
+        from asr.flashlight import LACKING
+
+        carried = {name: value for name, value in carried.items() if name not in LACKING}
     return {**carried, **given}
 
 

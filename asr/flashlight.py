@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from asr.search import SearchConfig
 
 THRESHOLD = 100.0  # nats behind the best hypothesis after which one is dropped; the beam is what counts
+# Settings of a search that it has none of. Given, they are refused; what a model carries of them is left aside.
+LACKING = ("prune", "unknown_bonus", "prior_weight")
 UNHEARD = -1e4  # log probability of what must not be: frames are single floats, so no infinities
 
 

@@ -26,7 +26,9 @@ def add_parser(
         description="Transcribe recordings and write a manifest of those that the model is sure of, ready for `asr "
         "train` beside transcribed ones (pseudo-labels). Kept is what has words, whose mean confidence is high enough, "
         "and what is neither too short nor too long. Calibrate the model first (`asr calibrate`; training does): then "
-        "confidence is the share of words that can be expected to be right; words left out do not show in it.",
+        "confidence is the share of words that can be expected to be right; words left out do not show in it. What is "
+        "heard is kept beside the manifest until this is written (MANIFEST.part): a command that was stopped goes on "
+        "where it was when it is given again.",
     )
     label.add_argument(
         "files", nargs="+", metavar="FILE", help="sound file, folder, or quoted pattern such as 'talks/**/*.flac'"

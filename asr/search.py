@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from asr.flashlight import Flashlight, SearchError
+from asr.flashlight import LACKING, Flashlight, SearchError
 from asr.knowledge import Knowledge, Known
 from asr.lexicon import LexiconTokens
 from asr.tokens import TokenError, Tokens
@@ -92,8 +92,6 @@ class SearchConfig:
                 raise SearchError(f"{name} is {value}; give a number")
         if self.prior_weight < 0:
             raise SearchError(f"prior_weight is {self.prior_weight:g}; give a number from 0 on")
-        if self.prior_weight and self.decoder == "flashlight":
-            raise SearchError("the decoder flashlight takes no prior_weight; the decoder beam does")
         if self.decoder not in ("beam", "flashlight"):
             raise SearchError(f"decoder is {self.decoder!r}; it is beam or flashlight")
         if self.decoder == "flashlight" and self.lexicon is None:
@@ -104,6 +102,9 @@ class SearchConfig:
             raise SearchError("the decoder flashlight takes one language model; the decoder beam takes several")
         if self.decoder == "flashlight" and self.hot_words:
             raise SearchError("the decoder flashlight takes no hot words; the decoder beam does")
+        for name in LACKING:
+            if self.decoder == "flashlight" and getattr(self, name) != getattr(SearchConfig, name):
+                raise SearchError(f"the decoder flashlight takes no {name}; the decoder beam does")
 
     @property
     def width(self) -> int:

@@ -85,6 +85,7 @@ def search_config(parsed: argparse.Namespace) -> SearchConfig:
         ValueError: they do not go together.
     """
     from asr import carried
+    from asr.flashlight import LACKING
     from asr.search import BOOST, SearchConfig, hot_word, language_model, read_hot_words
     from asr.shipped import find
 
@@ -96,10 +97,11 @@ def search_config(parsed: argparse.Namespace) -> SearchConfig:
         models = dict(language_model(text) for text in parsed.lm or ())
     if parsed.beam == 0 and (models or parsed.lexicon or parsed.hot_word or parsed.hot_words):
         raise ValueError("--beam 0 is greedy; language models, lexicons and hot words need a beam: leave one out")
-    if parsed.unknown_bonus is not None and parsed.decoder == "flashlight":
-        raise ValueError("--unknown-bonus goes with the decoder beam; flashlight has none: leave it out")
-    if parsed.prune is not None and parsed.decoder == "flashlight":
-        raise ValueError("--prune goes with the decoder beam; flashlight looks at all labels: leave it out")
+    for name in LACKING:
+        if parsed.decoder == "flashlight" and getattr(parsed, name) is not None:
+            raise ValueError(
+                f"--{name.replace('_', '-')} goes with the decoder beam; flashlight has none: leave it out"
+            )
     if parsed.boost is not None and not (parsed.hot_word or parsed.hot_words):
         raise ValueError("--boost goes with --hot-word or --hot-words; add one, or leave it out")
     boost = BOOST if parsed.boost is None else parsed.boost

@@ -4,22 +4,27 @@ Of what a model hears, the parts that it is sure of are mostly right, and traini
 brings a model closer to the voices and rooms of the rest (Kahn et al. 2020, who filter by confidence as well). A part
 is a recording, or what lies between two pauses of it. One is kept if it has words, if these can be expected to be
 right, and if it is no longer than training wants; each says in the manifest how sure the model was.
+
+What is heard goes into a journal beside the manifest, so that the work of hours may be stopped and goes on.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from lhotse import MonoCut
 from lhotse.utils import fastcopy
 from rich.console import Console
 
+from asr.journal import Journal, Recording
 from asr.progress import AudioProgress
 from asr.recognizer import Recognizer
 from asr.search import Search, SearchConfig
@@ -27,6 +32,7 @@ from asr.shipped import find
 from asr.sources import InputError, expand, seconds
 from asr.stretches import Segments
 from asr.transcript import Transcript, Word, mean_confidence
+from inference.model import CARD
 from inference.outputs import output_names
 from inference.shell import ended, one_line
 from training import manifests
@@ -56,23 +62,34 @@ class Sureness:
                 f"lengths from {self.shortest:g} to {self.longest:g} s: give --longest more than --shortest"
             )
 
-    def against(self, words: Sequence[Word], length: float) -> str | None:
-        """Why a part of these words and this length is left out; none if it is kept."""
-        if not words:
+    def against(self, part: Part) -> str | None:
+        """Why a part is left out; none if it is kept."""
+        if not part.text:
             return "without words"
-        if not self.shortest <= length <= self.longest:
+        if not self.shortest <= part.end - part.start <= self.longest:
             return f"not of {self.shortest:g} to {self.longest:g} s"
-        return "of less confidence" if mean_confidence(words) < self.confidence else None
+        return "of less confidence" if part.confidence < self.confidence else None
 
 
-def parts(transcript: Transcript) -> Iterator[tuple[float, float, tuple[Word, ...]]]:
-    """Start, end and words of what lies between the pauses at which a recording was divided, or of all of it."""
+class Part(NamedTuple):
+    """What is judged by itself: its start and end in seconds, its words, and their mean confidence; of none it is 0."""
+
+    start: float
+    end: float
+    text: str
+    confidence: float
+
+
+def parts(transcript: Transcript) -> list[Part]:
+    """What lies between the pauses at which a recording was divided, or all of it."""
     borders = [0.0, *(transcript.endpoints or ()), transcript.duration]
     found: list[list[Word]] = [[] for _ in borders[1:]]
     for word in transcript.words:
         found[min(bisect_right(borders, word.start), len(found)) - 1].append(word)
-    for (start, end), words in zip(pairwise(borders), found, strict=True):
-        yield start, end, tuple(words)
+    return [
+        Part(start, end, " ".join(word.text for word in words), mean_confidence(words) if words else 0.0)
+        for (start, end), words in zip(pairwise(borders), found, strict=True)
+    ]
 
 
 def label_files(
@@ -90,7 +107,8 @@ def label_files(
     Args:
         files: Sound files, folders of them, and patterns; files of frames for a model that is given these.
         model: Shipped model or model directory.
-        out: The manifest, `.jsonl` or `.jsonl.gz`, whose paths are absolute.
+        out: The manifest, `.jsonl` or `.jsonl.gz`, whose paths are absolute. Until it is written, what has been heard
+            is in `OUT.part`; what that has is not heard again.
         sure: What is kept.
         search: How the words are looked for in the scores; as the model carries or, without one, greedily if not given.
         segments: How recordings are divided; they are not if not given.
@@ -100,7 +118,8 @@ def label_files(
         0 if all recordings could be read, 1 if some could not, 2 if the only one could not.
 
     Raises:
-        InputError: there is nothing to label, no place for the manifest, or nothing that is kept.
+        InputError: there is nothing to label, no place for the manifest, nothing that is kept, or what was begun is of
+            another model, search or division.
         inference.model.ModelError: no such model, or a damaged one.
     """
     if not out.endswith(MANIFESTS) or not Path(out).parent.is_dir():
@@ -111,60 +130,120 @@ def label_files(
         raise InputError("; ".join(failed))
     if "-" in sources:
         raise InputError("standard input cannot be read again in training; give files")
-    asked, names = len(sources) + len(failed), output_names(sources)
+    asked = len(sources) + len(failed)
     recognizer = Recognizer.open(find(model), threads=threads)
+    with Journal(Path(f"{out}.part"), _settings(recognizer, search, segments)) as journal:
+        heard = _hear(sources, journal, recognizer, search, segments, failed)
+        sound, divided = recognizer.model.extractor.hears, segments is not None
+        kept, left_out = _judged(heard, output_names(sources), sure, failed, sound=sound, divided=divided)
+        if len(failed) < asked:
+            _say(kept, left_out, sum(one.duration for one in heard.values()))
+        code = ended("asr", failed, asked=asked)
+        if kept:
+            manifests.write(out, kept)
+            journal.remove()
+            print(out)
+        elif len(failed) < asked:
+            raise InputError(
+                f"{out}: not written, as nothing is kept; a smaller --min-confidence keeps more, and hears none again"
+            )
+    return code
+
+
+class Heard(NamedTuple):
+    """A recording: how many seconds it lasts, and its parts."""
+
+    duration: float
+    parts: list[Part]
+
+
+def _hear(
+    sources: Sequence[str],
+    journal: Journal,
+    recognizer: Recognizer,
+    search: SearchConfig | None,
+    segments: Segments | None,
+    failed: list[str],
+) -> dict[str, Heard]:
+    """What each recording holds, as the journal has it or from now on has it; why others `failed` goes there."""
+    recordings = {source: Recording.of(source) for source in sources}
+    new = [source for source in sources if journal.get(recordings[source]) is None]
+    if len(new) < len(sources):
+        print(f"asr: {len(sources) - len(new):,} of {len(sources):,} were heard before", file=sys.stderr)
     looked = None if search is None else Search(recognizer.tokens, search)
-    kept: list[MonoCut] = []
-    left_out: Counter[str] = Counter()
-    heard = 0.0
     console = Console(stderr=True)
-    lengths = {source: seconds(source) if console.is_terminal else 0.0 for source in sources}
-    with AudioProgress(lengths, console) as progress:
-        for source in sources:
+    with AudioProgress({one: seconds(one) if console.is_terminal else 0.0 for one in new}, console) as progress:
+        for source in new:
             try:
                 hear = progress.hearing(source)
-                transcript = recognizer.transcribe(source, search=looked, segments=segments, progress=hear)
-                whole = _whole(names[source], source, transcript, sound=recognizer.model.extractor.hears)
+                found = recognizer.transcribe(source, search=looked, segments=segments, progress=hear)
             except (ValueError, OSError) as error:
                 failed.append(one_line(error))
                 continue
             finally:
                 progress.end(source)
-            heard += transcript.duration
-            for number, (start, end, words) in enumerate(parts(transcript), start=1):
-                if why := sure.against(words, end - start):
-                    left_out[why] += 1
-                    continue
-                name = whole.id if segments is None else f"{whole.id}-{number:04d}"
-                kept.append(_part(whole, name, start, end, words))
-    if len(failed) < asked:
-        _say(kept, left_out, heard)
-    code = ended("asr", failed, asked=asked)
-    if kept:
-        manifests.write(out, kept)
-        print(out)
-    elif len(failed) < asked:
-        raise InputError(f"{out}: not written, as nothing is kept; a smaller --min-confidence keeps more")
-    return code
+            journal.add(recordings[source], [found.duration, parts(found)])
+    heard = {source: journal.get(recording) for source, recording in recordings.items()}
+    return {
+        source: Heard(found[0], [Part(*part) for part in found[1]])
+        for source, found in heard.items()
+        if found is not None
+    }
 
 
-def _whole(name: str, source: str, heard: Transcript, *, sound: bool) -> MonoCut:
-    """The cut of a whole recording, or of a whole file of frames."""
-    return manifests.cut(name, source, "") if sound else manifests.frames_cut(name, source, "", duration=heard.duration)
+def _judged(
+    heard: Mapping[str, Heard],
+    names: Mapping[str, str],
+    sure: Sureness,
+    failed: list[str],
+    *,
+    sound: bool,
+    divided: bool,
+) -> tuple[list[MonoCut], Counter[str]]:
+    """The cuts of the parts that are kept, and how many others are left out for which reason."""
+    kept: list[MonoCut] = []
+    left_out: Counter[str] = Counter()
+    for source, (duration, found) in heard.items():
+        try:
+            whole = _whole(names[source], source, duration, sound=sound)
+        except (ValueError, OSError) as error:
+            failed.append(one_line(error))
+            continue
+        for number, part in enumerate(found, start=1):
+            if why := sure.against(part):
+                left_out[why] += 1
+            else:
+                kept.append(_cut(whole, f"{whole.id}-{number:04d}" if divided else whole.id, part))
+    return kept, left_out
 
 
-def _part(whole: MonoCut, name: str, start: float, end: float, words: Sequence[Word]) -> MonoCut:
+def _settings(recognizer: Recognizer, search: SearchConfig | None, segments: Segments | None) -> dict[str, Any]:
+    """What decides on what is heard: the model, the search with the files that it reads, and the pauses."""
+    model = sorted(path for path in recognizer.model.directory.iterdir() if path.is_file() and path.name != CARD)
+    known = None if search is None else {**asdict(search.absolute()), "files": _digest(search.files())}
+    return {"model": _digest(model), "search": known, "segments": None if segments is None else asdict(segments)}
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    sums = []
+    for path in paths:
+        with open(path, "rb") as file:
+            sums.append(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}")
+    return hashlib.sha256("\n".join(sums).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _whole(name: str, source: str, duration: float, *, sound: bool) -> MonoCut:
+    """The cut of a whole recording, or of a whole file of frames that lasts so many seconds."""
+    return manifests.cut(name, source, "") if sound else manifests.frames_cut(name, source, "", duration=duration)
+
+
+def _cut(whole: MonoCut, name: str, part: Part) -> MonoCut:
     """The cut of one part; the recording may be a little shorter than what was decoded of it."""
-    duration = min(end, whole.duration) - start
+    duration = min(part.end, whole.duration) - part.start
     [said] = whole.supervisions
-    supervision = fastcopy(
-        said,
-        id=name,
-        duration=duration,
-        text=" ".join(word.text for word in words),
-        custom={"confidence": round(mean_confidence(words), 4)},
-    )
-    return fastcopy(whole, id=name, start=start, duration=duration, supervisions=[supervision])
+    confidence = {"confidence": round(part.confidence, 4)}
+    supervision = fastcopy(said, id=name, duration=duration, text=part.text, custom=confidence)
+    return fastcopy(whole, id=name, start=part.start, duration=duration, supervisions=[supervision])
 
 
 def _say(kept: Sequence[MonoCut], left_out: Counter[str], heard: float) -> None:

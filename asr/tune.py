@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from asr import carried
+from asr.flashlight import LACKING
 from asr.knowledge import Knowledge
 from asr.report import Pair, Report, evaluate_pairs
 from asr.search import Search, SearchConfig
@@ -138,11 +139,8 @@ def moves(settings: Collection[str]) -> list[dict[str, float]]:
 
 def _chosen(config: SearchConfig) -> dict[str, float]:
     """What there is to choose: the settings of `STEPS` or, for the weights of several models, the path of each."""
-    settings = {name: float(getattr(config, name)) for name in STEPS}
-    if config.decoder == "flashlight":
-        del settings["unknown_bonus"]  # it has none
-    if config.log_priors is None or config.decoder == "flashlight":
-        del settings["prior_weight"]
+    unknown = LACKING if config.decoder == "flashlight" else () if config.log_priors else ("prior_weight",)
+    settings = {name: float(getattr(config, name)) for name in STEPS if name not in unknown}
     if isinstance(config.lm, Mapping):
         del settings["lm_weight"]
         settings = {str(path): weight for path, weight in config.language_models().items()} | settings

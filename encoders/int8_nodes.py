@@ -3,11 +3,15 @@
 ONNX Runtime's `DynamicQuantizeLSTM` is the fast one, and it takes the scale of what it quantises from the least and the
 largest value of all its inputs, and in each step of all its states: over time and over the items of a batch. One loud
 item would make the others coarse, and an item in a batch would differ from itself alone. So the range is pinned: inputs
-get two columns more, which hold the ends of a fixed range and have weights of zero, and what lies beyond it is cut off.
-States, between -1 and 1, get two units more that say 1 and -1 at any time: their output gate is open, their cell keeps
+get columns more, which hold the ends of a fixed range and have weights of zero, and what lies beyond it is cut off.
+States, between -1 and 1, get units more that say 1 and -1 at any time: their output gate is open, their cell keeps
 20 or -20, and nobody listens to them, but for the layer above: where nothing lies between, the pins of its inputs are
 those units. The scales are the same whatever is computed, sums of integers are exact, and each item and each step has
 what it has alone.
+
+ONNX Runtime's tanh is rounded such that a unit now and then says as much as 1 + 2^-22, which would move the zero of the
+whole range by one. So two more units say just that, by a cell at which its tanh is the largest that there is on
+processors with fused products; where it is not, the first two are still there.
 """
 
 from __future__ import annotations
@@ -22,10 +26,13 @@ from encoders.network import Network
 from encoders.recurrent_nodes import ALWAYS_OPEN, LayerNodes
 
 DOMAIN = "com.microsoft"
+PINNED_CELLS = (20.0, 8.475540161132812)  # their tanh is 1, and 1 + 2^-22
+# h and c.
+PINNED_STATES = [
+    np.float32([[[sign * pin for pin in pins for sign in (1, -1)]]]) for pins in ((1.0, 1.0 + 2**-22), PINNED_CELLS)
+]
 # What pins a range: columns of inputs, units of states.
-PINS = 2
-PINNED_CELL = 20.0  # its tanh is 1 in float32
-PINNED_STATES = [np.float32([[[pin, -pin]]]) for pin in (1.0, PINNED_CELL)]  # h and c
+PINS = PINNED_STATES[0].shape[2]
 PINNED_GATES = {"i": -ALWAYS_OPEN, "o": ALWAYS_OPEN, "f": ALWAYS_OPEN, "g": 0.0}
 
 
@@ -46,7 +53,8 @@ def pinned_inputs(graph: Graph, x_TBF: str, range_: Range) -> str:
     """Inputs of an LSTM within a range, and its ends behind them: (T,B,F+2)."""
     cut = graph("Clip", x_TBF, graph.number(range_.low), graph.number(range_.high))
     counts = graph("Shape", x_TBF, start=0, end=2)
-    ends = graph("Expand", graph.array(np.float32([[range_]])), graph("Concat", counts, graph.integers([PINS]), axis=0))
+    pins = graph.array(np.float32([[range_ * (PINS // 2)]]))
+    ends = graph("Expand", pins, graph("Concat", counts, graph.integers([PINS]), axis=0))
     return graph("Concat", cut, ends, axis=2)
 
 

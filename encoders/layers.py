@@ -68,10 +68,6 @@ class RecurrentLayer(nn.Module, ABC):
         """Whether such frames go through `run_directions`, which takes several layers at once."""
         return False
 
-    def own_weights(self) -> dict[str, Tensor]:
-        """Weights as `run_directions` takes them, gates as in OWN_GATES, with their tape."""
-        raise NotImplementedError(f"{self.name} does not go through run_directions")
-
     @abstractmethod
     def stored(self) -> dict[str, Tensor]:
         """Weights as `encoders.cells` describes them, with their tape."""
@@ -133,6 +129,7 @@ class NativeLayer(RecurrentLayer):
         return self.cell.projected or self.native.weight_hh_l0.dtype == torch.float32
 
     def own_weights(self) -> dict[str, Tensor]:
+        """Weights as `run_directions` takes them, gates as in OWN_GATES, with their tape."""
         native = self.native
         order = [TORCH_GATES["LSTM"].index(gate) for gate in OWN_GATES["LSTM"]]
         parts = (native.weight_ih_l0, native.bias_ih_l0 + native.bias_hh_l0, native.weight_hh_l0)
@@ -248,10 +245,13 @@ class FastLstmLayer(OwnLayer):
         return True
 
     def own_weights(self) -> dict[str, Tensor]:
+        """Weights as `run_directions` takes them, which are the parameters."""
         return dict(self.named_parameters())
 
 
-def run_direction(layer: RecurrentLayer, x_BTF: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+def run_direction(
+    layer: NativeLayer | FastLstmLayer, x_BTF: Tensor, state: State | None = None
+) -> tuple[Tensor, State]:
     """What a layer that `recurs` says of frames: as `RecurrentLayer.forward`."""
     h, c = layer.start(x_BTF) if state is None else state
     y_DTBP, c_DTBH = run_directions([layer], x_BTF.transpose(0, 1)[None], h[None], c[None])
@@ -259,7 +259,7 @@ def run_direction(layer: RecurrentLayer, x_BTF: Tensor, state: State | None = No
 
 
 def run_directions(
-    layers: list[RecurrentLayer], x_DTBF: Tensor, h_DBP: Tensor | None = None, c_DBH: Tensor | None = None
+    layers: list[NativeLayer | FastLstmLayer], x_DTBF: Tensor, h_DBP: Tensor | None = None, c_DBH: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Several layers of one shape at once, each over frames of its own: outputs (D,T,B,P) and cells (D,T,B,H)."""
     own, batch = layers[0], x_DTBF.shape[2]

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,8 +34,7 @@ def guarded(program: str, run: Callable[[], int]) -> int:
 
     A reader that has gone away is no mistake, and neither is Ctrl-C.
     """
-    # As it ends Python looks for cycles among all objects, several times, to free what ends anyway.
-    atexit.register(gc.freeze)
+    _end_at_once()
     try:
         return run()
     except BrokenPipeError:
@@ -47,6 +47,12 @@ def guarded(program: str, run: Callable[[], int]) -> int:
     except (ValueError, OSError) as error:
         print(f"{program}: {one_line(error)}", file=sys.stderr)
         return 2
+
+
+@cache
+def _end_at_once() -> None:
+    """As it ends Python looks for cycles among all objects, several times, to free what ends anyway: not here."""
+    atexit.register(gc.freeze)
 
 
 def one_line(error: BaseException) -> str:

@@ -117,9 +117,9 @@ def speak(utterance: Utterance) -> np.ndarray:
             text.write_text(utterance.said + "\n", encoding="ascii")
             arguments.append(str(text))
         _run([program, "-w" if program == "espeak-ng" else "-o", str(path), *arguments])
-        if not path.is_file():
-            raise SynthesisError(f"{' '.join(utterance.command)!r} wrote no sound: try that command by hand")
-        samples_S, _ = audio.read(path, rate=RATE)
+        samples_S = audio.read(path, rate=RATE)[0] if path.is_file() else np.zeros(0)
+    if not len(samples_S):
+        raise SynthesisError(f"{' '.join(utterance.command)!r} wrote no sound: try that command by hand")
     return trim(samples_S, RATE, margins=utterance.margins)
 
 

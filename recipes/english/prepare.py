@@ -93,6 +93,11 @@ def prepare(
         )
     if not 0 <= generated <= 1:
         raise ValueError(f"prepare.generated is {generated}: give a share of the synthetic clips from 0 to 1")
+    if generated and not (hours and (data / BOOKS).exists()):
+        raise ValueError(
+            f"prepare.generated is {generated}, but no clips are synthetic without {data / BOOKS} and prepare.hours: "
+            "give both, or leave it out"
+        )
     if takes < 0:
         raise ValueError(f"prepare.takes is {takes}: give how many readings of a sentence train, or 0 for all")
     learners = speechocean762.divided(_folder(data, "speechocean762"), seed=seed)

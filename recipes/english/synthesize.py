@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -47,7 +48,10 @@ AT_ONCE = 64  # clips that are planned before the hours are counted again
 
 
 class Clip(NamedTuple):
-    """One clip that is made: its number, its length in seconds, who speaks, and the words."""
+    """One clip that is made: its number, its length in seconds, who speaks, and the words.
+
+    One that could not be spoken has no length and no sound, and its text says why.
+    """
 
     number: int
     seconds: float
@@ -71,7 +75,8 @@ def synthesize(
     """Speak sentences into OUT/synthetic until there are so many hours, and return the manifest.
 
     The manifest is a table with a heading and the columns path (relative to it), text and speaker, parted by tabs.
-    Clips are WAV, 16 kHz, 16 bit, 115 MB an hour. What is there of the same sentences, seed and voices is kept.
+    Clips are WAV, 16 kHz, 16 bit, 115 MB an hour. What is there of the same sentences, seed and voices is kept. A clip
+    that its synthesiser cannot speak is left out, and how many are is said.
 
     Args:
         out: Folder to write into.
@@ -82,7 +87,7 @@ def synthesize(
         generated: Draws sentences for a share of the clips; the others stay as they are without it.
 
     Raises:
-        SynthesisError: flite or espeak-ng is missing, or a synthesiser fails.
+        SynthesisError: flite or espeak-ng is missing, or `AT_ONCE` clips in a row cannot be spoken.
     """
     voices = find_voices()
     folder = Path(out) / "synthetic"
@@ -99,12 +104,16 @@ def synthesize(
         sentence = generated(seed, number) if generated is not None else None
         sentence = sentence or sentences[order[number % len(order)]]
         utterance = plan(sentence, form(sentence) or [], np.random.default_rng((seed, number)), voices)
-        samples_S = speak(utterance)
+        try:
+            samples_S = speak(utterance)
+        except SynthesisError as error:
+            return Clip(number, 0.0, utterance.speaker, str(error))
         clip = Clip(number, len(samples_S) / RATE, utterance.speaker, " ".join(utterance.words))
         audio.write(folder / clip.name, samples_S, RATE)
         return clip
 
     kept: list[Clip] = []
+    unspoken: list[Clip] = []
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[made]}"), TimeRemainingColumn())
     with (
         bar(*columns) as progress,
@@ -113,12 +122,18 @@ def synthesize(
     ):
         task = progress.add_task("speaking", total=missing, made="")
         for clip in all_clips:
+            if not clip.seconds:
+                unspoken.append(clip)
+                continue
             kept.append(clip)
             missing -= clip.seconds
             made = f"{hours - max(0.0, missing) / 3600:.2f}/{hours:g} h"
             progress.update(task, advance=clip.seconds, made=made)
             if missing <= 0:
                 break
+    if unspoken:
+        said = f"{len(unspoken):,} clips could not be spoken and are left out; the first: {unspoken[0].text}"
+        print(f"english: {said}", file=sys.stderr, flush=True)
     rows = ["path\ttext\tspeaker", *(f"{clip.name}\t{clip.text}\t{clip.speaker}" for clip in kept)]
     write_text(folder / "manifest.tsv", "\n".join(rows) + "\n")
     return folder / "manifest.tsv"
@@ -139,16 +154,25 @@ def plan(sentence: str, words: Sequence[str], rng: np.random.Generator, voices: 
 
 
 def _all_clips(made: Sequence[Clip], make: Callable[[int], Clip], journal: TextIO, processes: int) -> Iterator[Clip]:
-    """Those that are there, then ever new ones, which the journal gets in their order."""
+    """Those that are there, then ever new ones, which the journal gets in their order.
+
+    Those that cannot be spoken it gets once a later one can: where none can, the fault is not in the sentences.
+    """
     yield from made
     first = len(made)
+    waiting: list[Clip] = []
     with ThreadPoolExecutor(processes) as pool:  # what is waited for are other programs
         try:
             while True:
                 for clip in pool.map(make, range(first, first + AT_ONCE)):
-                    journal.write(json.dumps(clip) + "\n")
-                    journal.flush()
-                    yield clip
+                    waiting.append(clip)
+                    if clip.seconds:
+                        journal.write("".join(json.dumps(one) + "\n" for one in waiting))
+                        journal.flush()
+                        yield from waiting
+                        waiting.clear()
+                    elif len(waiting) == AT_ONCE:
+                        raise SynthesisError(f"{AT_ONCE} clips in a row could not be spoken; the last: {clip.text}")
                 first += AT_ONCE
         finally:
             pool.shutdown(cancel_futures=True)
@@ -164,7 +188,7 @@ def _resume(folder: Path, settings: str) -> list[Clip]:
             if not line.endswith("\n"):
                 break  # of a run that was killed
             clip = Clip(*json.loads(line))
-            if clip.number != len(clips) or not (folder / clip.name).is_file():
+            if clip.number != len(clips) or (clip.seconds and not (folder / clip.name).is_file()):
                 break
             clips.append(clip)
     for stale in folder.glob("[0-9]*.wav"):

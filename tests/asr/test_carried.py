@@ -131,7 +131,11 @@ def test_what_is_given_comes_before_what_is_carried() -> None:
     assert merged(own, {"lm": "other"}) == {"lm": "other"}
     priors = {"prior_weight": 0.3, "log_priors": (-0.4, -5.1)}
     assert merged(own | priors, {"lm": "other"}) == {"lm": "other", "log_priors": (-0.4, -5.1)}
-    assert "prior_weight" not in merged(own | priors, {"decoder": "flashlight"})
+    of_beam = {"prune": 7.0, "unknown_bonus": -3.0}
+    assert merged(own | of_beam | priors, {"decoder": "flashlight"}) == own | {
+        "log_priors": (-0.4, -5.1),
+        "decoder": "flashlight",
+    }
     assert merged(own, {"lm": None, "lexicon": "others"}) == {"lm": None, "lexicon": "others"}
     assert merged(own, {"beam": 0}) == {"beam": 0}
 

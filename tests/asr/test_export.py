@@ -18,9 +18,11 @@ from asr.confidence.reliability import Reliability
 from asr.evaluate import evaluate
 from asr.shipped import find
 from asr.train_export import CALIBRATED
+from encoders.export import export
 from encoders.int8 import dequantized
 from inference import model as models
 from inference.model import ModelError
+from inference.model_changes import store_calibration
 from inference.shell import INT8_KINDS
 from training.int8 import SAID
 from training.run import network_of
@@ -32,15 +34,37 @@ def speech(tmp_path_factory: pytest.TempPathFactory, make_corpus) -> Path:
     return make_corpus(tmp_path_factory.mktemp("speech"), 4)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped model in float32, of the weights that its own of 8 bits stand for."""
+    shipped = models.load(find("digits"))
+    written = export(network_of(shipped))
+    directory = tmp_path_factory.mktemp("whole") / "model"
+    models.save(
+        directory,
+        graph=written.graph,
+        weights=written.weights,
+        extractor=shipped.extractor,
+        labels=shipped.labels,
+        encoder=shipped.encoder,
+        tokens=shipped.tokens,
+        latency=shipped.latency,
+        card="# A card\n",
+    )
+    return store_calibration(directory, shipped.calibration).directory
+
+
 @pytest.fixture(scope="module", params=INT8_KINDS)
-def exported(request: pytest.FixtureRequest, speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(
+    request: pytest.FixtureRequest, whole: Path, speech: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     out = tmp_path_factory.mktemp("exported") / "small"
-    assert main(["export", "digits", "--int8", request.param, "--dev", str(speech), "--out", str(out)]) == 0
+    assert main(["export", str(whole), "--int8", request.param, "--dev", str(speech), "--out", str(out)]) == 0
     return out
 
 
-def test_what_is_written(exported: Path) -> None:
-    before, after = models.load(find("digits")), models.load(exported)
+def test_what_is_written(whole: Path, exported: Path) -> None:
+    before, after = models.load(whole), models.load(exported)
     assert after.int8["kind"] in INT8_KINDS
     assert set(after.int8) == ({"kind", "ranges"} if after.int8["kind"] == "products" else {"kind"})
     config = yaml.safe_load((exported / "config.yaml").read_text())
@@ -59,18 +83,20 @@ def test_what_is_written(exported: Path) -> None:
     assert not sums.returncode
 
 
-def test_confidences_are_checked_and_said_to_be_those_of_the_model_in_float32(exported: Path, speech: Path) -> None:
-    reports = [evaluate(asr.load(str(name)), speech)[0] for name in ("digits", exported)]
+def test_confidences_are_checked_and_said_to_be_those_of_the_model_in_float32(
+    whole: Path, exported: Path, speech: Path
+) -> None:
+    reports = [evaluate(asr.load(str(name)), speech)[0] for name in (whole, exported)]
     in_float, in_int8 = (f"{100 * Reliability(report.judged).ece():.2f} %" for report in reports)
     card = models.load(exported).card
     assert f"| ECE | {in_float} | {in_int8} |" in card
     assert CALIBRATED in card
-    assert asr.load(str(exported)).words.calibration == asr.load("digits").words.calibration != Calibration()
+    assert asr.load(str(exported)).words.calibration == asr.load(str(whole)).words.calibration != Calibration()
 
 
-def test_it_hears_what_the_model_hears(exported: Path) -> None:
+def test_it_hears_what_the_model_hears(whole: Path, exported: Path) -> None:
     demo = Path(asr.__file__).parent / "demo" / "digits.flac"
-    one, other = asr.load("digits"), asr.load(exported)
+    one, other = asr.load(str(whole)), asr.load(exported)
     expected = one.transcribe(demo)
     assert expected.text
     assert other.transcribe(demo).text == expected.text
@@ -99,7 +125,7 @@ def test_a_classifier(untrained, named_tones: Path, tmp_path: Path, capsys) -> N
     assert models.load(out).int8["kind"] == "products"
 
 
-def test_what_it_refuses(exported: Path, speech: Path, untrained, tmp_path: Path, capsys) -> None:
+def test_what_it_refuses(whole: Path, exported: Path, speech: Path, untrained, tmp_path: Path, capsys) -> None:
     def refused(*arguments: object) -> str:
         assert main(["export", *map(str, arguments)]) == 2
         printed = capsys.readouterr()
@@ -111,13 +137,13 @@ def test_what_it_refuses(exported: Path, speech: Path, untrained, tmp_path: Path
     out = tmp_path / "out"
     rest = ["--int8", "--dev", speech, "--out", out]
     assert "has int8 weights already; export the model that it was made of" in refused(exported, *rest)
-    assert "is there already; give another --out" in refused("digits", *rest[:-1], tmp_path)
-    assert "no such file" in refused("digits", "--int8", "--dev", tmp_path / "none", "--out", out)
+    assert "is there already; give another --out" in refused(whole, *rest[:-1], tmp_path)
+    assert "no such file" in refused(whole, "--int8", "--dev", tmp_path / "none", "--out", out)
     assert "gestures export" in refused(Path(asr.__file__).parents[1] / "gestures" / "models" / "hands", *rest)
     (tmp_path / "noise").mkdir()
     (tmp_path / "noise" / "a.wav").write_bytes(b"no sound")
     (tmp_path / "noise" / "a.txt").write_text("one\n")
-    unreadable = ["digits", "--int8", "--dev", tmp_path / "noise", "--out", out]
+    unreadable = [whole, "--int8", "--dev", tmp_path / "noise", "--out", out]
     assert re.search(r"noise: no recording could be read; the first: \S+a\.wav", refused(*unreadable))
     with pytest.raises(SystemExit):
         main(["export", "--int8", "digits", "--dev", str(speech), "--out", str(out)])

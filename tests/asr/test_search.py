@@ -150,7 +150,10 @@ def test_capitals_in_a_language_model_make_no_difference(tmp_path: Path) -> None
         ({"hot_words": {"la": float("nan")}}, "the boost of 'la' is nan"),
         ({"prior_weight": float("nan")}, "prior_weight is nan"),
         ({"prior_weight": -0.5}, "prior_weight is -0.5; give a number from 0 on"),
-        ({"prior_weight": 0.5, "decoder": "flashlight", "lexicon": "words.txt"}, "flashlight takes no prior_weight"),
+        *(
+            ({name: 0.5, "decoder": "flashlight", "lexicon": "words.txt"}, f"flashlight takes no {name}")
+            for name in ("prior_weight", "unknown_bonus", "prune")
+        ),
     ],
 )
 def test_settings_out_of_range(settings: dict, said: str) -> None:

@@ -105,6 +105,21 @@ def test_together_equals_alone_exactly(graphs, name: str, lengths: list[int], st
             np.testing.assert_array_equal(part, part_alone)
 
 
+@pytest.mark.parametrize("name", ["one layer", "pyramid", "unidirectional", "norm"])
+def test_together_equals_alone_where_units_say_more_than_one(name: str, tmp_path: Path) -> None:
+    """ONNX Runtime's tanh of cells between 8 and 9 does: here gates are open, and cells walk there and back."""
+    network = drawn(SHAPES[name])
+    with torch.no_grad():
+        for layer in (*network.encoder.forwards, *(network.encoder.backwards or ())):
+            for gate, bias in zip("ifgo", layer.native.bias_ih_l0.chunk(4), strict=True):
+                bias.fill_(0.0 if gate == "g" else 20.0)
+    items = draw([130, 170, 190, 230, 260, 300])
+    scorer = opened(tmp_path / "products", network, Int8(PRODUCTS, input_ranges(network, items)))
+    for one in range(0, len(items), 3):
+        for got, item in zip(scorer.together(items[one:]), items[one:], strict=True):
+            np.testing.assert_array_equal(got, scorer.full(item))
+
+
 def of_one(state: State, k: int) -> State:
     """The state of one stream: its states of layers, (L,1,H), and the frames that a front end saw, (1,3,F)."""
     return (*(part[:, k : k + 1] for part in state[:2]), *(part[k : k + 1] for part in state[2:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import subprocess
 import sys
 
@@ -57,3 +58,10 @@ def test_nothing_is_looked_through_as_a_command_ends() -> None:
     ended = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (3, "")
     assert int(ended.stdout) > 1000
+
+
+def test_many_commands_in_one_process_leave_no_more_to_do_at_its_end_than_one() -> None:
+    assert guarded("asr", lambda: 0) == 0
+    before = atexit._ncallbacks()
+    assert guarded("asr", lambda: 0) == 0
+    assert atexit._ncallbacks() == before

@@ -310,7 +310,12 @@ def test_a_subject_is_measured_from_end_to_end(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("command", "rows"), [("many_files --rounds 1 --files 6", 3), ("pinned_state --rounds 1 --streams 1 3", 2)]
+    ("command", "rows"),
+    [
+        ("many_files --rounds 1 --files 6", 3),
+        ("pinned_state --rounds 1 --streams 1 3", 2),
+        ("precisions digits digits asr/demo --rounds 1", 5),
+    ],
 )
 def test_what_is_measured_apart_is_a_table(command: str, rows: int) -> None:
     name, *arguments = command.split()

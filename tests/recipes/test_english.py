@@ -251,5 +251,10 @@ def test_counts_on_the_whole_corpora(shared_data: Path, tmp_path: Path) -> None:
         ValueError, match=r"prepare\.generated is 1\.5: give a share of the synthetic clips from 0 to 1"
     ):
         prepare(shared_data, tmp_path, generated=1.5)
+    for settings, data in (({"hours": 0}, shared_data), ({}, tmp_path)):
+        with pytest.raises(
+            ValueError, match=r"prepare\.generated is 0\.5, but no clips are synthetic without .*books-en"
+        ):
+            prepare(data, tmp_path / "out", generated=0.5, **settings)
     with pytest.raises(ValueError, match=r"prepare\.takes is -1: give how many readings of a sentence train, or 0"):
         prepare(shared_data, tmp_path, takes=-1)

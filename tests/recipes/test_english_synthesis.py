@@ -97,6 +97,39 @@ def test_more_hours_begin_with_those_that_are_there_and_a_lost_clip_is_made_agai
     assert times.items() >= {path.name: path.stat().st_mtime_ns for path in folder.glob("*.wav")}.items()
 
 
+def test_a_sentence_that_cannot_be_spoken_is_left_out(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    speak = module.speak
+
+    def choosy(utterance):
+        if "not" in utterance.words:
+            raise SynthesisError("'flite' failed: why not")
+        return speak(utterance)
+
+    monkeypatch.setattr(module, "speak", choosy)
+    expected = {path: rest for path, *rest in rows(whole / "manifest.tsv") if rest[0] != "why not"}
+    for _ in range(2):  # made, and then found there
+        table = {path: rest for path, *rest in rows(synthesize(tmp_path, SENTENCES, hours=SHORT, seed=3))}
+        assert expected.items() <= table.items()
+        assert "why not" not in {text for text, _ in table.values()}
+        assert (
+            "clips could not be spoken and are left out; the first: 'flite' failed: why not" in capsys.readouterr().err
+        )
+    assert sum(audio.info(tmp_path / "synthetic" / path).duration for path in table) >= 8
+
+
+def test_synthesisers_that_say_nothing_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mute(utterance):
+        raise SynthesisError("'flite' failed: no disk")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "speak", mute)
+        with pytest.raises(SynthesisError, match=r"^3 clips in a row could not be spoken; .* no disk$"):
+            synthesize(tmp_path, SENTENCES, hours=SHORT, seed=3)
+    assert len(rows(synthesize(tmp_path, SENTENCES, hours=SHORT / 4, seed=3))) >= 1
+
+
 def test_other_texts_or_another_seed_begin_anew(whole: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(whole, tmp_path / "synthetic"))
     before = contents(folder)
