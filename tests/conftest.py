@@ -20,13 +20,20 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # How long an example takes says more about what else the machine does than about the program. The examples are the same
 # each time, so that a change is blamed for what it broke alone, and more of them would tell little more;
-# `--hypothesis-profile=explore` looks for new ones.
+# `--hypothesis-profile=explore` looks for new ones. Where an example takes long a test asks for a share of them.
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("saywave", calm, max_examples=40, derandomize=True)
+settings.register_profile("quick", settings.get_profile("saywave"), max_examples=20)
 settings.register_profile("explore", calm, max_examples=500)
 settings.load_profile("saywave")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The quick suite draws half as many examples as all tests do."""
+    if config.getoption("markexpr") == "not slow" and not config.getoption("--hypothesis-profile", None):
+        settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")

@@ -63,6 +63,22 @@ def listen(given: bytes, *arguments: object) -> tuple[int, list[str], list[str]]
     return end(begin("listen", "--stdin", *DIGITS, *arguments), given)
 
 
+@pytest.fixture
+def listen_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """As `listen`, in this process: what is given is a file that is its standard input."""
+
+    def run(given: bytes, *arguments: object) -> tuple[int, list[str], list[str]]:
+        (tmp_path / "given").write_bytes(given)
+        capsys.readouterr()
+        with open(tmp_path / "given") as stdin, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", stdin)
+            code = main(["listen", "--stdin", *DIGITS, *map(str, arguments)])
+        out, err = capsys.readouterr()
+        return code, out.splitlines(), err.splitlines()
+
+    return run
+
+
 def wait_for_samples(path: Path, count: int) -> None:
     """Until a recording holds so many."""
     until = time.monotonic() + 30
@@ -93,24 +109,24 @@ def test_what_comes_through_a_pipe_is_printed_kept_and_recorded(demo, tmp_path: 
 
 
 @pytest.mark.parametrize("kind", ["float32", "stereo", "windows"])
-def test_types_channels_and_windows(demo, kind: str) -> None:
+def test_types_channels_and_windows(demo, listen_here, kind: str) -> None:
     samples_S, rate = demo
     if kind == "float32":
-        code, out, _ = listen(samples_S.astype("<f4").tobytes(), "--dtype", "float32", "--rate", rate)
+        code, out, _ = listen_here(samples_S.astype("<f4").tobytes(), "--dtype", "float32", "--rate", rate)
         assert (code, out) == (0, lines_of(samples_S, rate))
     elif kind == "stereo":
-        code, out, _ = listen(int16(np.repeat(samples_S, 2)), "--channels", 2)
+        code, out, _ = listen_here(int16(np.repeat(samples_S, 2)), "--channels", 2)
         assert (code, out) == (0, lines_of(samples_S, rate))
     else:
         windows = ("--chunk", "800ms", "--lookahead", "0.1s", "--pause", "300ms")
-        code, out, err = listen(int16(samples_S[::2]), "--rate", rate // 2, *windows)
+        code, out, err = listen_here(int16(samples_S[::2]), "--rate", rate // 2, *windows)
         rules = EndpointRules(after_text=0.3)
         assert (code, out) == (0, lines_of(samples_S[::2], rate // 2, chunk=0.8, lookahead=0.1, rules=rules))
         assert "chunk 810 ms, look-ahead 120 ms" in err[-2]
 
 
-def test_events_as_json(demo, tmp_path: Path) -> None:
-    code, out, _ = listen(int16(demo[0]), "--events", "--output", tmp_path / "a.txt")
+def test_events_as_json(demo, listen_here, tmp_path: Path) -> None:
+    code, out, _ = listen_here(int16(demo[0]), "--events", "--output", tmp_path / "a.txt")
     events = [json.loads(line) for line in out]
     finals = [event for event in events if event["final"]]
     assert code == 0
@@ -120,13 +136,13 @@ def test_events_as_json(demo, tmp_path: Path) -> None:
     assert printed == (tmp_path / "a.txt").read_text().splitlines() == lines_of(*demo)
 
 
-def test_a_pipe_without_sound() -> None:
-    code, out, err = listen(b"")
+def test_a_pipe_without_sound(listen_here) -> None:
+    code, out, err = listen_here(b"")
     assert (code, out, err[-1]) == (0, [], "0:00:00.0 heard, 0 words")
 
 
-def test_a_pipe_that_ends_within_a_sample(demo) -> None:
-    code, out, err = listen(int16(demo[0]) + b"\0", "--dtype", "int16")
+def test_a_pipe_that_ends_within_a_sample(demo, listen_here) -> None:
+    code, out, err = listen_here(int16(demo[0]) + b"\0", "--dtype", "int16")
     assert (code, out) == (2, lines_of(*demo)), "what came before is told"
     assert err[-1].startswith("asr: the pipe: ends within a sample (1 bytes of 2 are left)")
 
@@ -134,11 +150,11 @@ def test_a_pipe_that_ends_within_a_sample(demo) -> None:
 @pytest.mark.parametrize("stdin", ["closed", "a terminal"])
 def test_nothing_is_piped_in(stdin: str) -> None:
     if stdin == "closed":
-        command = f"exec '{sys.executable}' -P -m asr listen --stdin <&-"
+        command = f"exec '{sys.executable}' -P -m asr listen --stdin --model digits <&-"
         ran = end(subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE))
     else:
         leader, terminal = pty.openpty()
-        ran = end(begin("listen", "--stdin", stdin=terminal))
+        ran = end(begin("listen", "--stdin", *DIGITS, stdin=terminal))
         os.close(leader)
         os.close(terminal)
     assert ran[:2] == (2, [])
@@ -165,7 +181,7 @@ def test_what_cannot_be_is_one_line_and_leaves_no_files(tmp_path, monkeypatch, c
     kept = ["--output", "b.txt", "--record", "b.wav"]
     with open(os.devnull) as empty:
         monkeypatch.setattr(sys, "stdin", empty)
-        assert main(["listen", "--stdin", *kept, *wrong]) == 2
+        assert main(["listen", "--stdin", *DIGITS, *kept, *wrong]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith(f"asr: {said}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ DEMO = Path(asr.__file__).parent / "demo" / "digits.flac"
 SAID = "three one four one five nine two six"
 RATE = 8000
 MODELS = pytest.mark.parametrize("name", names())
+load = functools.cache(asr.load)  # each model once
 
 
 def finals(name: str, samples_S: np.ndarray, **settings) -> list[str]:
-    session = asr.load(name).stream(rate=RATE, **settings)
+    session = load(name).stream(rate=RATE, **settings)
     events = [*session.push(samples_S), *session.flush()]
     return [event.text for event in events if event.final]
 
@@ -29,12 +31,12 @@ def test_the_default_is_shipped() -> None:
 
 @MODELS
 def test_every_model_was_trained_to_listen(name: str) -> None:
-    assert asr.load(name).model.latency is not None
+    assert load(name).model.latency is not None
 
 
 @MODELS
 def test_the_recording_is_recognised_whole(name: str) -> None:
-    assert asr.load(name).transcribe(DEMO).text == SAID
+    assert load(name).transcribe(DEMO).text == SAID
 
 
 @MODELS
@@ -49,7 +51,9 @@ def test_the_recording_is_recognised_as_a_stream_with_silence_around_it(
 
 
 @MODELS
-@pytest.mark.parametrize("level", [0.0, 1e-5, 1e-4, 1e-3, 1e-2])
+@pytest.mark.parametrize(
+    "level", [0.0, pytest.param(1e-5, marks=pytest.mark.slow), 1e-4, pytest.param(1e-3, marks=pytest.mark.slow), 1e-2]
+)
 def test_a_minute_of_silence_or_hiss_is_no_word(name: str, level: float) -> None:
     hiss_S = level * np.random.default_rng(0).standard_normal(60 * RATE)
     assert finals(name, hiss_S.astype(np.float32)) == []

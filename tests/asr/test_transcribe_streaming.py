@@ -65,7 +65,7 @@ def test_windows_and_rules_are_passed_on(capsys) -> None:
 
 def test_at_the_pace_of_a_microphone(capsys, tmp_path: Path) -> None:
     part = tmp_path / "part.wav"
-    audio.write(part, *audio.read(DEMO, duration=2.5))
+    audio.write(part, *audio.read(DEMO, duration=1.5))
     begun = time.monotonic()
     code, out, err = call(capsys, part, *DIGITS, "--streaming", "--realtime")
     expected = streamed(part)

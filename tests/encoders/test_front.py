@@ -80,7 +80,7 @@ def test_a_step_hears_its_own_frames_and_three_before_them() -> None:
 
 
 @NAMES
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings.default.max_examples // 3)
 @given(
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=5),
     steps=st.integers(1, 9),

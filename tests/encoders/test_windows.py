@@ -101,7 +101,7 @@ def test_both_forms_equal_the_definition(config, steps: int, ahead: int, dtype: 
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=describe)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=5),
     stacking=st.lists(st.integers(1, 3), max_size=3),

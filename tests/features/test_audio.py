@@ -324,7 +324,7 @@ def test_standard_input_can_be_asked_about_and_read(tmp_path):
 
 def test_memory_does_not_grow_with_the_length(tmp_path):
     peaks = []
-    for minutes in [1, 10]:
+    for minutes in [1, 4]:
         path = tmp_path / "long.wav"
         soundfile.write(path, np.zeros((0, 2), np.float32), 44100, subtype="PCM_16")
         data = minutes * 60 * 44100 * 4

@@ -53,7 +53,7 @@ def pushed(session: GestureSession, stream: Landmarks, cuts: list[int]) -> list[
     return events + session.flush()
 
 
-@settings(max_examples=15)
+@settings(max_examples=settings.default.max_examples // 3)
 @given(
     kind=st.sampled_from(["spotting", "sequence"]),
     cuts=st.lists(st.integers(0, 700), max_size=12),

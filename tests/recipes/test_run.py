@@ -186,7 +186,7 @@ def test_ctrl_c_in_training_ends_in_a_line_and_the_same_command_goes_on(
     small_yesno: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "run" / "train.log"
-    command = arguments(small_yesno, tmp_path, epochs=30)
+    command = arguments(small_yesno, tmp_path, epochs=20)
 
     def press_ctrl_c() -> None:
         deadline = time.monotonic() + 60
@@ -209,9 +209,9 @@ def test_ctrl_c_in_training_ends_in_a_line_and_the_same_command_goes_on(
     lines = log.read_text().splitlines()
     resumed = next(place for place, line in enumerate(lines) if line.startswith("going on from"))
     numbers = [int(line.split()[1]) for line in lines if line.startswith("interval")]
-    assert 2 <= resumed < 30
-    assert set(numbers) == set(range(1, 31))
-    assert len(numbers) <= 31, "at most the interval that Ctrl-C fell into is trained twice"
+    assert 2 <= resumed < 20
+    assert set(numbers) == set(range(1, 21))
+    assert len(numbers) <= 21, "at most the interval that Ctrl-C fell into is trained twice"
 
 
 def test_processes_side_by_side_prepare_nothing_and_one_evaluates(tmp_path: Path, capsys, monkeypatch) -> None:

@@ -20,20 +20,20 @@ run, assert_same, logged, run_until = itemgetter("run", "assert_same", "logged",
 
 def test_a_folder_that_was_moved_is_gone_on_from_and_its_best_is_remembered(tmp_path: Path) -> None:
     """The best comes early (contrary development data) and must survive the later intervals."""
-    loop = replace(SHORT, epochs=10)
+    loop = replace(SHORT, epochs=5)
     expected = run(tmp_path / "whole", loop, **CONTRARY)
     lines = logged(tmp_path / "whole")
-    assert min(lines, key=lambda line: (line["dev_error"], line["dev_loss"]))["interval"] < 8
-    run_until(8 * A_PASS + 1, tmp_path / "before", loop, **CONTRARY)
+    assert min(lines, key=lambda line: (line["dev_error"], line["dev_loss"]))["interval"] < 4
+    run_until(4 * A_PASS + 1, tmp_path / "before", loop, **CONTRARY)
     (tmp_path / "before").rename(tmp_path / "after")
     assert_same(run(tmp_path / "after", loop, **CONTRARY), expected)
 
 
 def test_a_best_checkpoint_that_is_gone_is_written_again(tmp_path: Path) -> None:
-    run_until(8 * A_PASS + 1, tmp_path, replace(SHORT, epochs=10), **CONTRARY)
+    run_until(4 * A_PASS + 1, tmp_path, replace(SHORT, epochs=5), **CONTRARY)
     (tmp_path / BEST).unlink()
-    run(tmp_path, replace(SHORT, epochs=10), **CONTRARY)
-    assert torch.load(tmp_path / BEST, weights_only=True)["global_step"] > 8 * A_PASS
+    run(tmp_path, replace(SHORT, epochs=5), **CONTRARY)
+    assert torch.load(tmp_path / BEST, weights_only=True)["global_step"] > 4 * A_PASS
 
 
 @pytest.mark.parametrize("name", [LAST, BEST])

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ run, run_until, network, weights, assert_same, logged = itemgetter(
 WORDS = SMALL["WORDS"]
 TRAIN = [*SMALL["TRAIN"], Item("hopeless1", "", 0.0, 0.03, "1 2 3 1 2"), Item("hopeless2", "", 0.0, 0.05, "1 1 1 1")]
 # The scores of a head, and with them losses, are in single precision all the same.
-LOOP: LoopConfig = replace(SMALL["SHORT"], average=0.9, precision="64-true")
+LOOP: LoopConfig = replace(SMALL["SHORT"], epochs=2, average=0.9, precision="64-true")
 
 
 def record_losses(patch: Callable, seen: Callable) -> None:
@@ -68,18 +69,35 @@ def assert_close(one: nn.Module, other: nn.Module, tolerance: float) -> None:
         torch.testing.assert_close(value, weights(other)[name], rtol=0, atol=tolerance)
 
 
+class Whole(NamedTuple):
+    """A run in one piece: its losses, its network, and its folder."""
+
+    losses: list[tuple[float, int]]
+    network: nn.Module
+    folder: Path
+
+
+def whole_run(folder: Path, loop: LoopConfig) -> Whole:
+    seen: list[tuple[float, int]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        record_losses(patch.setattr, seen.append)
+        return Whole(seen, trained(folder, loop), folder)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    return whole_run(tmp_path_factory.mktemp("whole"), LOOP)
+
+
 @pytest.mark.parametrize("pieces", [3, 12])
-def test_pieces_give_the_losses_and_the_weights_of_the_whole(pieces: int, tmp_path: Path, losses) -> None:
+def test_pieces_give_the_losses_and_the_weights_of_the_whole(pieces: int, whole: Whole, tmp_path: Path, losses) -> None:
     """12 are more than any batch has items."""
-    whole = trained(tmp_path / "whole", LOOP)
-    expected = losses.copy()
-    losses.clear()
-    divided = trained(tmp_path / "divided", replace(LOOP, accumulate=pieces))
-    assert [counted for _, counted in losses] == [counted for _, counted in expected]
+    divided = trained(tmp_path, replace(LOOP, accumulate=pieces))
+    assert [counted for _, counted in losses] == [counted for _, counted in whole.losses]
     assert len({counted for _, counted in losses}) > 2
-    np.testing.assert_allclose([loss for loss, _ in losses], [loss for loss, _ in expected], rtol=0, atol=1e-6)
-    assert_close(divided, whole, 1e-5)
-    assert logged(tmp_path / "divided") == logged(tmp_path / "whole")
+    np.testing.assert_allclose([loss for loss, _ in losses], [loss for loss, _ in whole.losses], rtol=0, atol=1e-6)
+    assert_close(divided, whole.network, 1e-5)
+    assert logged(tmp_path) == logged(whole.folder)
 
 
 def test_pieces_of_the_losses_of_two_layers(tmp_path: Path, losses) -> None:
@@ -98,14 +116,11 @@ def test_pieces_of_the_losses_of_two_layers(tmp_path: Path, losses) -> None:
     assert "for one: needs 4 frames, has 3" in (tmp_path / "divided" / "train.log").read_text()
 
 
-def test_a_mean_of_means_would_be_another(tmp_path: Path, losses, monkeypatch) -> None:
+def test_a_mean_of_means_would_be_another(whole: Whole, tmp_path: Path, losses, monkeypatch) -> None:
     """So the comparison above would notice."""
-    trained(tmp_path / "whole", LOOP)
-    expected = losses.copy()
-    losses.clear()
     monkeypatch.setattr(StepLoss, "add", lambda self, mean, counted, add=StepLoss.add: add(self, mean, 1))
-    trained(tmp_path / "divided", replace(LOOP, accumulate=3))
-    assert max(abs(one[0] - other[0]) for one, other in zip(losses, expected, strict=True)) > 1e-3
+    trained(tmp_path, replace(LOOP, accumulate=3))
+    assert max(abs(one[0] - other[0]) for one, other in zip(losses, whole.losses, strict=True)) > 1e-3
 
 
 def test_the_gradient_of_pieces_is_that_of_one_mean() -> None:
@@ -139,22 +154,26 @@ def test_a_step_in_which_nothing_counts_moves_nothing() -> None:
 OFTEN = replace(LOOP, interval_batches=7, checkpoint_minutes=1e-9, epochs=3)
 
 
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    return whole_run(tmp_path_factory.mktemp("never"), OFTEN)
+
+
 @pytest.mark.parametrize("before", [1, 3])
 @pytest.mark.parametrize("after", [1, 3])
-def test_it_goes_on_within_an_interval_also_in_other_pieces(before, after, tmp_path: Path, losses) -> None:
-    whole = trained(tmp_path / "whole", OFTEN)
-    expected = losses.copy()
-    losses.clear()
+def test_it_goes_on_within_an_interval_also_in_other_pieces(
+    before: int, after: int, never_stopped: Whole, tmp_path: Path, losses
+) -> None:
     for stop in (4, 10, 11, 14):  # in the middle, again, one step on, and at the first of an interval
-        trained(tmp_path / "resumed", replace(OFTEN, accumulate=before), until=stop)
-        assert read(tmp_path / "resumed" / LAST)["global_step"] == stop
+        trained(tmp_path, replace(OFTEN, accumulate=before), until=stop)
+        assert read(tmp_path / LAST)["global_step"] == stop
         assert len(losses) == stop, "no step is taken twice"
-    resumed = trained(tmp_path / "resumed", replace(OFTEN, accumulate=after))
-    np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-6)
-    assert_close(resumed, whole, 1e-5)
-    assert logged(tmp_path / "resumed") == logged(tmp_path / "whole")
+    resumed = trained(tmp_path, replace(OFTEN, accumulate=after))
+    np.testing.assert_allclose(losses, never_stopped.losses, rtol=0, atol=1e-6)
+    assert_close(resumed, never_stopped.network, 1e-5)
+    assert logged(tmp_path) == logged(never_stopped.folder)
     if before == after == 1:
-        assert_same(resumed, whole)
+        assert_same(resumed, never_stopped.network)
 
 
 def test_without_checkpoints_within_an_interval_it_begins_it_anew(tmp_path: Path) -> None:
@@ -168,7 +187,7 @@ TWO = {
     "a pass": LOOP,
     "pieces": replace(LOOP, accumulate=2, interval_batches=5),
     "more parts than items": replace(LOOP, accumulate=6),
-    "in single precision": replace(LOOP, precision="32-true", average=0.0, epochs=2),
+    "in single precision": replace(LOOP, precision="32-true", average=0.0),
     "resumed": replace(OFTEN, epochs=2),
 }
 

@@ -32,11 +32,11 @@ network, run, weights, assert_same, logged, record_steps, steps, run_until = ite
 
 INTERRUPTED = {
     "a pass": SHORT,
-    "less than a pass": replace(SHORT, interval_batches=A_PASS - 2),
+    "less than a pass, averaged, clipped by value": replace(
+        SHORT, interval_batches=A_PASS - 2, average=0.9, clip_norm=0.0, clip_value=0.05
+    ),
     "more than a pass, a worker": replace(SHORT, interval_batches=A_PASS + 3, workers=1),
-    "averaged, a worker": replace(SHORT, average=0.9, workers=1),
-    "drawn latencies, a worker": replace(SHORT, workers=1),
-    "averaged, clipped by value": replace(SHORT, average=0.9, clip_norm=0.0, clip_value=0.05, interval_batches=5),
+    "averaged, drawn latencies, a worker": replace(SHORT, average=0.9, workers=1),
 }
 
 
