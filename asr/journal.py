@@ -16,7 +16,7 @@ from asr.sources import InputError
 from inference.files import write_text
 
 
-class Recording(NamedTuple):
+class FileState(NamedTuple):
     """A file as it is now: where it is, its bytes, and when it was last changed, in nanoseconds."""
 
     path: str
@@ -24,7 +24,7 @@ class Recording(NamedTuple):
     changed: int
 
     @classmethod
-    def of(cls, source: str) -> Recording:
+    def of(cls, source: str) -> FileState:
         """What tells the file from another; of one that cannot be looked at its path alone, which is never kept."""
         path = os.path.abspath(source)
         try:
@@ -54,25 +54,26 @@ class Journal:
         lines = _whole_lines(path) or [heading]
         _check(path, lines[0], json.loads(heading))
         try:
-            self._heard = {Recording(*file): heard for file, heard in map(json.loads, lines[1:])}
+            self._heard = {FileState(*file): heard for file, heard in map(json.loads, lines[1:])}
         except (ValueError, TypeError):
             raise InputError(f"{path}: is damaged; remove it, and what it holds is heard anew") from None
         write_text(path, "".join(f"{line}\n" for line in lines))
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        self._removed = False
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
         os.close(self._file)
-        if not self._heard:
-            self.remove()
+        if self._removed or not self._heard:
+            self._path.unlink(missing_ok=True)
 
-    def get(self, recording: Recording) -> Any:
+    def get(self, recording: FileState) -> Any:
         """What was heard of a recording; none if it has not been heard as it is."""
         return self._heard.get(recording)
 
-    def add(self, recording: Recording, heard: Any) -> None:
+    def add(self, recording: FileState, heard: Any) -> None:
         """Keep what was heard, in terms of JSON; once it returns, the end of this program does it no harm."""
         rest = f"{json.dumps([recording, heard])}\n".encode()
         try:
@@ -83,8 +84,8 @@ class Journal:
         self._heard[recording] = heard
 
     def remove(self) -> None:
-        """Nothing of it is needed any more."""
-        self._path.unlink(missing_ok=True)
+        """Nothing of it is needed any more: it goes where the `with` block ends."""
+        self._removed = True
 
 
 def _whole_lines(path: Path) -> list[str]:

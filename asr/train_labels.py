@@ -24,7 +24,7 @@ from lhotse import MonoCut
 from lhotse.utils import fastcopy
 from rich.console import Console
 
-from asr.journal import Journal, Recording
+from asr.journal import FileState, Journal
 from asr.progress import AudioProgress
 from asr.recognizer import Recognizer
 from asr.search import Search, SearchConfig
@@ -141,7 +141,8 @@ def label_files(
         code = ended("asr", failed, asked=asked)
         if kept:
             manifests.write(out, kept)
-            journal.remove()
+            if not failed:  # else the same command hears those alone that could not be read
+                journal.remove()
             print(out)
         elif len(failed) < asked:
             raise InputError(
@@ -166,7 +167,7 @@ def _hear(
     failed: list[str],
 ) -> dict[str, Heard]:
     """What each recording holds, as the journal has it or from now on has it; why others `failed` goes there."""
-    recordings = {source: Recording.of(source) for source in sources}
+    recordings = {source: FileState.of(source) for source in sources}
     new = [source for source in sources if journal.get(recordings[source]) is None]
     if len(new) < len(sources):
         print(f"asr: {len(sources) - len(new):,} of {len(sources):,} were heard before", file=sys.stderr)

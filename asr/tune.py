@@ -139,8 +139,8 @@ def moves(settings: Collection[str]) -> list[dict[str, float]]:
 
 def _chosen(config: SearchConfig) -> dict[str, float]:
     """What there is to choose: the settings of `STEPS` or, for the weights of several models, the path of each."""
-    unknown = LACKING if config.decoder == "flashlight" else () if config.log_priors else ("prior_weight",)
-    settings = {name: float(getattr(config, name)) for name in STEPS if name not in unknown}
+    lacking = LACKING if config.decoder == "flashlight" else () if config.log_priors else ("prior_weight",)
+    settings = {name: float(getattr(config, name)) for name in STEPS if name not in lacking}
     if isinstance(config.lm, Mapping):
         del settings["lm_weight"]
         settings = {str(path): weight for path, weight in config.language_models().items()} | settings

@@ -50,7 +50,7 @@ def check_products(network: Network) -> None:
 
 
 def pinned_inputs(graph: Graph, x_TBF: str, range_: Range) -> str:
-    """Inputs of an LSTM within a range, and its ends behind them: (T,B,F+2)."""
+    """Inputs of an LSTM within a range, and its ends behind them: (T,B,F+PINS)."""
     cut = graph("Clip", x_TBF, graph.number(range_.low), graph.number(range_.high))
     counts = graph("Shape", x_TBF, start=0, end=2)
     pins = graph.array(np.float32([[range_ * (PINS // 2)]]))
@@ -63,7 +63,7 @@ class Int8Nodes(LayerNodes):
 
     Args:
         parts: Parts of equal size that inputs come in, each with its pins behind it.
-        keep_pins: Whether outputs have theirs behind them, (T,B,H+2), for a layer that reads nothing else.
+        keep_pins: Whether outputs have theirs behind them, (T,B,H+PINS), for a layer that reads nothing else.
     """
 
     def __init__(self, graph: Graph, layer: RecurrentLayer, name: str, *, parts: int, keep_pins: bool):

@@ -270,7 +270,12 @@ def push_together(decoders: Sequence[BeamDecoder], scores: Sequence[np.ndarray])
         except ScoresError as error:
             found[k] = error
     while rest := {k: scores_TV for k, scores_TV in rest.items() if len(scores_TV)}:
-        pieces = {k: decoders[k]._next(scores_TV) for k, scores_TV in rest.items()}
+        pieces: dict[int, np.ndarray] = {}
+        for k, scores_TV in rest.items():
+            try:
+                pieces[k] = decoders[k]._next(scores_TV)
+            except Exception as error:  # a fusion is told what to keep, and is somebody else's code
+                found[k] = error
         groups: dict[Hashable, list[int]] = {}
         for k in pieces:
             groups.setdefault((*decoders[k]._settings.key, rest[k].shape[1]), []).append(k)

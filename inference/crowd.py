@@ -21,7 +21,7 @@ from inference.search import ENDLESS, LEAST, Beam, Prefixes, Settings, considere
 
 
 def search_all(beams: Sequence[Beam], scores: Sequence[np.ndarray], settings: Settings) -> None:
-    """Take each beam through its frames of log probabilities (T,V), float64; T may differ, V may not.
+    """Take each beam through its frames of log probabilities (T,V), float64, T >= 1; T may differ, V may not.
 
     No beam has moved where an exception is raised.
     """

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from inference.ctc import NEVER
 from inference.prefixes import PrefixTree, keys
+
+if TYPE_CHECKING:
+    from inference.beam import Fusion
 
 IMPOSSIBLE = -1e4
 """What a probability of 0 counts as where something has to be possible."""
@@ -33,7 +36,7 @@ class Settings(NamedTuple):
     blank: int
     beam: int
     prune: float
-    fusion: object
+    fusion: Fusion | None
     sounds: np.ndarray | None
 
     @property

@@ -4,7 +4,8 @@ Sessions of speech and of gestures say which windows they want scored (`inferenc
 what of that they want decoded; the pool gathers both of all its streams. Each stream hears to the bit what it would
 hear alone: in float32 a row of a batch is computed as if it were the only one, in 8 bits ranges are fixed
 (`encoders.int8_nodes`), and so is a beam beside others (`inference.crowd`). Streams whose search is one object, such as
-`Recognizer.search` makes it, are searched together; with a language model that is an LSTM each is searched alone.
+`Recognizer.search` makes it, are searched together; with a language model that is an LSTM, or with several, each is
+searched alone.
 
     pool = StreamPool(recognizer.model.scorer)
     stream = pool.open(recognizer.stream(rate=16000))
@@ -140,7 +141,8 @@ class StreamPool:
                 with self._lock:
                     for (stream, _), scored in zip(batch, found, strict=True):
                         stream._receive(scored)
-                    self._decode([stream for stream, _ in batch])
+                    # Of all, since an interrupted step may have left some undecoded.
+                    self._decode(self._open)
             except BaseException:  # such as Ctrl-C, after which one may go on
                 with self._lock:
                     self._put_back(batch)
@@ -183,12 +185,13 @@ class StreamPool:
         while some := [(stream, stream._asked) for stream in streams if isinstance(stream._asked, Decoding)]:
             try:
                 found = decode([wanted for _, wanted in some])
-            except BaseException:  # such as Ctrl-C, where some have been decoded and others not
-                for stream, _ in some:
-                    stream._interrupted()
+                for (stream, _), emissions in zip(some, found, strict=True):
+                    stream._receive(emissions)
+            except BaseException:  # such as Ctrl-C: what has been decoded and not received would be decoded twice
+                for stream, wanted in some:
+                    if stream._asked is wanted:
+                        stream._interrupted()
                 raise
-            for (stream, _), emissions in zip(some, found, strict=True):
-                stream._receive(emissions)
 
     def _leave(self, stream: PooledStream) -> None:
         self._full.pop(stream, None)

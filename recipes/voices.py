@@ -117,7 +117,10 @@ def speak(utterance: Utterance) -> np.ndarray:
             text.write_text(utterance.said + "\n", encoding="ascii")
             arguments.append(str(text))
         _run([program, "-w" if program == "espeak-ng" else "-o", str(path), *arguments])
-        samples_S = audio.read(path, rate=RATE)[0] if path.is_file() else np.zeros(0)
+        try:
+            samples_S = audio.read(path, rate=RATE)[0] if path.is_file() else np.zeros(0)
+        except audio.AudioError:  # a file without a heading
+            samples_S = np.zeros(0)
     if not len(samples_S):
         raise SynthesisError(f"{' '.join(utterance.command)!r} wrote no sound: try that command by hand")
     return trim(samples_S, RATE, margins=utterance.margins)

@@ -84,7 +84,7 @@ def prepare(
 
     Raises:
         ManifestError: speechocean762 is missing, or something of a corpus that is there.
-        SynthesisError: a synthesiser that is there fails.
+        SynthesisError: the synthesisers are there, and many clips in a row cannot be spoken.
         features.audio.AudioError: a recording cannot be read.
     """
     if repeat_real < 1 or not 0 <= hours < 100_000:
@@ -199,7 +199,7 @@ def _synthetic(
         sentences = to_speak(books[0], held_out)
         return from_tsv(synthesize(out, sentences, hours=hours, seed=seed, generated=generated))
     except SynthesisError as error:
-        if all(shutil.which(program) for program in ("flite", "espeak-ng")):
+        if generated is not None or all(shutil.which(program) for program in ("flite", "espeak-ng")):
             raise
         _say(f"goes on without synthetic speech, for a poorer model ({error})")
         return []

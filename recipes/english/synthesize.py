@@ -156,9 +156,11 @@ def plan(sentence: str, words: Sequence[str], rng: np.random.Generator, voices: 
 def _all_clips(made: Sequence[Clip], make: Callable[[int], Clip], journal: TextIO, processes: int) -> Iterator[Clip]:
     """Those that are there, then ever new ones, which the journal gets in their order.
 
-    Those that cannot be spoken it gets once a later one can: where none can, the fault is not in the sentences.
+    Those that cannot be spoken it gets once a later one can: where none can, the fault is not in the sentences. They
+    are tried again when the run goes on, as a synthesiser may have been stopped.
     """
-    yield from made
+    for clip in made:
+        yield clip if clip.seconds else make(clip.number)
     first = len(made)
     waiting: list[Clip] = []
     with ThreadPoolExecutor(processes) as pool:  # what is waited for are other programs
@@ -167,7 +169,8 @@ def _all_clips(made: Sequence[Clip], make: Callable[[int], Clip], journal: TextI
                 for clip in pool.map(make, range(first, first + AT_ONCE)):
                     waiting.append(clip)
                     if clip.seconds:
-                        journal.write("".join(json.dumps(one) + "\n" for one in waiting))
+                        noted = (one if one.seconds else one._replace(text="") for one in waiting)
+                        journal.write("".join(json.dumps(one) + "\n" for one in noted))
                         journal.flush()
                         yield from waiting
                         waiting.clear()

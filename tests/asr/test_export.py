@@ -19,7 +19,7 @@ from asr.evaluate import evaluate
 from asr.shipped import find
 from asr.train_export import CALIBRATED
 from encoders.export import export
-from encoders.int8 import dequantized
+from encoders.int8 import SCALE, added_along, dequantized
 from inference import model as models
 from inference.model import ModelError
 from inference.model_changes import store_calibration
@@ -36,9 +36,18 @@ def speech(tmp_path_factory: pytest.TempPathFactory, make_corpus) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped model in float32, of the weights that its own of 8 bits stand for."""
-    shipped = models.load(find("digits"))
-    written = export(network_of(shipped))
+    """The shipped model in float32, of weights that its own of 8 bits may have been rounded from."""
+    shipped, rng = models.load(find("digits")), np.random.default_rng(0)
+    stored = load_file(shipped.directory / "weights.safetensors")
+    # Off the grid of 8 bits, or rounding to it would change nothing.
+    arrays = {
+        name: array + rng.uniform(-0.45, 0.45, array.shape).astype(np.float32) * _steps(stored, name)
+        for name, array in dequantized(stored).items()
+    }
+    network = network_of(shipped, fresh=True)
+    network.load_encoder(arrays)
+    network.load_head(arrays, rows={row: row for row in range(len(arrays["head.bias"]))})
+    written = export(network)
     directory = tmp_path_factory.mktemp("whole") / "model"
     models.save(
         directory,
@@ -52,6 +61,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         card="# A card\n",
     )
     return store_calibration(directory, shipped.calibration).directory
+
+
+def _steps(stored: dict[str, np.ndarray], name: str) -> np.ndarray | float:
+    """The steps of 8 bits from weight to weight; 0 where weights are stored as they are."""
+    return np.expand_dims(stored[name + SCALE], added_along(name)) if name + SCALE in stored else 0.0
 
 
 @pytest.fixture(scope="module", params=INT8_KINDS)

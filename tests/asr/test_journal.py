@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from asr.journal import Journal, Recording
+from asr.journal import FileState, Journal
 from asr.sources import InputError
 
 SETTINGS = {"model": "a", "search": {"beam": 8, "lm": None}}
 
 
-def recordings(folder: Path, count: int) -> list[Recording]:
+def recordings(folder: Path, count: int) -> list[FileState]:
     paths = [folder / f"{number}.wav" for number in range(count)]
     for number, path in enumerate(paths):
         path.write_bytes(bytes(number))
-    return [Recording.of(str(path)) for path in paths]
+    return [FileState.of(str(path)) for path in paths]
 
 
-def filled(path: Path, found: list[Recording]) -> None:
+def filled(path: Path, found: list[FileState]) -> None:
     with Journal(path, SETTINGS) as journal:
         for number, recording in enumerate(found):
             journal.add(recording, [number / 3, [[0.1, 0.2, "é \n", 0.3]]])
@@ -50,7 +50,7 @@ def test_a_recording_that_changed_or_went_is_not_the_one_that_was_heard(tmp_path
     os.utime(found[0].path, ns=(1, 1))
     Path(found[1].path).unlink()
     with Journal(path, SETTINGS) as journal:
-        assert [journal.get(Recording.of(one.path)) is not None for one in found] == [False, False, True]
+        assert [journal.get(FileState.of(one.path)) is not None for one in found] == [False, False, True]
 
 
 def test_it_is_gone_where_it_is_empty_or_of_no_more_use(tmp_path: Path) -> None:

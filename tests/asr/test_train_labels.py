@@ -163,3 +163,7 @@ def test_mistakes_are_named_in_one_line(capsys, tones: Path, tone_model: Path, t
     assert code == 1
     assert "bad.wav" in err
     assert len(read(out)) == 1
+    empty.write_bytes(silent.read_bytes())  # what could not be read is there now
+    code, _, err = call(capsys, recording, empty, "--model", tone_model, "--out", out, "--min-confidence", 0)
+    assert (code, "1 of 2 were heard before" in err) == (0, True), err
+    assert not (tmp_path / "out.jsonl.part").exists()

@@ -180,6 +180,23 @@ def test_what_is_wrong_with_one_stream_is_wrong_with_it_alone() -> None:
         BeamDecoder(beam=4, fusion=fusion).push(broken_TV)
 
 
+class Unwilling(Forgetful):
+    """A fusion that fails where it is to forget."""
+
+    def fork(self) -> Unwilling:
+        return Unwilling(0)
+
+    def keep(self, states_N: np.ndarray) -> None:
+        raise RuntimeError("keeps all")
+
+
+def test_a_fusion_that_cannot_forget_is_wrong_with_its_stream_alone() -> None:
+    good_TV = scores(np.random.default_rng(0), 30)
+    kept, good = push_together([BeamDecoder(fusion=Unwilling(0)), BeamDecoder()], [good_TV, good_TV])
+    assert isinstance(kept, RuntimeError)
+    assert good == BeamDecoder().push(good_TV)
+
+
 @given(
     values=st.lists(st.sampled_from([NEVER, -2.5, -1.0, 0.0, 3.0]), min_size=1, max_size=40), count=st.integers(1, 9)
 )

@@ -119,3 +119,32 @@ def test_an_error_in_decoding_ends_one_stream_and_ctrl_c_those_that_are_decoded(
             with pytest.raises(RuntimeError if left else PoolError, match="broken" if left else "was interrupted"):
                 stream.read()
         assert not idle.done
+
+
+class Interrupted(Decoded):
+    """A session in which somebody types Ctrl-C as it is told its first emissions."""
+
+    def _heard(self, frames_TF: np.ndarray) -> Steps[list[Emission]]:
+        scored = yield Window(frames_TF, 1, ())
+        yield Decoding(self.decoder, scored.scores_BTV[0])
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_between_two_answers_has_nothing_decoded_twice_or_left_undecoded() -> None:
+    scorer = Given()
+    pool = StreamPool(scorer)
+    kinds = (Decoded, Interrupted, Decoded)
+    streams = [pool.open(kind(scorer, BeamDecoder())) for kind in kinds]
+    for seed, stream in enumerate(streams):
+        stream.accept(draw(20, seed))
+        stream.finish()
+    with pytest.raises(KeyboardInterrupt):
+        pool.step()
+    first, *others = streams
+    pool.step()
+    assert first.done, "without anybody who reads"
+    alone = Decoded(scorer, BeamDecoder())
+    assert first.read() == run(scorer, alone.pushing(draw(20, 0))) + run(scorer, alone.flushing())
+    for stream in others:  # decoded, and not told of it
+        with pytest.raises(PoolError, match="was interrupted"):
+            stream.read()
