@@ -117,3 +117,44 @@ def on_terminal() -> Callable[[Sequence[str], Path], tuple[int, bytes]]:
         return running.wait(timeout=120), shown
 
     return run
+
+
+@pytest.fixture(scope="session")
+def in_float32() -> Callable[[Path, Path], Path]:
+    """Write a model that one of 8 bits, such as those that ship, may have been rounded from: (it, directory)."""
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    from encoders.export import export
+    from encoders.int8 import SCALE, added_along, dequantized
+    from inference import model as models
+    from inference.model_changes import store_calibration
+    from training.run import network_of
+
+    def make(source: Path, directory: Path) -> Path:
+        small, rng = models.load(source), np.random.default_rng(0)
+        stored = load_file(small.directory / models.WEIGHTS)
+        arrays = dequantized(stored)
+        # Off the grid of 8 bits, or rounding to it would change nothing.
+        for name in [name for name in arrays if name + SCALE in stored]:
+            steps = np.expand_dims(stored[name + SCALE], added_along(name))
+            arrays[name] = arrays[name] + rng.uniform(-0.45, 0.45, arrays[name].shape).astype(np.float32) * steps
+        network = network_of(small, fresh=True)
+        network.load_encoder(arrays)
+        network.load_head(arrays, rows={row: row for row in range(len(arrays["head.bias"]))})
+        written = export(network)
+        models.save(
+            directory,
+            graph=written.graph,
+            weights=written.weights,
+            extractor=small.extractor,
+            labels=small.labels,
+            encoder=small.encoder,
+            head=small.head,
+            tokens=small.tokens,
+            latency=small.latency,
+            card="# A card\n",
+        )
+        return store_calibration(directory, small.calibration).directory
+
+    return make

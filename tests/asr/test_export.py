@@ -18,11 +18,9 @@ from asr.confidence.reliability import Reliability
 from asr.evaluate import evaluate
 from asr.shipped import find
 from asr.train_export import CALIBRATED
-from encoders.export import export
-from encoders.int8 import SCALE, added_along, dequantized
+from encoders.int8 import dequantized
 from inference import model as models
 from inference.model import ModelError
-from inference.model_changes import store_calibration
 from inference.shell import INT8_KINDS
 from training.int8 import SAID
 from training.run import network_of
@@ -35,37 +33,9 @@ def speech(tmp_path_factory: pytest.TempPathFactory, make_corpus) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped model in float32, of weights that its own of 8 bits may have been rounded from."""
-    shipped, rng = models.load(find("digits")), np.random.default_rng(0)
-    stored = load_file(shipped.directory / "weights.safetensors")
-    # Off the grid of 8 bits, or rounding to it would change nothing.
-    arrays = {
-        name: array + rng.uniform(-0.45, 0.45, array.shape).astype(np.float32) * _steps(stored, name)
-        for name, array in dequantized(stored).items()
-    }
-    network = network_of(shipped, fresh=True)
-    network.load_encoder(arrays)
-    network.load_head(arrays, rows={row: row for row in range(len(arrays["head.bias"]))})
-    written = export(network)
-    directory = tmp_path_factory.mktemp("whole") / "model"
-    models.save(
-        directory,
-        graph=written.graph,
-        weights=written.weights,
-        extractor=shipped.extractor,
-        labels=shipped.labels,
-        encoder=shipped.encoder,
-        tokens=shipped.tokens,
-        latency=shipped.latency,
-        card="# A card\n",
-    )
-    return store_calibration(directory, shipped.calibration).directory
-
-
-def _steps(stored: dict[str, np.ndarray], name: str) -> np.ndarray | float:
-    """The steps of 8 bits from weight to weight; 0 where weights are stored as they are."""
-    return np.expand_dims(stored[name + SCALE], added_along(name)) if name + SCALE in stored else 0.0
+def whole(tmp_path_factory: pytest.TempPathFactory, in_float32) -> Path:
+    """The shipped model in float32."""
+    return in_float32(find("digits"), tmp_path_factory.mktemp("whole") / "model")
 
 
 @pytest.fixture(scope="module", params=INT8_KINDS)
