@@ -135,7 +135,7 @@ def test_the_settings_for_sound_say_what_is_read(
 @pytest.mark.slow
 def test_sound_trains_with_its_settings(small_an4: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     as_sound(small_an4, "sph")
-    tiny = ["--loop.epochs=1", "--encoder.layers=1", "--encoder.hidden_size=8", "--loop.workers=0", "--loop.threads=1"]
+    tiny = ["--loop.epochs=1", "--encoder.layers=2", "--encoder.hidden_size=8", "--loop.workers=0", "--loop.threads=1"]
     assert main(command(small_an4, tmp_path / "out", "--config", str(SETTINGS), *tiny)) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("test WER ")
     extractor = models.load(tmp_path / "out" / "model").extractor
