@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class LabelModel:
 
     def fork(self) -> LabelModel:
         """The same for a search of its own."""
-        return with_model(self, remembering.fork(self._model))
+        return remembering.fork_by_model(self)
 
     def keep(self, states_N: np.ndarray) -> None:
         """From now on only these states, and what follows them, will be asked for."""
@@ -180,7 +180,7 @@ class WordModel:
 
     def fork(self) -> WordModel:
         """The same for a search of its own."""
-        return with_model(self, remembering.fork(self._model))
+        return remembering.fork_by_model(self)
 
     def keep(self, states_N: np.ndarray) -> None:
         """From now on only these states, and what follows them, will be asked for."""
@@ -228,7 +228,7 @@ class WithHotWords:
 
     def fork(self) -> WithHotWords:
         """The same for a search of its own."""
-        return with_model(self, remembering.fork(self._model))
+        return remembering.fork_by_model(self)
 
     def keep(self, states_N: np.ndarray) -> None:
         """From now on only these states, and what follows them, will be asked for."""
@@ -304,18 +304,6 @@ class Together:
             first, rows = self._blocks[block]
             rows_NM[chosen] = rows[states_N[chosen] - first]
         return rows_NM
-
-
-AnyFusion = TypeVar("AnyFusion")
-
-
-def with_model(fusion: AnyFusion, model: object) -> AnyFusion:
-    """The fusion with another model in the place of its own; itself if it is the same one."""
-    if model is fusion._model:
-        return fusion
-    other = copy.copy(fusion)
-    other._model = model
-    return other
 
 
 def ends(model: LanguageModel, states_N: np.ndarray) -> np.ndarray:

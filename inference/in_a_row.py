@@ -10,7 +10,6 @@ Shapes: K pairs of state and word.
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,12 +73,7 @@ class InARow:
 
     def fork(self) -> InARow:
         """The same for a search of its own."""
-        model = remembering.fork(self._model)
-        if model is self._model:
-            return self
-        other = copy.copy(self)
-        other._model = model
-        return other
+        return remembering.fork_by_model(self)
 
     def keep(self, states_N: np.ndarray) -> None:
         """From now on only these states, and what follows them, will be asked for."""

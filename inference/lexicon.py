@@ -19,7 +19,7 @@ import numpy as np
 from inference import remembering
 from inference.arcs import NONE
 from inference.ctc import NEVER
-from inference.fusion import LanguageModel, ends, with_model
+from inference.fusion import LanguageModel, ends
 from inference.hotwords import HotWords
 from inference.spellings import BEHIND, ROOT, Spelled, SpellingTree
 
@@ -171,7 +171,7 @@ class LexiconModel:
 
     def fork(self) -> LexiconModel:
         """The same for a search of its own."""
-        return with_model(self, remembering.fork(self._model))
+        return remembering.fork_by_model(self)
 
     def keep(self, states_N: np.ndarray) -> None:
         """From now on only these states, and what follows them, will be asked for."""

@@ -6,6 +6,7 @@ ends, so the search says from time to time which ones it still holds.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import cache
 from typing import Protocol, TypeVar, runtime_checkable
@@ -44,6 +45,16 @@ Any = TypeVar("Any")
 def fork(one: Any) -> Any:
     """One for a search of its own; itself if it remembers nothing."""
     return one.fork() if _offers(type(one), Remembering) else one
+
+
+def fork_by_model(one: Any) -> Any:
+    """One for a search of its own, of what remembers nothing but what its model does."""
+    model = fork(one._model)
+    if model is one._model:
+        return one
+    other = copy.copy(one)
+    other._model = model
+    return other
 
 
 def ready(one: object, states_K: np.ndarray) -> None:

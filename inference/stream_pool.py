@@ -99,6 +99,8 @@ class StreamPool:
         self._open: list[PooledStream] = []
         # Windows that are full and whose they are, the oldest first.
         self._full: dict[PooledStream, Window] = {}
+        # What is to be decoded, also after an interrupted step.
+        self._undecoded: dict[PooledStream, Decoding] = {}
 
     def __len__(self) -> int:
         """Streams that are open."""
@@ -141,8 +143,7 @@ class StreamPool:
                 with self._lock:
                     for (stream, _), scored in zip(batch, found, strict=True):
                         stream._receive(scored)
-                    # Of all, since an interrupted step may have left some undecoded.
-                    self._decode(self._open)
+                    self._decode()
             except BaseException:  # such as Ctrl-C, after which one may go on
                 with self._lock:
                     self._put_back(batch)
@@ -180,21 +181,23 @@ class StreamPool:
         scored = self._scorer(frames_BTF, lengths_B, chunk=windows[0].chunk, state=state)
         return [_row(scored, b, axes) for b in range(len(windows))]
 
-    def _decode(self, streams: Sequence[PooledStream]) -> None:
-        """Decode together what these streams want decoded, until each waits for something else."""
-        while some := [(stream, stream._asked) for stream in streams if isinstance(stream._asked, Decoding)]:
+    def _decode(self) -> None:
+        """Decode together what streams want decoded, until each waits for something else."""
+        while self._undecoded:
+            some = self._undecoded
             try:
-                found = decode([wanted for _, wanted in some])
-                for (stream, _), emissions in zip(some, found, strict=True):
+                self._undecoded = {}
+                for stream, emissions in zip(some, decode(list(some.values())), strict=True):
                     stream._receive(emissions)
             except BaseException:  # such as Ctrl-C: what has been decoded and not received would be decoded twice
-                for stream, wanted in some:
+                for stream, wanted in list(some.items()):
                     if stream._asked is wanted:
                         stream._interrupted()
                 raise
 
     def _leave(self, stream: PooledStream) -> None:
         self._full.pop(stream, None)
+        self._undecoded.pop(stream, None)
         if stream in self._open:
             self._open.remove(stream)
 
@@ -300,7 +303,7 @@ class PooledStream:
     def _hear(self) -> None:
         """Go on alone, and decode what no step does: what was interrupted, or waited for a reader."""
         self._go_on()
-        self._pool._decode([self])
+        self._pool._decode()
 
     def _receive(self, answer: Answer | Exception) -> None:
         """The answer to what was asked for."""
@@ -332,7 +335,7 @@ class PooledStream:
             if isinstance(found, Window):
                 self._ask(found)
             elif isinstance(found, Decoding):
-                self._asked = found
+                self._asked = self._pool._undecoded[self] = found
             else:
                 self._events.append(found)
         if self._finished and not self._waiting and not self.done:

@@ -122,26 +122,19 @@ def on_terminal() -> Callable[[Sequence[str], Path], tuple[int, bytes]]:
 @pytest.fixture(scope="session")
 def in_float32() -> Callable[[Path, Path], Path]:
     """Write a model that one of 8 bits, such as those that ship, may have been rounded from: (it, directory)."""
-    import numpy as np
-    from safetensors.numpy import load_file
+    import torch
 
     from encoders.export import export
-    from encoders.int8 import SCALE, added_along, dequantized
     from inference import model as models
     from inference.model_changes import store_calibration
     from training.run import network_of
 
     def make(source: Path, directory: Path) -> Path:
-        small, rng = models.load(source), np.random.default_rng(0)
-        stored = load_file(small.directory / models.WEIGHTS)
-        arrays = dequantized(stored)
-        # Off the grid of 8 bits, or rounding to it would change nothing.
-        for name in [name for name in arrays if name + SCALE in stored]:
-            steps = np.expand_dims(stored[name + SCALE], added_along(name))
-            arrays[name] = arrays[name] + rng.uniform(-0.45, 0.45, arrays[name].shape).astype(np.float32) * steps
-        network = network_of(small, fresh=True)
-        network.load_encoder(arrays)
-        network.load_head(arrays, rows={row: row for row in range(len(arrays["head.bias"]))})
+        small = models.load(source)
+        network, drawn = network_of(small), torch.Generator().manual_seed(0)
+        # Off the grid of 8 bits, whose steps are a 127th of the largest, or rounding to it would change nothing.
+        for weight in network.state_dict().values():
+            weight += (torch.rand(weight.shape, generator=drawn) - 0.5) * weight.abs().max() / 150
         written = export(network)
         models.save(
             directory,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from hypothesis import strategies as st
 from inference import beam as beams
 from inference.beam import BeamDecoder, prefix_beam
 from inference.ctc import GreedyDecoder, align
+
+GainTable = runpy.run_path(str(Path(__file__).with_name("gain_table.py")))["GainTable"]
 
 
 def speech(seed: int, frames: int, size: int = 8, *, every: int = 5, sure: float = 6.0) -> np.ndarray:
@@ -27,23 +31,11 @@ def speech(seed: int, frames: int, size: int = 8, *, every: int = 5, sure: float
     return scores_TV - np.logaddexp.reduce(scores_TV, axis=1, keepdims=True)
 
 
-class Bigrams:
-    """A fusion of random gains for each pair of labels; the state is the last label."""
+class Bigrams(GainTable):
+    """Random gains for each pair of labels."""
 
     def __init__(self, seed: int, size: int) -> None:
-        self.gains_VV = np.random.default_rng(seed).normal(0, 1.5, (size, size))
-
-    def begin(self) -> int:
-        return 0
-
-    def extend(self, states_N: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.gains_VV[states_N, labels_N], labels_N
-
-    def finish(self, states_N: np.ndarray) -> np.ndarray:
-        return self.gains_VV[states_N, 0]
-
-    def most(self) -> np.ndarray:
-        return self.gains_VV.max(axis=0)
+        super().__init__(np.random.default_rng(seed).normal(0, 1.5, (size, size)))
 
     def of(self, labels: tuple[int, ...]) -> float:
         return math.fsum(self.gains_VV[pair] for pair in itertools.pairwise((0, *labels, 0)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,28 +17,18 @@ from inference.ctc import NEVER, ScoresError
 from inference.lexicon import LexiconModel, Spellings
 from inference.search import largest
 
+GainTable = runpy.run_path(str(Path(__file__).with_name("gain_table.py")))["GainTable"]
+
 V = 5
 # One word has no spelling of its own, and one label none that begins with it.
 SPELLINGS = [(0, [1]), (1, [1, 2]), (2, [1, 2]), (3, [2, 3, 3]), (4, [3])]
 
 
-class Bigrams:
-    """A fusion of random gains for each pair of labels, with many ties; the state is the last label."""
+class Bigrams(GainTable):
+    """Random gains for each pair of labels, with many ties."""
 
     def __init__(self, seed: int) -> None:
-        self.gains_VV = np.random.default_rng(seed).integers(-2, 3, (V, V)).astype(np.float64)
-
-    def begin(self) -> int:
-        return 0
-
-    def extend(self, states_N: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.gains_VV[states_N, labels_N], labels_N
-
-    def finish(self, states_N: np.ndarray) -> np.ndarray:
-        return self.gains_VV[states_N, 0]
-
-    def most(self) -> np.ndarray:
-        return self.gains_VV.max(axis=0)
+        super().__init__(np.random.default_rng(seed).integers(-2, 3, (V, V)).astype(np.float64))
 
 
 class Forgetful(Bigrams):
