@@ -308,6 +308,27 @@ def test_a_subject_is_measured_from_end_to_end(tmp_path: Path) -> None:
     assert (tmp_path / "decoders.png").stat().st_size > 5000
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--out", "{file}"], "{file}: File exists"),
+        (["--out", "{file}/report"], "{file}/report: Not a directory"),
+        (["--data", "{file}"], "--data {file}: there is no such folder; see python -m benchmarks --help"),
+        (["--rounds", "0"], "argument --rounds: '0' is not a whole number from 1 on; see python -m benchmarks --help"),
+        (
+            ["--threads", "two"],
+            "argument --threads: 'two' is not a whole number from 1 on; see python -m benchmarks --help",
+        ),
+    ],
+)
+def test_what_cannot_be_is_a_line_before_anything_is_measured(arguments: list[str], said: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = run("--quick", *(one.format(file=file) for one in arguments), timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"python -m benchmarks: {said.format(file=file)}\n"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "rows"),
