@@ -133,7 +133,11 @@ def add_export(commands: argparse._SubParsersAction, *, data: str) -> argparse.A
         "errors it makes on development data; the model card says so too. It is used, evaluated and trained on from "
         "like any other.",
     )
-    parser.add_argument("model", metavar="NAME|DIR", help="shipped model or model directory, which stays as it is")
+    parser.add_argument(
+        "model",
+        metavar="DIR",
+        help="model directory in float32, which stays as it is (the models that ship have weights of 8 bits already)",
+    )
     parser.add_argument(
         "--int8",
         nargs="?",
