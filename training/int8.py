@@ -105,7 +105,7 @@ def export_int8(
         lines = [f"{SAID[kind]}, measured on {data}:", "", _figures(measure(model), measure(made))]
         lines += ["", *([remark, ""] if remark else []), _moved(model, made, frames), _sizes(model, made)]
     report = "\n".join(lines)
-    note = f"{report[0].upper()}{report[1:]}\n\nFigures above are of the model in float32."
+    note = f"{report[0].upper()}{report[1:]}\n\nFigures in the sections above are of the model in float32."
     return Written(_stored(model, out, exported, int8, note), report)
 
 
