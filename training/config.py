@@ -143,7 +143,8 @@ class LoopConfig:
         average: Decay of an exponential moving average of the weights, which is what is evaluated and exported; 0 takes
             the weights as they are (Polyak and Juditsky 1992).
         precision: `auto` is bfloat16 or float16 mixed with float32 on a GPU that has it, float32 elsewhere. On a
-            processor with instructions for bfloat16 (AVX-512 BF16, AMX) `bf16-mixed` is quicker, too.
+            processor with instructions for bfloat16 (AVX-512 BF16, AMX) `bf16-mixed` is quicker, too; `16-mixed` is for
+            GPUs alone.
         seed: All random draws come from (seed, pass, utterance) and (seed, step).
         workers: Processes that prepare batches; 0 prepares them in the training process.
         cache_mb: Megabytes of decoded recordings that these processes together keep from pass to pass.
