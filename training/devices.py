@@ -59,6 +59,21 @@ def placement(loop: LoopConfig) -> dict[str, int | str]:
     return {"devices": here, "num_nodes": all_of_them // here}
 
 
+def fitting_precision(wanted: str) -> str:
+    """The precision asked for (`LoopConfig.precision`), or for `auto` what the devices here have.
+
+    Raises:
+        ValueError: they have not what is asked for.
+    """
+    if wanted == "16-mixed" and not torch.cuda.is_available():
+        raise ValueError("loop.precision is 16-mixed, which needs a GPU, and there is none: give bf16-mixed, or auto")
+    if wanted != "auto":
+        return wanted
+    if not torch.cuda.is_available():
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+
 def started_by_torchrun() -> bool:
     """Whether torchrun started this process, and with it the others that it trains together with."""
     return torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()

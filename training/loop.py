@@ -30,7 +30,7 @@ from training.callbacks import Bar, Patience, TextLog
 from training.checkpoints import BEST, LAST, CheckpointError, Checkpoints, WholeFiles, read
 from training.config import ConsistencyConfig, IntermediateConfig, LoopConfig, OptimizerConfig
 from training.data import Batch, Buckets, Load, Trainable, fitting_batch, loader
-from training.devices import named_by_all, over_all, trainer_on_devices
+from training.devices import fitting_precision, named_by_all, over_all, trainer_on_devices
 from training.gradients import GradientNorms
 from training.kernels import keep_few_kernels
 from training.latency import Latencies, LatencyConfig, piece_frames
@@ -295,7 +295,7 @@ def fit(
         callbacks.append(Patience("dev_choice", patience=loop.patience, mode="min", check_on_train_epoch_end=True))
     if interactive:
         callbacks.append(Bar(leave=True))
-    precision = _precision(loop.precision)
+    precision = fitting_precision(loop.precision)
     if precision == "bf16-mixed":
         keep_few_kernels()
     trainer = trainer_on_devices(
@@ -375,16 +375,6 @@ def fit(
         torch.use_deterministic_algorithms(deterministic)
     module.load_state_dict(read(out / (BEST if loop.keep == "best" else LAST))["state_dict"])
     return module.evaluated.cpu().eval()
-
-
-def _precision(wanted: str) -> str:
-    if wanted == "16-mixed" and not torch.cuda.is_available():
-        raise ValueError("loop.precision is 16-mixed, which needs a GPU, and there is none: give bf16-mixed, or auto")
-    if wanted != "auto":
-        return wanted
-    if not torch.cuda.is_available():
-        return "32-true"
-    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 
 
 def _quieten() -> None:

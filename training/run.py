@@ -302,20 +302,19 @@ def is_finished(out: Path, config: object, data: Sequence[Trainable], more: dict
     return False
 
 
-DIGESTS = ("data", "start_from")  # of a run's note
+LONGEST_SAID = 80  # characters; what is longer, as a digest or an alphabet, nobody compares by eye
 
 
 def _differences(before: dict, now: dict) -> list[str]:
-    """What differs between two notes, as `loop.epochs 3, now 5`; of what says nothing by itself the name alone."""
+    """What differs between two notes, as `loop.epochs 3, now 5`; of what is long the name alone."""
     changed = []
     for key in sorted(key for key in {*before, *now} if before.get(key) != now.get(key)):
         was, is_now = before.get(key), now.get(key)
         if isinstance(was, dict) and isinstance(is_now, dict):
             changed += [f"{key}.{inner}" for inner in _differences(was, is_now)]
-        elif key in DIGESTS or isinstance(was, dict) or isinstance(is_now, dict):
-            changed.append(key)
         else:
-            changed.append(f"{key} {was}, now {is_now}")
+            said = f"{key} {was}, now {is_now}"
+            changed.append(said if len(said) <= LONGEST_SAID else key)
     return changed
 
 

@@ -6,10 +6,11 @@ import sys
 from dataclasses import replace
 
 import pytest
+import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from training.config import LoopConfig
-from training.devices import one_voice, placement, started_to_join, trainer_on_devices
+from training.devices import fitting_precision, one_voice, placement, started_to_join, trainer_on_devices
 
 LOOP = LoopConfig()
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -96,3 +97,11 @@ def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
 def test_numbers_that_cannot_be_are_refused(setting: dict) -> None:
     with pytest.raises(ValueError, match=rf"loop.{next(iter(setting))} is .*; it must be at least 1"):
         replace(LOOP, **setting)
+
+
+def test_precision_is_float32_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert fitting_precision("auto") == "32-true"
+    assert fitting_precision("64-true") == "64-true"
+    with pytest.raises(ValueError, match="which needs a GPU, and there is none"):
+        fitting_precision("16-mixed")

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from encoders.heads import ctc_loss
-from training import loop as training_loop
 from training.config import LoopConfig, OptimizerConfig
 from training.data import Buckets, collate
 from training.latency import Latencies, LatencyConfig
@@ -208,14 +207,6 @@ def test_tensorboard_has_the_losses(tmp_path: Path, steps: list) -> None:
     assert [point.value * 100 for point in events.Scalars("dev_error")] == pytest.approx(
         [line["dev_error"] for line in logged(tmp_path)], abs=0.01
     )
-
-
-def test_precision_is_float32_where_there_is_no_gpu(monkeypatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert training_loop._precision("auto") == "32-true"
-    assert training_loop._precision("64-true") == "64-true"
-    with pytest.raises(ValueError, match="which needs a GPU, and there is none"):
-        training_loop._precision("16-mixed")
 
 
 def test_only_the_network_that_is_trained_has_gradients() -> None:
