@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from asr.parser import ALL, Parser
 from asr.search_cli import add_alternatives, add_search, search_config
 from inference import shell
-from inference.shell import guarded, time
+from inference.shell import Version, guarded, time
 
 EXAMPLES = """\
 examples:
@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=Version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     from asr.check_cli import DATA, FORMS_SAID

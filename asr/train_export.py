@@ -24,8 +24,8 @@ from training.manifests import Item, read
 
 # Not fitted anew: these recordings need not have the borders, nor be as many, as those that it was fitted on.
 CALIBRATED = (
-    "It was written with the calibration of the model in float32, with which ECE, the expected calibration error of "
-    "confidences, is measured; `asr calibrate` fits it anew."
+    "The model of 8 bits has the calibration of the one in float32, with which ECE, the expected calibration error "
+    "of confidences, is measured; `asr calibrate` fits it anew."
 )
 
 

@@ -1,6 +1,7 @@
 """The command `python -m benchmarks`: every subject in one run, and a report of it.
 
-Threads are chosen before NumPy and torch are loaded, which read their number once: nothing else is imported above.
+Threads are chosen before NumPy and torch are loaded, which read their number once: nothing is imported above that
+loads them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from inference.shell import CommandParser, guarded
+
+PROGRAM = "python -m benchmarks"
 SUBJECTS = (
     "features",
     "encoder",
@@ -29,8 +34,8 @@ ROUNDS, QUICK_ROUNDS = 9, 2
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    made = argparse.ArgumentParser(
-        prog="python -m benchmarks",
+    made = CommandParser(
+        prog=PROGRAM,
         description="Measure everything beside its peers in one run, and write report.md, report.json and a plot for "
         "each subject. Everything that is compared takes its turn in each round; times are processor time.",
     )
@@ -50,30 +55,33 @@ def parser() -> argparse.ArgumentParser:
         "--data",
         type=Path,
         metavar="DIR",
-        help="folder with fsdd/ and speechocean762/, to transcribe utterances of (the recording that comes with it)",
+        help="folder with fsdd/ and speechocean762/, whose utterances are transcribed and streamed (the recording that "
+        "comes with it)",
     )
     return made
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and report.
 
     Returns:
-        0; 1 where a subject could not be measured, which the report says.
+        0; 1 where a subject could not be measured, which the report says; 2 where the report cannot be written.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser().parse_args(given)
+    typed = parser()
+    options = typed.parse_args(given)
+    if options.data is not None and not options.data.is_dir():
+        typed.error(f"--data {options.data}: there is no such folder")
     for name in THREADS:
         os.environ[name] = str(options.threads)
     os.environ["MPLBACKEND"] = "Agg"
-    return run(options, command=shlex.join(["python", "-m", "benchmarks", *given]))
+    return guarded(PROGRAM, partial(run, options, command=f"{PROGRAM} {shlex.join(given)}".rstrip()))
 
 
 def run(options: argparse.Namespace, *, command: str) -> int:
@@ -85,6 +93,7 @@ def run(options: argparse.Namespace, *, command: str) -> int:
     from benchmarks.measure import Setting, Subject
     from benchmarks.peers import Peers
 
+    options.out.mkdir(parents=True, exist_ok=True)  # what cannot be written takes no time first
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     subjects: list[Subject] = []
     with Peers(options.peers) as peers:

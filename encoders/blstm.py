@@ -40,7 +40,8 @@ class EncoderConfig:
     """The shape of the encoder.
 
     Args:
-        cell: Kind of recurrent layer; one of `encoders.cells.CELLS`.
+        cell: Kind of recurrent layer: lstm, lstm_1997, peephole, cifg, cifg_peephole, lstmp, gru, gru_cudnn or rnn
+            (`encoders.cells`).
         layers: Number of layers, each with its forward and (if bidirectional) its backward direction.
         hidden_size: Units of each direction.
         bidirectional: Whether a second direction reads from the end.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gestures.options import add_landmarker, add_model, add_spotting, share, spot_rules
-from inference.shell import CommandParser, count, guarded
+from inference.shell import CommandParser, Version, count, guarded
 
 if TYPE_CHECKING:
     from gestures.recognize import Watching
@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=Version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_recognize(commands)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import errno
 import hashlib
 import math
 import os
@@ -324,8 +325,7 @@ def write(
     """
     sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in (*SUMMED, *also)]
     files = {**files, SUMS: "".join(sums).encode()}
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    beside = _beside(directory)
     try:
         for name, content in files.items():
             with open(beside / name, "wb") as file:
@@ -338,6 +338,26 @@ def write(
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
+
+
+def check_place(directory: Path) -> None:
+    """Make the folders that a model directory goes into.
+
+    Raises:
+        OSError: they cannot be made, or nothing can be written there.
+    """
+    _beside(directory).rmdir()
+
+
+def _beside(directory: Path) -> Path:
+    """A new folder beside a directory."""
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    except OSError as error:
+        # A name that nobody gave says nothing to whoever asked for the directory, nor that a file is there already.
+        code = errno.ENOTDIR if isinstance(error, FileExistsError) else error.errno
+        raise OSError(code, os.strerror(code), str(directory)) from error
 
 
 def _replace(directory: Path, beside: Path) -> None:

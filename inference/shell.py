@@ -24,6 +24,19 @@ class CommandParser(argparse.ArgumentParser):
         self.exit(2, mistyped(self.prog, message))
 
 
+class Version(argparse.Action):
+    """`--version`: which Saywave this is; asked of the installation only when somebody wants to know."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str):
+        super().__init__(option_strings, dest, nargs=0, help="which version this is")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from inference.installed import version
+
+        print(f"{parser.prog} (saywave) {version('saywave')}")
+        parser.exit()
+
+
 def mistyped(program: str, message: str) -> str:
     """The line about a command that cannot be, and where to read how it can."""
     return f"{program}: {' '.join(message.split())}; see {program} --help\n"
@@ -133,7 +146,11 @@ def add_export(commands: argparse._SubParsersAction, *, data: str) -> argparse.A
         "errors it makes on development data; the model card says so too. It is used, evaluated and trained on from "
         "like any other.",
     )
-    parser.add_argument("model", metavar="NAME|DIR", help="shipped model or model directory, which stays as it is")
+    parser.add_argument(
+        "model",
+        metavar="DIR",
+        help="model directory in float32, which stays as it is (the models that ship have weights of 8 bits already)",
+    )
     parser.add_argument(
         "--int8",
         nargs="?",

@@ -88,8 +88,8 @@ class StreamPool:
 
     def __init__(self, scorer: Scorer, *, streams: int = STREAMS, batch: int = BATCH, backlog: float = BACKLOG_SECONDS):
         for name, value in (("streams", streams), ("batch", batch)):
-            if value < 1:
-                raise PoolError(f"{name} is {value}; it must be 1 at least")
+            if value < 1 or value != int(value):
+                raise PoolError(f"{name} is {value}; it must be a whole number from 1 on")
         if not backlog > 0:
             raise PoolError(f"backlog is {backlog:g} s; it must be above 0")
         self.streams, self.batch, self.backlog = streams, batch, backlog

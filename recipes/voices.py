@@ -167,7 +167,9 @@ def find_voices() -> Voices:
 def _festival_voices() -> tuple[str, ...]:
     if shutil.which("festival") is None or shutil.which("text2wave") is None:
         return ()
-    there = set(re.findall(r"[\w-]+", _run(["festival", "-b", "(print (voice.list))"])))
+    # Where it has no voice it names those that it looked for, on the same stream.
+    told = _run(["festival", "-b", '(mapcar (lambda (name) (format t "voice:%s\\n" name)) (voice.list))'])
+    there = set(re.findall(r"^voice:(\S+)", told, re.MULTILINE))
     return tuple(voice for voice in FESTIVAL_VOICES if voice in there)
 
 

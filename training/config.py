@@ -143,7 +143,8 @@ class LoopConfig:
         average: Decay of an exponential moving average of the weights, which is what is evaluated and exported; 0 takes
             the weights as they are (Polyak and Juditsky 1992).
         precision: `auto` is bfloat16 or float16 mixed with float32 on a GPU that has it, float32 elsewhere. On a
-            processor with instructions for bfloat16 (AVX-512 BF16, AMX) `bf16-mixed` is quicker, too.
+            processor with instructions for bfloat16 (AVX-512 BF16, AMX) `bf16-mixed` is quicker, too; `16-mixed` is for
+            GPUs alone.
         seed: All random draws come from (seed, pass, utterance) and (seed, step).
         workers: Processes that prepare batches; 0 prepares them in the training process.
         cache_mb: Megabytes of decoded recordings that these processes together keep from pass to pass.
@@ -219,18 +220,26 @@ class _Parser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:
             super().error(message, ex)  # of a setting within one, which raises
-        self.exit(2, mistyped(self.prog, _in_words(message)))
+        self.exit(2, mistyped(self.prog, self._as_typed(_in_words(message))))
+
+    def _as_typed(self, message: str) -> str:
+        """Names of missing options as they are typed: `--out`, and not `out`."""
+        said, colon, missing = message.partition("are required: ")
+        typed = {action.dest: action.option_strings[0] for action in self._actions if action.option_strings}
+        names = ", ".join(typed.get(name, name) for name in missing.split(", "))
+        return f"{said}{colon}{names}" if colon else message
 
 
 def _in_words(message: str) -> str:
     """What jsonargparse says of a value of the wrong type, without its names for types; any other message as it is."""
     key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
     wrong = re.search(r"Expected an? (?P<kind>.+)\. Got value: (?P<value>.*)", message) or re.search(
-        r"Subtypes: \[(?P<kind>.*)\]\n.*Given value: (?P<value>.*)", message, re.DOTALL
+        r"Subtypes: \[(?P<kind>.*?)\]\n.*Given value: (?P<value>.*)", message, re.DOTALL
     )
     if not wrong or not key:
         return message
     kind = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", wrong["kind"]).replace("NoneType", "null")
+    kind = re.sub(r", (?:typing\.)?Literal\[('[^']*')\]", r" or \1", kind)
     kind = re.sub(r"(?:typing\.)?Literal\[(.*?)\]", r"one of \1", kind)
     kind = kind.replace(", null", " or null")
     hint = ", in brackets as [1,2] is" if re.match("tuple|list", kind) else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
@@ -72,12 +74,21 @@ def started_to_join() -> bool:
 
 @contextlib.contextmanager
 def one_voice() -> Iterator[None]:
-    """What is printed in here is printed once, however many processes come here to train together."""
+    """What is printed in here is printed once, however many processes come here to train together.
+
+    What is said on standard error before a process exits in here, as of a mistyped option, is said all the same.
+    """
     if not started_to_join():
         yield
         return
-    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
-        yield
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as kept, open(os.devnull, "w", encoding="utf-8") as nowhere:
+        try:
+            with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(kept):
+                yield
+        except SystemExit:
+            kept.seek(0)
+            sys.stderr.write(kept.read())
+            raise
 
 
 def together() -> bool:

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from encoders.export import Exported, export
-from encoders.int8 import PRODUCTS, WEIGHTS, Int8
+from encoders.int8 import PRODUCTS, WEIGHTS, Int8, Range
 from encoders.int8_nodes import Int8Error, check_products
+from encoders.network import Network
 from encoders.ranges import input_ranges
 from inference import model as models
 from inference.markdown import table
@@ -26,6 +27,8 @@ from training.run import network_of
 
 # Of longer development data a part that lasts about so long is enough for ranges and scores; errors are counted on all.
 MEASURED_SECONDS = 600.0
+# Frames that are normalised have a standard deviation of 1 over all recordings, whatever those measured are like.
+NORMALISED = Range(-3.0, 3.0)
 SAID = {
     PRODUCTS: "products of int8 weights and uint8 inputs of fixed ranges",
     WEIGHTS: "int8 weights, products in float32",
@@ -44,15 +47,20 @@ class Written(NamedTuple):
 
 
 def check_export(model: Model, out: Path, kind: str) -> None:
-    """Refuse what cannot be exported, before anything takes time.
+    """Refuse what cannot be exported, before anything takes time; make the folder that `out` goes into.
 
     Raises:
         ExportError: says what to do.
+        OSError: nothing can be made there.
     """
     if out.exists():
         raise ExportError(f"{out}: is there already; give another --out, or remove it")
     if model.int8 is not None:
-        raise ExportError(f"{model.directory}: has int8 weights already; export the model that it was made of")
+        raise ExportError(
+            f"{model.directory}: has weights of 8 bits already, as the models that ship have; of one that you have "
+            "exported, export the model that it was made of"
+        )
+    models.check_place(out)
     if kind == PRODUCTS:
         try:
             check_products(network_of(model, fresh=True))
@@ -90,15 +98,24 @@ def export_int8(
     if not frames:
         raise ExportError(f"{data}: nothing in it can be read and is as long as a frame; give other recordings")
     network = network_of(model)
-    int8 = Int8(kind, input_ranges(network, with_bar(frames, "ranges")) if kind == PRODUCTS else {})
+    int8 = Int8(kind, _ranges(model, network, frames) if kind == PRODUCTS else {})
     exported = export(network, int8)
     with tempfile.TemporaryDirectory(prefix="saywave-") as folder:
         made = _stored(model, Path(folder) / "model", exported, int8, note="being measured")
         lines = [f"{SAID[kind]}, measured on {data}:", "", _figures(measure(model), measure(made))]
         lines += ["", *([remark, ""] if remark else []), _moved(model, made, frames), _sizes(model, made)]
     report = "\n".join(lines)
-    note = f"{report[0].upper()}{report[1:]}\n\nFigures above are of the model in float32."
+    note = f"{report[0].upper()}{report[1:]}\n\nFigures in the sections above are of the model in float32."
     return Written(_stored(model, out, exported, int8, note), report)
+
+
+def _ranges(model: Model, network: Network, frames: Sequence[np.ndarray]) -> dict[str, Range]:
+    """Of the inputs of each product; of frames that are normalised no less than what they are anywhere."""
+    ranges = input_ranges(network, with_bar(frames, "ranges"))
+    if model.extractor.config.normalization != "none" and network.encoder.front is None:
+        low, high = ranges["layer0"]
+        ranges["layer0"] = Range(min(low, NORMALISED.low), max(high, NORMALISED.high))
+    return ranges
 
 
 def spread(items: Sequence[Item], seconds: float = MEASURED_SECONDS) -> list[Item]:

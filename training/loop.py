@@ -378,6 +378,8 @@ def fit(
 
 
 def _precision(wanted: str) -> str:
+    if wanted == "16-mixed" and not torch.cuda.is_available():
+        raise ValueError("loop.precision is 16-mixed, which needs a GPU, and there is none: give bf16-mixed, or auto")
     if wanted != "auto":
         return wanted
     if not torch.cuda.is_available():

@@ -290,9 +290,9 @@ def is_finished(out: Path, config: object, data: Sequence[Trainable], more: dict
     if (out / "run" / LAST).exists() or (out / "model").is_dir():
         before = _noted(note)
         if before != settings:
-            changed = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
+            changed = _differences(before, settings)
             raise ManifestError(
-                f"{out}: holds a run with other settings ({', '.join(changed)}); give another --out, or remove it"
+                f"{out}: holds a run with other settings ({'; '.join(changed)}); give another --out, or remove it"
             )
         if (out / "model").is_dir():
             print(f"{out / 'model'}: already trained with these settings")
@@ -300,6 +300,23 @@ def is_finished(out: Path, config: object, data: Sequence[Trainable], more: dict
     else:
         write_text(note, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     return False
+
+
+DIGESTS = ("data", "start_from")  # of a run's note
+
+
+def _differences(before: dict, now: dict) -> list[str]:
+    """What differs between two notes, as `loop.epochs 3, now 5`; of what says nothing by itself the name alone."""
+    changed = []
+    for key in sorted(key for key in {*before, *now} if before.get(key) != now.get(key)):
+        was, is_now = before.get(key), now.get(key)
+        if isinstance(was, dict) and isinstance(is_now, dict):
+            changed += [f"{key}.{inner}" for inner in _differences(was, is_now)]
+        elif key in DIGESTS or isinstance(was, dict) or isinstance(is_now, dict):
+            changed.append(key)
+        else:
+            changed.append(f"{key} {was}, now {is_now}")
+    return changed
 
 
 def _noted(note: Path) -> dict:

@@ -1,13 +1,15 @@
 """Live streams of the shipped models, each with the search that it carries, and of drawn weights of 4 x 320 units a
 direction that say the blank (a floor for what is decoded), features and decoding included.
 
-A stream alone is pushed in blocks of 20 ms; its delay is the algorithmic latency of chunk and look-ahead and the
-computing of the block that completes a chunk (of the blocks of a recording the median, and the most). Of many streams,
-each begun elsewhere in the recording and pushed in quarters of a chunk, a round is a chunk of each, all scored by
-`inference.stream_pool` as one batch; streams a core are the sound of a round over the processor time of everything in
-it, and a step is the scoring and decoding of one batch. What is aimed at is judged by streams that there were: of more
-than a core keeps up with so many count as it does. How long steps take is judged where as many streams are stepped as
-are aimed at. Chunks are rounded up to whole steps, 400 ms to 420.
+A stream alone hears the recording that ships in blocks of 20 ms; its delay is the algorithmic latency of chunk and
+look-ahead and the computing of the block that completes a chunk (of the blocks of a recording the median, and the
+most). Many streams hear the utterances that are transcribed, one after the other, each begun elsewhere in them (what
+ships where there are none: then all say the same few words, which a search remembers). They are pushed in quarters of a
+chunk; a round is a chunk of each, scored by `inference.stream_pool` in batches of all that are full; streams a core are
+the sound of a round over the processor time of everything in it, and a step is the scoring and decoding of a round: one
+batch, and what endpoints have put out of step with the others. What is aimed at is judged by streams that there were:
+of more than a core keeps up with so many count as it does. How long steps take is judged where as many streams are
+stepped as are aimed at. Chunks are rounded up to whole steps, 400 ms to 420.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from asr.stream import CHUNK_SECONDS, LOOKAHEAD_SECONDS
 from benchmarks.measure import Aim, Gauge, Setting, Subject, take_turns
 from benchmarks.networks import in_int8, model_of_letters
 from benchmarks.sounds import RECORDING
+from benchmarks.subjects.transcription import utterances
 from features import audio
 from inference.stream_pool import StreamPool
 
@@ -49,12 +52,21 @@ def measure(setting: Setting, subject: Subject) -> None:
             named["4 x 320"] = Recognizer(model_of_letters(folder / "drawn", 4, 320))
         for name, recognizer in named.items():
             model = recognizer.model
-            samples_S, _ = audio.read(RECORDING, rate=model.extractor.rate)
+            rate = model.extractor.rate
+            samples_S, _ = audio.read(RECORDING, rate=rate)
             kinds = {"int8": recognizer}
             if model.int8 is None:
                 kinds = {"float32": recognizer, "int8": Recognizer(in_int8(model, folder / f"{name} int8", samples_S))}
             alone(setting, subject, name, kinds, samples_S)
+            if name in shipped.names():
+                samples_S = said(setting, subject, name, rate, folder)
             together(setting, subject, name, kinds, samples_S)
+
+
+def said(setting: Setting, subject: Subject, name: str, rate: int, folder: Path) -> np.ndarray:
+    """Utterances of what a model is for, one after the other (S)."""
+    chosen = utterances(setting, subject, name, folder)
+    return np.concatenate([audio.read(path, rate=rate)[0] for path in chosen.paths])
 
 
 def alone(setting: Setting, subject: Subject, name: str, kinds: dict[str, Recognizer], samples_S: np.ndarray) -> None:
@@ -96,7 +108,7 @@ class Crowd:
 
     Attributes:
         seconds: Sound of each stream in a round, a chunk.
-        rounds, steps: Processor time of each round, and of each step of the pool.
+        rounds, steps: Processor time of each round, and of what the pool scores and decodes in it.
     """
 
     def __init__(self, recognizer: Recognizer, samples_S: np.ndarray, batch: int, chunk: float, lookahead: float):
@@ -106,8 +118,8 @@ class Crowd:
         self._streams = [self._pool.open(session) for session in sessions]
         self.seconds = sessions[0].chunk
         self._block = round(self.seconds * model.extractor.rate / BLOCKS_A_CHUNK)
-        self._sounds = [np.roll(samples_S, -len(samples_S) * k // batch) for k in range(batch)]
-        self._at = 0
+        self._samples_S = samples_S
+        self._at = [len(samples_S) * k // batch for k in range(batch)]
         self.steps: list[float] = []
         self.rounds: list[float] = []
 
@@ -115,15 +127,14 @@ class Crowd:
         """A chunk of each stream."""
         begun = time.process_time()
         for _ in range(BLOCKS_A_CHUNK):
-            places = np.arange(self._at, self._at + self._block)
-            for stream, sound_S in zip(self._streams, self._sounds, strict=True):
-                stream.accept(sound_S.take(places, mode="wrap"))
-            self._at += self._block
-        while True:
-            stepping = time.process_time()
-            if not self._pool.step():
-                break
-            self.steps.append(time.process_time() - stepping)
+            for k, stream in enumerate(self._streams):
+                places = np.arange(self._at[k], self._at[k] + self._block)
+                stream.accept(self._samples_S.take(places, mode="wrap"))
+                self._at[k] += self._block
+        stepping = time.process_time()
+        while self._pool.step():
+            pass
+        self.steps.append(time.process_time() - stepping)
         for stream in self._streams:
             stream.read()
         self.rounds.append(time.process_time() - begun)
@@ -143,7 +154,7 @@ def together(
                 crowd.round()
         where = {"size": batch, "axis": "streams at once"}
         rounds = {f"saywave {kind}": crowd.rounds[FILLING:] for kind, crowd in crowds.items()}
-        steps = {f"saywave {kind}": crowd.steps[-turns:] for kind, crowd in crowds.items()}
+        steps = {f"saywave {kind}": crowd.steps[FILLING:] for kind, crowd in crowds.items()}
         counts = {
             f"saywave {k}": [batch * one.seconds / taken for taken in one.rounds[FILLING:]] for k, one in crowds.items()
         }

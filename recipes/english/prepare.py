@@ -87,10 +87,10 @@ def prepare(
         SynthesisError: the synthesisers are there, and many clips in a row cannot be spoken.
         features.audio.AudioError: a recording cannot be read.
     """
-    if repeat_real < 1 or not 0 <= hours < 100_000:
-        raise ValueError(
-            f"prepare.repeat_real is {repeat_real} and prepare.hours {hours}: give 1 or more, and 0 to 100000"
-        )
+    if repeat_real < 1:
+        raise ValueError(f"prepare.repeat_real is {repeat_real}: give 1 or more")
+    if not 0 <= hours < 100_000:
+        raise ValueError(f"prepare.hours is {hours}: give 0 to 100000")
     if not 0 <= generated <= 1:
         raise ValueError(f"prepare.generated is {generated}: give a share of the synthetic clips from 0 to 1")
     if generated and not (hours and (data / BOOKS).exists()):
@@ -100,6 +100,8 @@ def prepare(
         )
     if takes < 0:
         raise ValueError(f"prepare.takes is {takes}: give how many readings of a sentence train, or 0 for all")
+    noises = noisy.divided(Path(noise), seed=seed) if noise is not None else None
+    out.mkdir(parents=True, exist_ok=True)
     learners = speechocean762.divided(_folder(data, "speechocean762"), seed=seed)
     volunteers = _optional(data, "commonvoice-en", lambda corpus: common_voice.divided(corpus, seed=seed))
     volunteers = volunteers or {part: [] for part in PARTS}
@@ -110,7 +112,6 @@ def prepare(
     strings = _digits(data, out, held_out, seed=seed)
     books = [data / BOOKS] if _optional(data, BOOKS, lambda book: book) else []
     language = out / "language.txt.gz"
-    language.parent.mkdir(parents=True, exist_ok=True)
     counted = write_language_text(language, books=books, transcripts=(one.text for one in trained), held_out=held_out)
     transcripts = out / "transcripts.txt.gz"
     write_language_text(transcripts, books=[], transcripts=(one.text for one in trained), held_out=held_out)
@@ -126,7 +127,7 @@ def prepare(
     real = _repeated(cuts(trained, "english train"), repeat_real)
     write(manifests / "train.jsonl.gz", [*real, *strings.train, *spoken])
     tests = {"speechocean762": learners["test"], "commonvoice": volunteers["test"]}
-    in_noise = _noisy(tests, noise, out, seed=seed)
+    in_noise = _noisy(tests, noises, out, seed=seed)
     _write_held_out(manifests, learners, volunteers, in_noise, speechocean762.ages(data / "speechocean762", "test"))
     _write_or_remove(manifests / "test_digits.jsonl.gz", strings.test)
 
@@ -205,11 +206,12 @@ def _synthetic(
         return []
 
 
-def _noisy(tests: dict[str, list[Utterance]], noise: str | None, out: Path, *, seed: int) -> dict[str, list[MonoCut]]:
-    """The test sets in noise by their names, `noisy_` before them; empty without a folder of noises."""
-    if noise is None:
+def _noisy(
+    tests: dict[str, list[Utterance]], noises: dict[str, list[Path]] | None, out: Path, *, seed: int
+) -> dict[str, list[MonoCut]]:
+    """The test sets in noise by their names, `noisy_` before them; empty without noises."""
+    if noises is None:
         return {f"noisy_{name}": [] for name in tests}
-    noises = noisy.divided(Path(noise), seed=seed)
     noisy.copy_training_noise(noises["train"], out / "noise")
     made = {name: noisy.in_noise(found, noises["test"], out / "noisy", seed=seed) for name, found in tests.items()}
     return {f"noisy_{name}": cuts(found, f"english noisy {name}") for name, found in made.items()}

@@ -95,7 +95,7 @@ def test_settings_and_calibration_of_a_model_of_int8(
     assert "lexicon" not in after.search
     assert not (small / "lexicon.txt").exists()
     # What was measured in int8 comes below the line that says so.
-    above, below = after.card.split("Figures above are of the model in float32.")
+    above, below = after.card.split("Figures in the sections above are of the model in float32.")
     assert "## Weights of 8 bits\n" in above
     assert re.findall("^## .*", below, re.MULTILINE) == ["## Search", "## Calibration"]
     assert (small / "weights.safetensors").read_bytes() == (exported / "weights.safetensors").read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import runpy
 import shutil
@@ -21,6 +22,12 @@ RATE = 8000
 
 
 # --- help -------------------------------------------------------------------------------------------------------------
+
+
+def test_it_says_which_version_it_is(capsys) -> None:
+    code, out, err = call(capsys, "--version")
+    assert (code, err) == (0, "")
+    assert out == f"asr (saywave) {importlib.metadata.version('saywave')}\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"]])
@@ -91,7 +98,7 @@ def test_no_command_and_a_wrong_one(capsys) -> None:
     [
         (["transcribe", "a.wav", "--format", "doc"], "asr transcribe: argument --format: invalid choice: 'doc'"),
         (["transcribe"], "asr transcribe: name sound files or folders as FILE, or a list of them"),
-        (["train", "data"], "asr train: the following arguments are required: out"),
+        (["train", "data"], "asr train: the following arguments are required: --out"),
         (["train", "data", "--out", "o", "--bogus", "3"], "asr train: unrecognized arguments: --bogus 3"),
         (["train", "data", "--out", "o", "--loop.epochs", "x"], "asr train: loop.epochs is x; it must be int"),
         (["train", "data", "--out", "o", "--features.fbank.bins", "x"], "asr train: features.fbank.bins is x; it must"),

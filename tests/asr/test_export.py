@@ -19,6 +19,7 @@ from asr.evaluate import evaluate
 from asr.shipped import find
 from asr.train_export import CALIBRATED
 from encoders.int8 import dequantized
+from features import audio
 from inference import model as models
 from inference.model import ModelError
 from inference.shell import INT8_KINDS
@@ -93,6 +94,17 @@ def test_it_hears_nothing_in_silence(exported: Path) -> None:
     assert asr.load(exported).transcribe((np.zeros(8000 * 5, np.float32), 8000)).text == ""
 
 
+def test_what_is_said_is_heard_though_development_data_were_silent(whole: Path, tmp_path: Path) -> None:
+    """Frames of silence alone would cut off what speech is."""
+    (tmp_path / "silence").mkdir()
+    audio.write(tmp_path / "silence" / "a.wav", np.zeros(8000, np.float32), 8000)
+    (tmp_path / "silence" / "a.txt").write_text("one\n")
+    out = tmp_path / "small"
+    assert main(["export", str(whole), "--int8", "--dev", str(tmp_path / "silence"), "--out", str(out)]) == 0
+    demo = Path(asr.__file__).parent / "demo" / "digits.flac"
+    assert asr.load(out).transcribe(demo).text == asr.load(whole).transcribe(demo).text
+
+
 def test_it_is_trained_on_from_its_weights(exported: Path) -> None:
     arrays = dequantized(load_file(exported / "weights.safetensors"))
     network = network_of(models.load(exported))
@@ -120,13 +132,18 @@ def test_what_it_refuses(whole: Path, exported: Path, speech: Path, untrained, t
     capsys.readouterr()
     out = tmp_path / "out"
     rest = ["--int8", "--dev", speech, "--out", out]
-    assert "has int8 weights already; export the model that it was made of" in refused(exported, *rest)
+    for small in (exported, "english"):
+        assert "has weights of 8 bits already, as the models that ship have" in refused(small, *rest)
     assert "is there already; give another --out" in refused(whole, *rest[:-1], tmp_path)
     assert "no such file" in refused(whole, "--int8", "--dev", tmp_path / "none", "--out", out)
     assert "gestures export" in refused(Path(asr.__file__).parents[1] / "gestures" / "models" / "hands", *rest)
     (tmp_path / "noise").mkdir()
     (tmp_path / "noise" / "a.wav").write_bytes(b"no sound")
     (tmp_path / "noise" / "a.txt").write_text("one\n")
+    below_a_file = tmp_path / "noise" / "a.txt" / "out"
+    # Before the data are looked for.
+    nowhere = refused(whole, "--int8", "--dev", tmp_path / "none", "--out", below_a_file)
+    assert nowhere == f"asr: {below_a_file}: Not a directory\n"
     unreadable = [whole, "--int8", "--dev", tmp_path / "noise", "--out", out]
     assert re.search(r"noise: no recording could be read; the first: \S+a\.wav", refused(*unreadable))
     with pytest.raises(SystemExit):

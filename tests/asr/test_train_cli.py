@@ -41,7 +41,7 @@ def test_training_from_a_folder_to_a_model(capsys, tones: Path, tmp_path: Path) 
     assert "already trained" in out
     code, _, err = call(capsys, *arguments, "--loop.epochs", 3)
     assert code == 2
-    assert "holds a run with other settings (loop)" in err
+    assert "holds a run with other settings (loop.epochs 2, now 3); give another" in err
 
 
 def test_training_from_a_table_with_development_data_from_a_model(

@@ -227,7 +227,7 @@ def test_training_on_a_folder_with_none_makes_a_model_that_spots(
     assert "already trained" in out
     code, _, err = call(capsys, *arguments, "--head.smoothing", 0.3)
     assert code == 2
-    assert "holds a run with other settings (head)" in err
+    assert "holds a run with other settings (head.smoothing 0.0, now 0.3)" in err
 
 
 def test_training_without_none_and_with_broken_clips_makes_a_model_that_names(

@@ -173,18 +173,6 @@ def test_the_encoder_is_judged_by_the_faster_of_torch_and_of_the_floors() -> Non
     assert [(aim.value, aim.met) for aim in aims(taken, "encoder")] == [(1.5, False), (0.5, False)]
 
 
-def test_streams_are_judged_by_those_that_there_were() -> None:
-    pytest.importorskip("torch")
-    from benchmarks.subjects.streaming import Reached, aims
-
-    found = [Reached(1, 150.0, 0.01), Reached(128, 300.0, 0.1), Reached(200, 290.0, 0.3), Reached(256, 240.0, 0.9)]
-    assert [(aim.value, aim.met) for aim in aims(found, "", 200)] == [(240, True), (0.3, True)]
-    assert [aim.met for aim in aims([*found[:2], found[3]], "", 200)] == [True, False], "steps of 256 are too long"
-    assert [(aim.value, aim.met) for aim in aims(found[:2], "", 200)] == [(128, False), (0.1, True)]
-    assert aims(found[:2], "", 200)[1].what.endswith("of a step of 128 streams, in seconds"), "nobody saw more"
-    assert [aim.met for aim in aims([Reached(1, 0.5, 0.8)], "", 200)] == [False, False]
-
-
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
@@ -306,6 +294,27 @@ def test_a_subject_is_measured_from_end_to_end(tmp_path: Path) -> None:
     assert told["about"]["threads"].startswith("1 ")
     assert "numpy" in told["about"]["versions"]
     assert (tmp_path / "decoders.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--out", "{file}"], "{file}: File exists"),
+        (["--out", "{file}/report"], "{file}/report: Not a directory"),
+        (["--data", "{file}"], "--data {file}: there is no such folder; see python -m benchmarks --help"),
+        (["--rounds", "0"], "argument --rounds: '0' is not a whole number from 1 on; see python -m benchmarks --help"),
+        (
+            ["--threads", "two"],
+            "argument --threads: 'two' is not a whole number from 1 on; see python -m benchmarks --help",
+        ),
+    ],
+)
+def test_what_cannot_be_is_a_line_before_anything_is_measured(arguments: list[str], said: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = run("--quick", *(one.format(file=file) for one in arguments), timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"python -m benchmarks: {said.format(file=file)}\n"
 
 
 @pytest.mark.slow

@@ -181,7 +181,8 @@ def test_side_by_side_gives_what_one_after_the_other_gives(
     assert main([*command, "--loop.epochs=2"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("recipes natops: 2 of 2 cells are not trained: ")
-    assert f"lstm: recipes natops: {other / 'lstm' / 'seed3'}: holds a run with other settings (loop)" in said
+    changed = "holds a run with other settings (loop.epochs 1, now 2)"
+    assert f"lstm: recipes natops: {other / 'lstm' / 'seed3'}: {changed}" in said
 
 
 def test_a_process_that_is_killed_is_told_by_its_signal(small_natops: Path, tmp_path: Path, capsys) -> None:

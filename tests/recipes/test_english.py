@@ -245,8 +245,16 @@ def test_counts_on_the_whole_corpora(shared_data: Path, tmp_path: Path) -> None:
         noisy.divided(shared_data / "noise-kitchen", seed=0)
     parts = noisy.divided(shared_data / "noise-esc10", seed=0)
     assert len(parts["test"]) > 20
-    with pytest.raises(ValueError, match=r"repeat_real is 0 and prepare\.hours 20\.0: give 1 or more"):
+    with pytest.raises(ValueError, match=r"prepare\.repeat_real is 0: give 1 or more"):
         prepare(shared_data, tmp_path, repeat_real=0)
+    with pytest.raises(ValueError, match=r"prepare\.hours is -1: give 0 to 100000"):
+        prepare(shared_data, tmp_path, hours=-1)
+    (tmp_path / "file").touch()
+    # What is wrong with folders is said before corpora are read, of which there are none here.
+    with pytest.raises(ManifestError, match=r"nowhere: 0 recordings of noise cannot be divided"):
+        prepare(tmp_path, tmp_path / "out", noise=str(tmp_path / "nowhere"))
+    with pytest.raises(NotADirectoryError):
+        prepare(tmp_path, tmp_path / "file" / "out")
     with pytest.raises(
         ValueError, match=r"prepare\.generated is 1\.5: give a share of the synthetic clips from 0 to 1"
     ):

@@ -154,7 +154,7 @@ def test_other_settings_do_not_overwrite_a_run(
 ) -> None:
     assert main(arguments(small_yesno, tmp_path, "--stages", "prepare", "train")) == 0
     assert main(arguments(small_yesno, tmp_path, epochs=2)) == 2
-    assert "holds a run with other settings (loop); give another --out" in error_of(capsys)
+    assert "holds a run with other settings (loop.epochs 1, now 2); give another --out" in error_of(capsys)
 
 
 def test_several_seeds_end_in_mean_and_spread(

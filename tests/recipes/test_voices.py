@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,3 +51,19 @@ def test_without_festival_the_others_speak(monkeypatch: pytest.MonkeyPatch) -> N
     voices = find_voices()
     assert voices.festival == ()
     assert voices.flite
+
+
+@needs_programs
+@pytest.mark.skipif(shutil.which("festival") is None, reason="festival is not installed")
+def test_festival_without_a_voice_is_as_no_festival(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Installed without a voice, festival 2.5 begins with the names of those that it missed."""
+    program = tmp_path / "festival"
+    program.write_text(
+        "#!/bin/sh\n"
+        """echo '"Could not find any of these voices:"'; echo '(kal_diphone ked_diphone)'; shift\n"""
+        f"""exec {shutil.which("festival")} -b '(set! voice-locations nil)' "$@"\n""",
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert find_voices().festival == ()

@@ -12,7 +12,7 @@ import yaml
 
 from asr.train import TrainConfig
 from recipes.run import kind_of
-from training.config import LoopConfig, OptimizerConfig, parse
+from training.config import OUT_OPTION, LoopConfig, OptimizerConfig, parse
 
 RECIPES = Path(__file__).resolve().parent.parent.parent / "recipes"
 
@@ -106,6 +106,21 @@ def test_a_line_that_cannot_be_is_an_error_that_names_the_key(capsys, arguments:
         outer(*arguments)
     assert ended.value.code == 2
     assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--out", "here", "--devices", "two"], "devices is two; it must be int or 'auto'"),
+        (["--out", "here", "--batch_frames", "many"], "batch_frames is many; it must be int or null"),
+        (["--out", "here", "--keep", "first"], "keep is first; it must be one of 'best', 'last'"),
+        ([], "the following arguments are required: --out"),
+    ],
+)
+def test_a_wrong_value_is_told_in_words(capsys, arguments: list[str], told: str) -> None:
+    with pytest.raises(SystemExit):
+        parse(LoopConfig, arguments=arguments, extras={"--out": OUT_OPTION}, prog="program")
+    assert capsys.readouterr().err == f"program: {told}; see program --help\n"
 
 
 def test_a_value_that_the_dataclass_refuses_is_told_in_its_words(capsys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -44,8 +45,29 @@ def test_of_processes_that_train_together_one_prints(environment: dict, joins: b
     assert started_to_join() == joins
     with one_voice():
         print("labels")
+        print("a note", file=sys.stderr)
     print("after")
-    assert capsys.readouterr().out == ("after\n" if joins else "labels\nafter\n")
+    said = capsys.readouterr()
+    assert said.out == ("after\n" if joins else "labels\nafter\n")
+    assert said.err == ("" if joins else "a note\n")
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_every_process_says_why_it_exits(rank: str, monkeypatch, capsys) -> None:
+    """A machine may lack what the first one has."""
+    monkeypatch.setenv("RANK", rank)
+
+    def exits() -> None:
+        with one_voice():
+            print("labels")
+            print("no such file", file=sys.stderr)
+            sys.exit(2)
+
+    with pytest.raises(SystemExit):
+        exits()
+    said = capsys.readouterr()
+    assert said.err == "no such file\n"
+    assert said.out == ("labels\n" if rank == "0" else "")
 
 
 def test_machines_that_cannot_find_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,8 +188,10 @@ def test_it_learns_in_other_precisions(precision: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_it_learns_on_a_gpu(tmp_path: Path) -> None:
-    trained = run(tmp_path, replace(SHORT, epochs=20, average=0.5, workers=1), start=network(dropout=0.0))
+@pytest.mark.parametrize("precision", ["auto", "16-mixed"])
+def test_it_learns_on_a_gpu(precision: str, tmp_path: Path) -> None:
+    loop = replace(SHORT, epochs=20, average=0.5, workers=1, precision=precision)
+    trained = run(tmp_path, loop, start=network(dropout=0.0))
     assert logged(tmp_path)[-1]["dev_error"] < 20
     assert {value.device.type for value in trained.state_dict().values()} == {"cpu"}
 
@@ -212,6 +214,8 @@ def test_precision_is_float32_where_there_is_no_gpu(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert training_loop._precision("auto") == "32-true"
     assert training_loop._precision("64-true") == "64-true"
+    with pytest.raises(ValueError, match="which needs a GPU, and there is none"):
+        training_loop._precision("16-mixed")
 
 
 def test_only_the_network_that_is_trained_has_gradients() -> None:
