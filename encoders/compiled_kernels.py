@@ -1,8 +1,11 @@
 """Steps of the LSTM family compiled by Numba: loops over time with everything in them, for `encoders.compiled_steps`.
 
-All that is compiled is in this file: what Numba keeps of a function it makes anew when the function's file changes, and
-no other. Gates and shapes are those of `encoders.steps`; besides, N blocks of C columns of a matrix with K rows. What
-a member lacks, peepholes or a projection, is an array without rows.
+Gates and shapes are those of `encoders.steps`; besides, N steps whose inputs make one product. What a member lacks,
+peepholes or a projection, is an array without rows.
+
+Everything is computed in single precision but products of numbers in bfloat16, of which only sums are. In bfloat16, as
+whole numbers of 16 bits, may be W, R, x, y and the errors of these two and of net inputs. Gates are then kept in 16
+bits, too, as parts of 32,767: bfloat16 would have a forget gate of 0.999 be 1.
 """
 
 from __future__ import annotations
@@ -10,49 +13,57 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core.codegen import get_host_cpu_features
-from numba.extending import intrinsic
+from numba.core import types
+from numba.extending import overload
 
+from encoders import compiled_products
+from encoders.compiled_products import add_product, add_products, blocked, steps_together
 from encoders.kernel_cache import kept
 
 PASTS = {"kept": 0, "forgotten": 1, "coupled": 2}  # what becomes of a cell's past, to the kernels
 KEPT, FORGOTTEN, COUPLED = PASTS.values()
-# A product is computed in tiles of as many rows and columns as the registers of the processor can hold sums of.
-LANES, ROWS = (16, 8) if "+avx512f" in get_host_cpu_features() else (8, 4)
-COLUMNS = 2 * LANES
+ZERO, HALF, ONE, TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
+WHOLE, PART = np.float32(32_767), np.float32(1 / 32_767)  # of a gate in 16 bits
 
 
 def compiled(function: Callable) -> Callable:
-    """`function` compiled when it is first called, and kept.
-
-    `contract` alone lets a product and a sum be one instruction. Sums keep their order: `_exp` depends on it.
-    """
-    return kept(function, nogil=True, error_model="numpy", fastmath={"contract"})
+    """`function` compiled when it is first called, and kept; see `encoders.compiled_products.compiled`."""
+    return kept(function, [compiled_products], **compiled_products.OPTIONS)
 
 
 @compiled
-def forward(past, x_TBF, nets_TBG, y_SBP, c_SBH, W_GF, bias_G, R_GP, projection_PH, peepholes_KH, first, last):
-    """Net inputs become gates; y and c are filled from the second state on. What is empty is not there."""
+def forward(past, x_TBF, gates_TBG, y_SBP, c_SBH, W_GF, bias_G, R_GP, projection_PH, peepholes_KH, first, last):
+    """Fill the gates, and y and c from the second state on. What is empty is not there."""
     reading, projecting = len(W_GF) > 0, len(projection_PH) > 0
     W, R, projection = blocked(W_GF.T), blocked(R_GP.T), blocked(projection_PH.T)
-    together = steps_together(nets_TBG.shape[1], first, last)
+    steps, batch = gates_TBG.shape[:2]
+    together = steps_together(batch, first, last) if reading else 1
+    nets_NBG = np.empty((together, *gates_TBG.shape[1:]), np.float32)
     m_BH = np.empty(c_SBH.shape[1:], np.float32)
-    for t in range(len(nets_TBG)):
-        if reading and t % together == 0:
-            some = slice(t, t + together)
-            for net_BG in nets_TBG[some]:
+    h_BP = np.empty(y_SBP.shape[1:], np.float32) if projecting else m_BH
+    for t in range(steps):
+        n = t % together
+        if reading and n == 0:
+            some_x = x_TBF[t : t + together]
+            some = nets_NBG[: len(some_x)]
+            for net_BG in some:
                 for b in range(first, last):
                     net_BG[b] = bias_G
-            add_products(nets_TBG[some], x_TBF[some], W, first, last)
-        add_product(nets_TBG[t], y_SBP[t], R, first, last)
+            add_products(some, some_x, W, first, last)
+        elif not reading:
+            for b in range(first, last):
+                take(nets_NBG[n, b], x_TBF[t, b])
+                if len(bias_G) > 0:
+                    add(nets_NBG[n, b], bias_G)
+        add_product(nets_NBG[n], y_SBP[t], R, first, last)
         for b in range(first, last):
-            m = m_BH[b] if projecting else y_SBP[t + 1, b]
-            _step(past, nets_TBG[t, b], c_SBH[t, b], c_SBH[t + 1, b], m, peepholes_KH)
+            _step(past, nets_NBG[n, b], c_SBH[t, b], c_SBH[t + 1, b], m_BH[b], peepholes_KH)
+            take(gates_TBG[t, b], nets_NBG[n, b])
         if projecting:
-            y_SBP[t + 1, first:last] = ZERO
-            add_product(y_SBP[t + 1], m_BH, projection, first, last)
+            h_BP[first:last] = ZERO
+            add_product(h_BP, m_BH, projection, first, last)
+        for b in range(first, last):
+            take(y_SBP[t + 1, b], h_BP[b])
 
 
 @compiled
@@ -98,6 +109,7 @@ def back(
     W, R, projection = blocked(W_GF), blocked(R_GP), blocked(projection_PH)
     together = steps_together(gates_TBG.shape[1], first, last)
     shown = np.empty(c_SBH.shape[2], np.float32)
+    row, errors = np.empty((2, gates_TBG.shape[2]), np.float32)
     dm_BH = np.empty(c_SBH.shape[1:], np.float32)
     for t in range(len(gates_TBG) - 1, -1, -1):
         for b in range(first, last):
@@ -105,14 +117,17 @@ def back(
             if len(dc_TBH) > 0:
                 add(dc_BH[b], dc_TBH[t, b])
         if projecting:
-            dy_TBP[t, first:last] = dh_BP[first:last]
+            for b in range(first, last):
+                take(dy_TBP[t, b], dh_BP[b])
             dm_BH[first:last] = ZERO
             add_product(dm_BH, dh_BP, projection, first, last)
         for b in range(first, last):
-            dm, errors = dm_BH[b] if projecting else dh_BP[b], errors_TBG[t, b]
+            dm = dm_BH[b] if projecting else dh_BP[b]
             squash_cells(shown, c_SBH[t + 1, b])
-            _step_back(past, gates_TBG[t, b], errors, c_SBH[t, b], shown, dm, dc_BH[b], peepholes_KH)
+            take(row, gates_TBG[t, b])
+            _step_back(past, row, errors, c_SBH[t, b], shown, dm, dc_BH[b], peepholes_KH)
             add_gradients(past, errors, c_SBH[t, b], c_SBH[t + 1, b], for_b_G, for_peepholes_KH)
+            take(errors_TBG[t, b], errors)
         dh_BP[first:last] = ZERO
         if not truncated:
             add_product(dh_BP, errors_TBG[t], R, first, last)
@@ -168,140 +183,47 @@ def add_gradients(past, errors, c, c_next, for_b_G, for_peepholes_KH):
             add_multiple(for_peepholes_KH[2], errors[2 * hidden : 3 * hidden], c)
 
 
-@compiled
-def blocked(matrix_KC):
-    """The matrix in blocks of COLUMNS columns, each from its first row to its last, zeros beyond the last column."""
-    terms, columns = matrix_KC.shape
-    blocks_NKC = np.zeros((-(-columns // COLUMNS), terms, COLUMNS), np.float32)
-    for column in range(columns):
-        n, c = column // COLUMNS, column % COLUMNS
-        for k in range(terms):
-            blocks_NKC[n, k, c] = matrix_KC[k, column]
-    return blocks_NKC
+def single(value):
+    """What is kept in whatever way, in single precision."""
+
+
+@overload(single)
+def _single(value):
+    if value == types.float32:
+        return lambda value: value
+    if value == types.int16:
+        return lambda value: np.float32(value) * PART
+    return lambda value: np.uint32(np.uint32(value) << 16).view(np.float32)
+
+
+def rounded(value, out):
+    """A number in single precision as the array `out` keeps them."""
+
+
+@overload(rounded)
+def _rounded(value, out):
+    if out.dtype == types.float32:
+        return lambda value, out: value
+    if out.dtype == types.int16:
+        return lambda value, out: np.int16(np.int32(np.rint(value * WHOLE)))  # in one step it is not vectorised
+
+    def bits(value, out):
+        whole = np.float32(value).view(np.uint32)
+        return np.uint16(np.uint32(whole + 0x7FFF + (whole >> 16 & 1)) >> 16)
+
+    return bits
 
 
 @compiled
-def steps_together(batch, first, last):
-    """Steps whose inputs make one product: enough for whole tiles, few enough to be at hand when their turn comes."""
-    return max(1, 64 // batch) if last - first == batch else 1
-
-
-@compiled
-def add_products(out_TBC, left_TBK, blocks_NKC, first, last):
-    """`add_product` of several steps, in one where all items are asked for."""
-    steps, batch, columns = out_TBC.shape
-    if last - first == batch:
-        flat_NK = left_TBK.reshape((steps * batch, left_TBK.shape[2]))
-        add_product(out_TBC.reshape((steps * batch, columns)), flat_NK, blocks_NKC, 0, steps * batch)
-    else:
-        for t in range(steps):
-            add_product(out_TBC[t], left_TBK[t], blocks_NKC, first, last)
-
-
-@compiled
-def add_product(out_BC, left_BK, blocks_NKC, first, last):
-    """Add to rows `first` to `last` of `out_BC` the product of those of `left_BK` with the matrix in blocks."""
-    if left_BK.shape[1] == 0:
-        return  # tiles begin with their first term
-    whole = out_BC.shape[1] // COLUMNS
-    for n in range(whole):
-        b, column, block_KC = first, n * COLUMNS, blocks_NKC[n]
-        if ROWS == 8:
-            while b + 8 <= last:
-                _add_8_rows(out_BC, b, column, left_BK, block_KC)
-                b += 8
-        while b + 4 <= last:
-            _add_4_rows(out_BC, b, column, left_BK, block_KC)
-            b += 4
-        if b + 2 <= last:
-            _add_2_rows(out_BC, b, column, left_BK, block_KC)
-            b += 2
-        if b < last:
-            _add_1_row(out_BC, b, column, left_BK, block_KC)
-    if whole < len(blocks_NKC):
-        for b in range(first, last):
-            _add_row(out_BC[b, whole * COLUMNS :], left_BK[b], blocks_NKC[whole])
-
-
-@compiled
-def _add_row(out, left, block_KC):
-    for k in range(len(block_KC)):
-        for j in range(len(out)):
-            out[j] += left[k] * block_KC[k, j]
-
-
-def tile_of(rows: int):
-    """A function for kernels that adds to a tile of `rows` rows and COLUMNS columns its part of a product.
-
-    Written in the compiler's own language: the sums have to stay in registers from the first term to the last, which no
-    loop over arrays makes it do; it is twice as fast so.
-    """
-
-    @intrinsic
-    def add_tile(typing, out_BC, row, column, left_BK, block_KC):
-        def generate(context, build: ir.IRBuilder, signature, arguments):
-            out, left, block = (context.make_array(signature.args[n])(context, build, arguments[n]) for n in (0, 3, 4))
-            row, column = arguments[1:3]
-            width, terms = (cgutils.unpack_tuple(build, array.shape)[1] for array in (out, left))
-            whole = row.type
-            vector = ir.VectorType(ir.FloatType(), LANES)
-
-            def vectors(start, index):
-                """Where the vectors of a row begin, `index` numbers from `start`."""
-                places = (build.add(index, whole(lanes)) for lanes in range(0, COLUMNS, LANES))
-                return [build.bitcast(build.gep(start, [place]), vector.as_pointer()) for place in places]
-
-            def spread(number):
-                """A vector of the same number."""
-                undefined = ir.Constant(vector, ir.Undefined)
-                single = build.insert_element(undefined, number, ir.IntType(32)(0))
-                return build.shuffle_vector(single, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
-
-            lines = [build.add(row, whole(r)) for r in range(rows)]
-            sums = [vectors(out.data, build.add(build.mul(line, width), column)) for line in lines]
-            factors = [build.gep(left.data, [build.mul(line, terms)]) for line in lines]
-            first_sums = [[build.load(place, align=4) for place in line] for line in sums]
-            before, loop, after = build.block, build.append_basic_block(), build.append_basic_block()
-            build.branch(loop)
-
-            build.position_at_end(loop)
-            k = build.phi(whole)
-            running = [[build.phi(vector) for _ in line] for line in sums]
-            matrix = [build.load(place, align=4) for place in vectors(block.data, build.mul(k, whole(COLUMNS)))]
-            added = []
-            for line, factor in zip(running, factors, strict=True):
-                x = spread(build.load(build.gep(factor, [k])))
-                terms_now = [build.fmul(x, values, flags=["contract"]) for values in matrix]
-                added.append([build.fadd(s, term, flags=["contract"]) for s, term in zip(line, terms_now, strict=True)])
-            following = build.add(k, whole(1))
-            for phi, at_first, then in zip(
-                _flat(running, k), _flat(first_sums, whole(0)), _flat(added, following), strict=True
-            ):
-                phi.add_incoming(at_first, before)
-                phi.add_incoming(then, loop)
-            build.cbranch(build.icmp_signed("<", following, terms), loop, after)
-
-            build.position_at_end(after)
-            for place, value in zip(_flat(sums), _flat(added), strict=True):
-                build.store(value, place, align=4)
-            return context.get_dummy_value()
-
-        return types.void(out_BC, types.intp, types.intp, left_BK, block_KC), generate
-
-    return add_tile
-
-
-def _flat(rows: list[list], *others) -> list:
-    return [value for row in rows for value in row] + list(others)
-
-
-_add_8_rows, _add_4_rows, _add_2_rows, _add_1_row = (tile_of(rows) for rows in (8, 4, 2, 1))
+def take(out, values):
+    for j in range(len(out)):
+        out[j] = rounded(single(values[j]), out)
 
 
 @compiled
 def add(out, values):
     for j in range(len(out)):
-        out[j] += values[j]
+        out[j] += single(values[j])
 
 
 @compiled
@@ -316,7 +238,6 @@ def multiply(out, left, right):
         out[j] = left[j] * right[j]
 
 
-ZERO, HALF, ONE, TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
 LOWEST = np.float32(-87)  # e to the power of it is still a normal number
 LOG2_E = np.float32(np.log2(np.e))
 # ln 2 as a number of few digits, whose multiples are exact, and the rest.

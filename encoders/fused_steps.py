@@ -141,7 +141,7 @@ class FusedSteps:
     """The steps of layers with these weights; see `encoders.steps.Steps`."""
 
     def __init__(self, form: LstmForm, w: LstmWeights):
-        self._form, self._w = form, w
+        self._form, self._w, self.dtype = form, w, w.R_DGP.dtype
         self._R_DGH = w.R_DGP.contiguous()
         # Never read where there are no peepholes.
         self._P = self._R_DGH if w.peepholes_DKH is None else w.peepholes_DKH.contiguous()

@@ -8,31 +8,42 @@ write where it must not.
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 
 import numba
 from filelock import FileLock
 from numba.core.caching import FunctionCache
 
 
-def kept(function: Callable, **options) -> Callable:
+def kept(function: Callable, rests_on: Sequence[ModuleType] = (), **options) -> Callable:
     """`function` compiled when it is first called, and kept beside its file or in the user's cache.
 
     Args:
+        rests_on: Modules other than its own whose functions are compiled into it: when their source changes, it is
+            compiled anew, as it is when its own does.
         options: Of `numba.njit`.
     """
     dispatcher = numba.njit(**options)(function)
     try:
         dispatcher._cache = LockedCache(dispatcher.py_func)  # as `cache=True` does with Numba's own
-    except RuntimeError:  # neither place can be written to
+        dispatcher._cache.add_to_stamp([inspect.getsource(module) for module in rests_on])
+    except (RuntimeError, OSError):  # neither place can be written to, or there is no source
         return dispatcher
     return dispatcher
 
 
 class LockedCache(FunctionCache):
     """Numba's cache of a function, read and written by one process at a time."""
+
+    def add_to_stamp(self, sources: list[str]) -> None:
+        """Take what is kept for good only where it was compiled beside these, too."""
+        hashes = [sha256(source.encode()).digest() for source in sources]
+        self._cache_file._source_stamp = (self._cache_file._source_stamp, *hashes)
 
     def _load_overload(self, sig, target_context):
         try:

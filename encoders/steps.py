@@ -29,8 +29,8 @@ class LstmWeights(NamedTuple):
     """Weights of D directions; none where the member lacks them.
 
     Attributes:
-        W_DGF: Input weights; none where `x` holds the net inputs already.
-        b_DG: Biases; likewise.
+        W_DGF: Input weights; none where `x` holds W x already.
+        b_DG: Biases; none where `x` holds them, too.
         R_DGP: Recurrent weights.
         peepholes_DKH: Of o, i and f (o, i with coupled gates).
         projection_DPH: Projection of outputs.
@@ -69,13 +69,19 @@ class Errors(NamedTuple):
 
 
 class Steps(Protocol):
-    """The steps of layers with certain weights, in single precision or double."""
+    """The steps of layers with certain weights, in single precision or double.
+
+    Attributes:
+        dtype: Of x, outputs, and the errors of these and of net inputs; it may be shorter than that of all else.
+    """
+
+    dtype: torch.dtype
 
     def forward(self, x_DTBF: Tensor, y_DSBP: Tensor, c_DSBH: Tensor) -> tuple[Tensor, ...]:
         """Fill outputs and cells after the first state.
 
         Args:
-            x_DTBF: What the layers read; without input weights it is the net inputs.
+            x_DTBF: What the layers read; without input weights W x of it.
             y_DSBP: Outputs; the first is given.
             c_DSBH: Cells; the first is given.
 
@@ -97,9 +103,10 @@ class Steps(Protocol):
 
 
 def net_inputs(x_DTBF: Tensor, w: LstmWeights) -> Tensor:
-    """W x + b of all frames (D,T,B,G), one product for each direction; without W a copy of x, which is that already."""
+    """W x + b of all frames (D,T,B,G), one product for each direction; without W, x is W x already."""
     if w.W_DGF is None:
-        return x_DTBF.clone(memory_format=torch.contiguous_format)
+        nets_DTBG = x_DTBF.clone(memory_format=torch.contiguous_format)
+        return nets_DTBG if w.b_DG is None else nets_DTBG.add_(w.b_DG[:, None, None])
     nets_DTBG = x_DTBF.new_empty(*x_DTBF.shape[:3], w.W_DGF.shape[1])
     for nets, x_TBF, W_GF, b_G in zip(nets_DTBG, x_DTBF, w.W_DGF, w.b_DG, strict=True):
         torch.addmm(b_G, x_TBF.flatten(0, 1), W_GF.t(), out=nets.view(-1, nets.shape[-1]))

@@ -30,7 +30,7 @@ class TorchSteps:
     """The steps of layers with these weights; see `encoders.steps.Steps`."""
 
     def __init__(self, form: LstmForm, w: LstmWeights):
-        self._form, self._w = form, w
+        self._form, self._w, self.dtype = form, w, w.R_DGP.dtype
 
     def forward(self, x_DTBF: Tensor, y_DSBP: Tensor, c_DSBH: Tensor) -> tuple[Tensor, ...]:
         nets_DTBG = net_inputs(x_DTBF, self._w)

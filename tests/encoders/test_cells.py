@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from encoders import compiled_steps
 from encoders.blstm import EncoderConfig
 from encoders.cells import CELLS, CellOptions, State, check
+from encoders.compiled_products import BFLOAT16
 from encoders.layers import FastLstmLayer, NativeLayer, RecurrentLayer, make_layer, run_steps
 
 numpy_cells = runpy.run_path(str(Path(__file__).with_name("numpy_cells.py")))
@@ -99,7 +101,9 @@ def test_errors_of_single_precision_are_as_small_as_those_of_torchs_lstm() -> No
 
 
 @pytest.mark.parametrize("name", ["lstm", "lstmp", "cifg", "peephole"])
-def test_autocast_rounds_the_products_over_all_frames_and_no_step(name: str) -> None:
+def test_autocast_rounds_the_products_over_all_frames_and_no_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a processor without products in bfloat16; on others see test_bfloat16_steps.py."""
+    monkeypatch.setattr(compiled_steps, "BFLOAT16", False)
     layer = layer_of(name, torch.float32)
     x, state = drawn(layer, 3, 200)
     y, (h, c) = layer(x, state)
@@ -112,7 +116,7 @@ def test_autocast_rounds_the_products_over_all_frames_and_no_step(name: str) -> 
         assert got.dtype == torch.float32
         assert (got - exact).abs().max() < 0.02 * exact.abs().max()
     assert not rounded_y.equal(y)
-    # Where the net inputs are nothing that could be rounded, the steps have the bits that they have without.
+    # Where W x is nothing that could be rounded, the steps have the bits that they have without.
     with torch.no_grad():
         for parameter_name, parameter in layer.named_parameters():
             if parameter.ndim == 1:
@@ -137,7 +141,7 @@ def test_the_precision_of_weights_decides_how_an_lstm_is_computed() -> None:
     x = torch.randn(2, 5, F)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert layer(x)[0].equal(layer(x.double())[0])
-        assert layer(x.bfloat16())[0].dtype == torch.float32
+        assert layer(x.bfloat16())[0].dtype == (torch.bfloat16 if BFLOAT16 else torch.float32)
     assert layer.recurs(x)
     assert not layer.double().recurs(x)
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from encoders import compiled_kernels as kernels
+from encoders import compiled_products as products
 from encoders.cells import CELLS, CellOptions
 from encoders.compiled_steps import CompiledSteps, divided
 from encoders.layers import FastLstmLayer, run_directions, states_by_step
@@ -144,10 +145,10 @@ def test_products_add_to_the_rows_asked_for(rows: int, terms: int, columns: int)
     wanted = out.astype(np.float64)
     first, last = rows // 3, rows
     wanted[first:last] += left[first:last].astype(np.float64) @ matrix
-    kernels.add_product(out, left, kernels.blocked(matrix), first, last)
+    products.add_product(out, left, products.blocked(matrix), first, last)
     np.testing.assert_allclose(out, wanted, rtol=0, atol=1e-5 * terms**0.5)
     wanted[first:last] += left[first:last].astype(np.float64) @ matrix
-    kernels.add_product(out, left, kernels.blocked(np.ascontiguousarray(matrix.T).T), first, last)
+    products.add_product(out, left, products.blocked(np.ascontiguousarray(matrix.T).T), first, last)
     np.testing.assert_allclose(out, wanted, rtol=0, atol=1e-5 * terms**0.5)
 
 
@@ -173,9 +174,10 @@ def test_a_second_way_back_finds_what_the_first_found() -> None:
 def test_the_compiled_steps_are_for_single_precision_without_layer_normalisation() -> None:
     plain = LstmWeights(None, None, torch.zeros(1, 4, 1))
     form = LstmForm("forgotten")
-    assert isinstance(steps_of(form, plain), CompiledSteps)
-    assert isinstance(steps_of(form, plain._replace(R_DGP=torch.zeros(1, 4, 1, dtype=torch.float64))), TorchSteps)
-    assert isinstance(steps_of(form, plain._replace(gain_DG=torch.ones(1, 4))), TorchSteps)
+    assert isinstance(steps_of(form, plain, torch.float32), CompiledSteps)
+    double, normalised = torch.zeros(1, 4, 1, dtype=torch.float64), torch.ones(1, 4)
+    assert isinstance(steps_of(form, plain._replace(R_DGP=double), torch.float64), TorchSteps)
+    assert isinstance(steps_of(form, plain._replace(gain_DG=normalised), torch.float32), TorchSteps)
 
 
 def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(tmp_path) -> None:

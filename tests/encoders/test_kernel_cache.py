@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import linecache
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,6 +44,26 @@ def test_what_was_compiled_is_found_again(fresh) -> None:
     assert (fresh()(WHOLE), loaded(fresh())) == (42, 0)
     again = fresh()
     assert (again(WHOLE), again(REAL), loaded(again)) == (42, 21.0, 1)
+
+
+def test_it_is_compiled_anew_when_what_it_rests_on_changes(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "doubles.py").write_text(SOURCE)
+    rests = tmp_path / "rests.py"
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def made(source: str) -> Callable:
+        rests.write_text(source)
+        linecache.clearcache()
+        modules = []
+        for name in ("doubles", "rests"):
+            spec = importlib.util.spec_from_file_location(name, tmp_path / f"{name}.py")
+            modules.append(importlib.util.module_from_spec(spec))
+            spec.loader.exec_module(modules[-1])
+        function = kept(modules[0].first, modules[1:])
+        function(WHOLE)
+        return function
+
+    assert [loaded(made(source)) for source in ("a = 1\n", "a = 1\n", "a = 2\n", "a = 2\n")] == [0, 1, 0, 1]
 
 
 # A process that has read the index waits, before it writes it, until another has done so, too, or cannot.
