@@ -225,7 +225,7 @@ def train(
         dev=dev,
         out=out,
         start_from=start_from,
-        card=Card(target.task, command=command, data_note=data_note),
+        card=Card(target.task, command=command, data_note=data_note, streams=extractor.streams),
         intermediate=config.intermediate,
         consistency=config.consistency,
     )

@@ -64,6 +64,7 @@ class Card:
         data_note: What the data are and under which terms.
         items: What one item is called.
         people: What those who made the items are called.
+        streams: Whether frames can be computed before an item is complete.
     """
 
     task: str
@@ -71,6 +72,7 @@ class Card:
     data_note: str = ""
     items: str = "utterances"
     people: str = "speakers"
+    streams: bool = True
 
 
 def train_model(
@@ -357,7 +359,9 @@ def _card(
         f"- Best weights chosen on: {part(dev)}",
         f"- Seed: {config.loop.seed}",
     ]
-    if config.latency.chunk_ms is None:
+    if not card.streams:
+        lines.append("- Latency: hears whole recordings alone, over each of which its frames are normalised")
+    elif config.latency.chunk_ms is None:
         lines.append("- Latency: trained with full context alone; on a stream it will make more errors")
     else:
         shortest, longest = config.latency.chunk_ms

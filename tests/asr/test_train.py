@@ -88,6 +88,7 @@ def test_characters_and_unidirectional_and_mfcc_and_utterance_statistics(items, 
     assert made.labels == (BLANK, SPACE, *sorted("lamiso"))
     assert made.subsampling == 4
     assert not made.extractor.streams
+    assert "- Latency: hears whole recordings alone" in made.card
     assert made.extractor.num_features == 24
     Recognizer(made).transcribe(items["test"][0].path)
 
