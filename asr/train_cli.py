@@ -21,10 +21,11 @@ DESCRIPTION = """\
 Train a recogniser on recordings and their words, with --head.kind class on recordings and their labels or, with
 --head.kind forecast, on recordings alone, as a beginning to train on from with few words (--from).
 
-DATA is a folder (a.wav beside a.txt; subfolders are speakers), a table (.tsv with the columns path, text and maybe
-speaker), a lhotse manifest (.jsonl.gz), kaldi:DIR (a Kaldi data directory) or shar:DIR (lhotse Shar). Of labels, the
-folder has a subfolder for each (DATA/happy/a.wav or, where speakers are known, DATA/happy/anna/a.wav); elsewhere the
-text is the label. For forecasts every sound of a folder is taken, and tables and Kaldi data need no texts.
+DATA (or --data DATA, as recipes have it) is a folder (a.wav beside a.txt; subfolders are speakers), a table (.tsv with
+the columns path, text and maybe speaker), a lhotse manifest (.jsonl.gz), kaldi:DIR (a Kaldi data directory) or shar:DIR
+(lhotse Shar). Of labels, the folder has a subfolder for each (DATA/happy/a.wav or, where speakers are known,
+DATA/happy/anna/a.wav); elsewhere the text is the label. For forecasts every sound of a folder is taken, and tables and
+Kaldi data need no texts.
 Run the same command again and it goes on where it stopped. With --loop.devices and --loop.nodes, or started by
 torchrun, several processes train one model.
 The settings below can stand in a YAML file (--config) or on the command line; the line wins.
@@ -40,6 +41,11 @@ def main(arguments: Sequence[str]) -> int:
         return _train(arguments)
 
 
+def _data_in_place(arguments: Sequence[str]) -> list[str]:
+    """`--data DATA`, as recipes are told, is DATA."""
+    return [argument.removeprefix("--data=") for argument in arguments if argument != "--data"]
+
+
 def _train(arguments: Sequence[str]) -> int:
     from asr.train import TrainConfig, train
     from training.config import OUT_OPTION, parse
@@ -48,7 +54,7 @@ def _train(arguments: Sequence[str]) -> int:
 
     config, options = parse(
         TrainConfig,
-        arguments=list(arguments),
+        arguments=_data_in_place(arguments),
         extras={
             "data": {"type": str, "metavar": "DATA", "help": "what to train on"},
             "--out": OUT_OPTION,
