@@ -12,7 +12,7 @@ PACKAGES := features encoders inference training asr gestures recipes
 PIP := -m pip install --quiet --disable-pip-version-check
 # Debian packages that some tests call: synthesisers, for synthetic speech; PortAudio, and what makes a microphone of a
 # recording, for listening; what MediaPipe loads, for landmarks; a screen and keys for the windows.
-PROGRAMS := flite espeak-ng festival festvox-kallpc16k libportaudio2 pulseaudio libasound2-plugins libegl1 libgles2 libgl1 libglib2.0-0 xvfb xauth xdotool
+PROGRAMS := flite espeak-ng festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts libportaudio2 pulseaudio libasound2-plugins libegl1 libgles2 libgl1 libglib2.0-0 xvfb xauth xdotool
 
 # An environment is made anew for another Python; Saywave is installed anew when a file has changed, come or gone.
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
