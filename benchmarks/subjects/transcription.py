@@ -115,7 +115,12 @@ def compare(setting: Setting, subject: Subject, peer: Peer | None, name: str, ch
     if peer is not None:
         grammars = {PEER: None, **({GRAMMAR: grammar(folder)} if name == "digits" else {})}
         for who, path in grammars.items():
-            peer.ask("open", who=who, grammar=path)
+            try:
+                peer.ask("open", who=who, grammar=path)
+                peer.ask("transcribe", who=who, paths=decoded[:1])  # what cannot run is found out before the rounds
+            except PeerError as error:
+                subject.leave_out(f"{who}, {name}", error)
+                continue
 
             def theirs(who: str = who) -> float:
                 answer = peer.ask("transcribe", who=who, paths=decoded)

@@ -248,6 +248,27 @@ def test_without_a_folder_peers_are_absent_by_name() -> None:
         peers.open("pocketsphinx")
 
 
+def test_a_peer_that_starts_and_hears_nothing_leaves_our_figures_there(tmp_path: Path) -> None:
+    from benchmarks.measure import Setting
+    from benchmarks.subjects.transcription import RECORDING, SAID, Utterances, compare
+
+    class Deaf(Peer):
+        def __init__(self) -> None:
+            """Starts no process."""
+
+        def ask(self, do: str, **values: object) -> object:
+            if do == "transcribe":
+                raise PeerError("pocketsphinx: no model")
+            return None
+
+    subject = Subject("transcription", "")
+    chosen = Utterances("one recording", [RECORDING], [SAID])
+    compare(Setting(1, True, 1, Peers(None), None), subject, Deaf(), "digits", chosen, tmp_path)
+    assert {one.who for one in subject.measurements} == {"saywave"}
+    assert [one.who for one in subject.absent] == ["pocketsphinx, digits", "pocketsphinx, grammar of digits, digits"]
+    assert {one.reason for one in subject.absent} == {"pocketsphinx: no model"}
+
+
 @pytest.mark.slow
 def test_a_peer_that_cannot_be_installed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.peers.REQUIREMENTS", {"pocketsphinx": (str(tmp_path / "absent.whl"),)})
