@@ -82,13 +82,13 @@ def seconds_a_file(
 
 def spent(pool: Pool, begin: Callable[[], Transcriber], recordings: Sequence[Recording]) -> float:
     """Processor time of this process and of those that it has started and that are over."""
-    before = processor_time()
+    before = used_so_far()
     assert len(list(pool.run(begin, recordings, lambda *_: None))) == len(recordings)
-    return processor_time() - before
+    return used_so_far() - before
 
 
-def processor_time() -> float:
-    """Seconds so far, exact to microseconds: the ticks of `os.times` are longer than a short file takes."""
+def used_so_far() -> float:
+    """Processor time in seconds, exact to microseconds: the ticks of `os.times` are longer than a short file takes."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 
