@@ -13,6 +13,7 @@ import statistics
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 import asr
 from asr import shipped
 from asr.text import normalize
-from benchmarks.measure import Aim, Setting, Subject, processor_time, ratio, take_turns
+from benchmarks.measure import Aim, Gauge, Setting, Subject, processor_time, ratio, take_turns
 from benchmarks.peers import Peer, PeerError
 from benchmarks.sounds import RECORDING
 from features import audio
@@ -114,20 +115,7 @@ def compare(setting: Setting, subject: Subject, peer: Peer | None, name: str, ch
         np.save(decoded[-1], np.clip(32768 * samples_S, -32768, 32767).astype(np.int16))
     if peer is not None:
         grammars = {PEER: None, **({GRAMMAR: grammar(folder)} if name == "digits" else {})}
-        for who, path in grammars.items():
-            try:
-                peer.ask("open", who=who, grammar=path)
-                peer.ask("transcribe", who=who, paths=decoded[:1])  # what cannot run is found out before the rounds
-            except PeerError as error:
-                subject.leave_out(f"{who}, {name}", error)
-                continue
-
-            def theirs(who: str = who) -> float:
-                answer = peer.ask("transcribe", who=who, paths=decoded)
-                heard[who] = answer["texts"]
-                return answer["seconds"]
-
-            gauges[who] = theirs
+        gauges |= of_peer(subject, peer, name, grammars, decoded, heard)
     taken = take_turns(gauges, min(setting.rounds, MOST_ROUNDS))
     factors = {who: [one / seconds for one in values] for who, values in taken.items()}
     of = f"{name}, {len(chosen.paths)} of {chosen.source}, {seconds:.0f} s"
@@ -141,6 +129,33 @@ def compare(setting: Setting, subject: Subject, peer: Peer | None, name: str, ch
         if name != "digits":  # whose recordings are of 8 kHz, and its words few
             share = rates[OURS][0] / max(rates[PEER][0], 1e-9)
             subject.aims.append(Aim(f"transcription, {name}: errors in times pocketsphinx's", share, 0.5))
+
+
+def of_peer(
+    subject: Subject,
+    peer: Peer,
+    name: str,
+    grammars: dict[str, str | None],
+    paths: list[str],
+    heard: dict[str, list[str]],
+) -> dict[str, Gauge]:
+    """Gauges of the peer with each grammar with which it can hear at all; the texts go into `heard`."""
+
+    def seconds(who: str) -> float:
+        answer = peer.ask("transcribe", who=who, paths=paths)
+        heard[who] = answer["texts"]
+        return answer["seconds"]
+
+    gauges: dict[str, Gauge] = {}
+    for who, path in grammars.items():
+        try:
+            peer.ask("open", who=who, grammar=path)
+            peer.ask("transcribe", who=who, paths=paths[:1])  # what cannot run is found out before the rounds
+        except PeerError as error:
+            subject.leave_out(f"{who}, {name}", error)
+        else:
+            gauges[who] = partial(seconds, who)
+    return gauges
 
 
 def grammar(folder: Path) -> str:

@@ -342,7 +342,7 @@ def test_what_cannot_be_is_a_line_before_anything_is_measured(arguments: list[st
 @pytest.mark.parametrize(
     ("command", "rows"),
     [
-        ("many_files --rounds 1 --files 24", 3),
+        ("many_files --rounds 1 --files 6", 3),
         ("pinned_state --rounds 1 --streams 1 3", 2),
         ("precisions digits digits asr/demo --rounds 1", 5),
     ],
